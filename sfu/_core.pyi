@@ -1,0 +1,274 @@
+"""The native engine. Use it through `sfu.engine`, which adds asyncio; nothing here is stable.
+
+Calls return at once: they put a command into the queue of the media thread that owns the object.
+What happens comes back through `poll_events`, after `event_fd` has become readable. Identifiers
+are plain integers, unique in the process.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+@final
+class CodecSpec:
+    """One payload type. `codec` is the lower-case encoding name, such as "vp8"."""
+
+    def __new__(
+        cls,
+        payload_type: int,
+        codec: str,
+        clock_rate_hz: int,
+        rtx_payload_type: int | None = None,
+    ) -> CodecSpec: ...
+    @property
+    def payload_type(self) -> int: ...
+    @property
+    def codec(self) -> str: ...
+    @property
+    def clock_rate_hz(self) -> int: ...
+    @property
+    def rtx_payload_type(self) -> int | None: ...
+
+@final
+class TransportInfo:
+    """A transport that has just been opened, as the local description must announce it."""
+
+    @property
+    def transport_id(self) -> int: ...
+    @property
+    def ice_ufrag(self) -> str: ...
+    @property
+    def ice_password(self) -> str: ...
+    @property
+    def candidates(self) -> list[str]:
+        """Host candidates as SDP attribute values: "candidate:1 1 udp 2130706431 ..."."""
+
+# --- events ---------------------------------------------------------------------------------
+
+@final
+class TransportStateChanged:
+    @property
+    def transport_id(self) -> int: ...
+    @property
+    def state(
+        self,
+    ) -> Literal["new", "connecting", "connected", "disconnected", "closed"]: ...
+    @property
+    def reason(
+        self,
+    ) -> Literal[
+        "",
+        "requested",
+        "peer_closed",
+        "consent_expired",
+        "fingerprint_mismatch",
+        "handshake_failed",
+        "connect_timeout",
+    ]: ...
+
+@final
+class LayerStarted:
+    @property
+    def track_id(self) -> int: ...
+    @property
+    def layer(self) -> int: ...
+    @property
+    def payload_type(self) -> int: ...
+
+@final
+class AudioLevels:
+    """Levels of one 400 ms window: (track_id, level 0..1, share of active frames 0..1)."""
+
+    @property
+    def levels(self) -> list[tuple[int, float, float]]: ...
+
+@final
+class SubscriptionStarted:
+    @property
+    def subscription_id(self) -> int: ...
+
+@final
+class DataChannelOpened:
+    @property
+    def transport_id(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+
+type Event = (
+    TransportStateChanged | LayerStarted | AudioLevels | SubscriptionStarted | DataChannelOpened
+)
+
+# --- statistics -----------------------------------------------------------------------------
+
+@final
+class ShardStats:
+    """Counters of one media thread since its start, and its gauges."""
+
+    @property
+    def packets_received(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def packets_sent(self) -> int: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def media_packets_forwarded(self) -> int: ...
+    @property
+    def retransmissions_sent(self) -> int: ...
+    @property
+    def key_frame_requests_sent(self) -> int: ...
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Datagrams and packets dropped, by reason."""
+    @property
+    def transports(self) -> int: ...
+    @property
+    def tracks(self) -> int: ...
+    @property
+    def subscriptions(self) -> int: ...
+    @property
+    def forward_latency_us(self) -> list[tuple[int, int]]:
+        """Histogram of receive-to-send time: (upper bound in microseconds, count), not cumulative."""
+    @property
+    def forward_latency_sum_us(self) -> int: ...
+    @property
+    def cpu_us(self) -> int:
+        """CPU time of the thread, user and system."""
+
+@final
+class TrackStats:
+    """What has arrived of one track."""
+
+    @property
+    def track_id(self) -> int: ...
+    @property
+    def layers(self) -> list[tuple[int, int, int, int, int]]:
+        """Per layer: (layer, packets, bytes, packets_lost, jitter in RTP units)."""
+
+@final
+class SubscriberStats:
+    """What a subscriber's transport reports about its reception."""
+
+    @property
+    def transport_id(self) -> int: ...
+    @property
+    def fraction_lost(self) -> float: ...
+    @property
+    def round_trip_ms(self) -> float: ...
+    @property
+    def bytes_sent(self) -> int: ...
+
+@final
+class EngineStats:
+    @property
+    def shards(self) -> list[ShardStats]: ...
+    @property
+    def tracks(self) -> list[TrackStats]: ...
+    @property
+    def transports(self) -> list[SubscriberStats]: ...
+
+# --- the engine -----------------------------------------------------------------------------
+
+@final
+class Engine:
+    """Media threads with their sockets. Raises OSError if a port cannot be bound."""
+
+    def __new__(
+        cls,
+        *,
+        udp_port: int,
+        threads: int = 1,
+        bind_addresses: Sequence[str] = (),
+        public_addresses: Sequence[str] = (),
+        pin_threads: bool = False,
+    ) -> Engine:
+        """Binds `udp_port` + n for thread n on every address of `bind_addresses`.
+
+        An empty `bind_addresses` means every address of this machine's interfaces, IPv4 and IPv6,
+        loopback last. Port 0 takes any free one. `public_addresses` replace the bound addresses of
+        the same family in the candidates (1:1 NAT). Raises ValueError for a malformed address.
+        """
+    @property
+    def event_fd(self) -> int:
+        """Readable (eventfd) while events wait."""
+    @property
+    def fingerprint_sha256(self) -> str:
+        """Of the node's certificate: "AB:CD:..."."""
+    @property
+    def udp_ports(self) -> list[int]: ...
+    def poll_events(self) -> list[Event]:
+        """Takes all waiting events and resets `event_fd`."""
+    def open_transport(self, *, near_transport: int | None = None) -> TransportInfo:
+        """Opens a peer connection, on the thread of `near_transport` or on the least loaded one."""
+    def set_remote(
+        self,
+        transport_id: int,
+        *,
+        ice_ufrag: str,
+        ice_password: str,
+        fingerprint_sha256: str,
+        dtls_role: Literal["client", "server"],
+    ) -> None:
+        """Applies the remote description. `dtls_role` is ours. Raises ValueError if malformed."""
+    def restart_ice(self, transport_id: int) -> TransportInfo:
+        """New local credentials for the same transport."""
+    def close_transport(self, transport_id: int) -> None: ...
+    def publish(
+        self,
+        transport_id: int,
+        *,
+        kind: Literal["audio", "video"],
+        mid: str,
+        codecs: Sequence[CodecSpec],
+        extensions: Sequence[tuple[int, str]],
+        rids: Sequence[str] = (),
+        ssrcs: Sequence[tuple[int, int | None]] = (),
+        nack: bool = True,
+    ) -> int:
+        """Opens a track fed by the section `mid`; returns its track id.
+
+        `extensions` are (id, URI) pairs, unknown URIs ignored. `rids` and `ssrcs` (media SSRC, RTX
+        SSRC) are ordered lowest layer first. Raises ValueError for values that RTP cannot carry.
+        """
+    def unpublish(self, track_id: int) -> None: ...
+    def subscribe(
+        self,
+        transport_id: int,
+        track_id: int,
+        *,
+        kind: Literal["audio", "video"],
+        ssrc: int,
+        rtx_ssrc: int | None,
+        codecs: Sequence[tuple[int, CodecSpec]],
+        extensions: Sequence[tuple[int, str]],
+        cname: str,
+        paused: bool = False,
+        max_layer: int = 2,
+    ) -> int:
+        """Sends a track on a transport; returns the subscription id.
+
+        `codecs` pairs the publisher's payload type with what the subscriber negotiated for it.
+        """
+    def update_subscription(
+        self, subscription_id: int, *, paused: bool, max_layer: int
+    ) -> None: ...
+    def unsubscribe(self, subscription_id: int) -> None: ...
+    def request_key_frame(self, track_id: int) -> None: ...
+    def set_data_member(
+        self,
+        room_id: int,
+        *,
+        sid: str,
+        identity: str,
+        sends_on: int,
+        receives_on: int,
+        can_publish: bool,
+        hidden: bool,
+    ) -> None:
+        """Adds a participant to its room's data plane, or replaces it."""
+    def remove_data_member(self, room_id: int, sid: str) -> None: ...
+    def send_data(self, room_id: int, packet: bytes, *, reliable: bool) -> None:
+        """Routes a serialised `livekit.DataPacket` by its own destinations."""
+    def stats(self) -> EngineStats: ...
+    def stop(self) -> None:
+        """Joins every thread and closes every socket. Idempotent; later calls raise RuntimeError."""

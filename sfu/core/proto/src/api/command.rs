@@ -1,0 +1,138 @@
+//! What policy may ask of a shard. Commands never fail towards their sender: one that names an
+//! object that has gone meanwhile is ignored, as its event is already on its way up.
+
+use super::{
+    Codec, DtlsRole, ExtensionId, MediaKind, Mid, ReceiveCodec, Rid, RoomId, Ssrc, SubscriptionId,
+    TrackId, TransportId,
+};
+
+/// User name fragment and password of one side (RFC 8445, section 5.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IceCredentials {
+    pub ufrag: String,
+    pub password: String,
+}
+
+/// Creates a peer connection that waits for the remote side's checks.
+#[derive(Debug, Clone)]
+pub struct OpenTransport {
+    pub id: TransportId,
+    pub local: IceCredentials,
+    /// Fixes the handshake's random numbers, for replay in tests only.
+    pub dtls_rng_seed: Option<u64>,
+}
+
+/// The remote description's transport part. Given again after an ICE restart.
+#[derive(Debug, Clone)]
+pub struct RemoteDescription {
+    pub ice: IceCredentials,
+    /// SHA-256 of the certificate that the peer must present.
+    pub fingerprint_sha256: [u8; 32],
+    /// The role this node takes.
+    pub dtls_role: DtlsRole,
+}
+
+/// Opens a track that a publisher feeds through one m-section.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    pub track: TrackId,
+    pub transport: TransportId,
+    pub kind: MediaKind,
+    pub mid: Mid,
+    pub codecs: Vec<ReceiveCodec>,
+    /// Identifiers negotiated for this section.
+    pub extensions: Vec<ExtensionId>,
+    /// Simulcast layers, lowest first; empty for a single encoding.
+    pub rids: Vec<Rid>,
+    /// SSRCs that the description declared, with their RTX SSRC: lowest layer first.
+    pub ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
+    /// The peer answers generic NACK (RFC 4585) for this section.
+    pub nack: bool,
+}
+
+/// How packets of one received payload type leave towards a subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendCodec {
+    /// Payload type on the publisher's side.
+    pub from_payload_type: u8,
+    pub payload_type: u8,
+    pub rtx_payload_type: Option<u8>,
+    pub codec: Codec,
+    pub clock_rate_hz: u32,
+}
+
+/// What a subscriber wants of a track at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionSettings {
+    /// Send nothing, but keep the section.
+    pub paused: bool,
+    /// The highest simulcast layer to send; a track with fewer layers sends its top one.
+    pub max_layer: u8,
+}
+
+/// Sends a track to a subscriber.
+#[derive(Debug, Clone)]
+pub struct Subscribe {
+    pub id: SubscriptionId,
+    pub transport: TransportId,
+    pub track: TrackId,
+    pub kind: MediaKind,
+    pub ssrc: Ssrc,
+    pub rtx_ssrc: Option<Ssrc>,
+    pub codecs: Vec<SendCodec>,
+    pub extensions: Vec<ExtensionId>,
+    /// First sequence number, below 2^15 so that both sides agree on rollover counter 0.
+    pub first_sequence: u16,
+    /// RTCP canonical name: the same for all tracks of one publisher, so that they play in step.
+    pub cname: String,
+    pub settings: SubscriptionSettings,
+}
+
+/// One participant's part in its room's data plane. Every shard holds every member.
+#[derive(Debug, Clone)]
+pub struct DataMember {
+    pub room: RoomId,
+    /// `PA_...`
+    pub sid: String,
+    pub identity: String,
+    /// Transport whose channels the member sends on.
+    pub sends_on: TransportId,
+    /// Transport whose channels the member receives on.
+    pub receives_on: TransportId,
+    pub can_publish: bool,
+    /// Its packets carry no sender, and it is nobody's destination by default.
+    pub hidden: bool,
+}
+
+/// Reliability of a data message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataDelivery {
+    Reliable,
+    Lossy,
+}
+
+/// An order to one shard.
+#[derive(Debug, Clone)]
+pub enum Command {
+    OpenTransport(Box<OpenTransport>),
+    SetRemote(TransportId, Box<RemoteDescription>),
+    /// New local credentials; the old pair carries media until the new one is nominated.
+    RestartIce(TransportId, IceCredentials),
+    CloseTransport(TransportId),
+    Publish(Box<Publish>),
+    Unpublish(TrackId),
+    Subscribe(Box<Subscribe>),
+    UpdateSubscription(SubscriptionId, SubscriptionSettings),
+    Unsubscribe(SubscriptionId),
+    /// Adds the member, or replaces the one with the same `sid`.
+    SetDataMember(Box<DataMember>),
+    RemoveDataMember { room: RoomId, sid: String },
+    /// A serialised `livekit.DataPacket` from the server's API: routed by its own destinations.
+    SendData {
+        room: RoomId,
+        delivery: DataDelivery,
+        packet: Vec<u8>,
+    },
+    /// Ask the publisher for a key frame on every layer that somebody watches.
+    RequestKeyFrame(TrackId),
+}

@@ -1,0 +1,63 @@
+//! What a shard tells policy. Events are rare: nothing here happens once per packet.
+
+use super::{Layer, TrackId, TransportId};
+
+/// Life of a peer connection, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportState {
+    /// Waits for the first valid connectivity check.
+    New,
+    /// A candidate pair works; DTLS is under way.
+    Connecting,
+    /// Keys are in place: media and data may pass.
+    Connected,
+    /// No check has arrived for a while; it may come back.
+    Disconnected,
+    /// Final.
+    Closed(CloseReason),
+}
+
+/// Why a transport ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// By command.
+    Requested,
+    /// The peer closed DTLS.
+    PeerClosed,
+    /// Consent expired (RFC 7675): no valid check for 30 s.
+    ConsentExpired,
+    /// The certificate was not the one that the description announced.
+    FingerprintMismatch,
+    /// DTLS gave up, or could not agree on an SRTP profile.
+    HandshakeFailed,
+    /// Nobody came within the time to connect.
+    ConnectTimeout,
+}
+
+/// Level of one track in one window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AudioLevel {
+    pub track: TrackId,
+    /// Loudness of the active frames, 0.0 (silence) to 1.0.
+    pub level: f32,
+    /// Share of the window's frames above the threshold, 0.0 to 1.0.
+    pub active_ratio: f32,
+}
+
+/// News for policy.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    TransportState(TransportId, TransportState),
+    /// The first packet of a layer has arrived.
+    LayerStarted {
+        track: TrackId,
+        layer: Layer,
+        payload_type: u8,
+    },
+    /// Levels of all audio tracks that were heard in the last window, at most one batch per 400 ms.
+    AudioLevels(Vec<AudioLevel>),
+    /// The first packet left towards this subscriber.
+    SubscriptionStarted(super::SubscriptionId),
+    /// A transport's own data channel has opened (label as announced).
+    DataChannelOpen(TransportId, String),
+}

@@ -1,0 +1,21 @@
+//! The vocabulary between the media plane and whoever drives it.
+//!
+//! Commands go down (from policy, which lives in Python), events come up, peer messages cross from
+//! one shard (media thread) to another. Nothing here knows what a room's rules are.
+
+mod command;
+mod event;
+mod host;
+mod ids;
+mod media;
+mod peer;
+
+pub use command::{
+    Command, DataDelivery, DataMember, IceCredentials, OpenTransport, Publish, RemoteDescription,
+    SendCodec, Subscribe, SubscriptionSettings,
+};
+pub use event::{AudioLevel, CloseReason, Event, TransportState};
+pub use host::Host;
+pub use ids::{Layer, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId};
+pub use media::{Codec, DtlsRole, ExtensionId, ExtensionKind, MediaKind, ReceiveCodec};
+pub use peer::{MediaMeta, PeerMessage};

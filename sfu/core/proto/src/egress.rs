@@ -1,0 +1,99 @@
+//! Datagrams on their way out: one contiguous buffer, filled by encrypting straight into it.
+//!
+//! Neighbouring datagrams of equal size to one destination leave as one kernel call (UDP GSO), so
+//! writers put packets for one subscriber next to each other.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// Largest datagram that leaves a node: fits an Ethernet frame through common tunnels.
+pub const MAX_DATAGRAM: usize = 1_472;
+
+/// Index of the local socket (one per local address) that a datagram came in by or leaves by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketIndex(pub u16);
+
+/// One datagram of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram {
+    pub socket: SocketIndex,
+    pub to: SocketAddr,
+    pub start: u32,
+    pub len: u16,
+    /// When the packet that caused it was received; `None` for what the node says on its own.
+    pub received_at: Option<Instant>,
+}
+
+/// A bounded batch of datagrams. When it is full its owner must flush it: it never grows.
+#[derive(Debug)]
+pub struct Batch {
+    bytes: Box<[u8]>,
+    used: usize,
+    datagrams: Vec<Datagram>,
+    max_datagrams: usize,
+}
+
+impl Batch {
+    /// A batch of at most `datagrams` datagrams, allocated once.
+    pub fn new(datagrams: usize) -> Self {
+        Self {
+            bytes: vec![0; datagrams * 1_280 + MAX_DATAGRAM].into_boxed_slice(),
+            used: 0,
+            datagrams: Vec::with_capacity(datagrams),
+            max_datagrams: datagrams,
+        }
+    }
+
+    /// Whether another datagram of the largest size fits.
+    pub fn has_room(&self) -> bool {
+        self.datagrams.len() < self.max_datagrams && self.used + MAX_DATAGRAM <= self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
+    }
+
+    /// Space for one datagram. Call only when `has_room`; follow with `commit`.
+    pub fn space(&mut self) -> &mut [u8] {
+        let end = (self.used + MAX_DATAGRAM).min(self.bytes.len());
+        &mut self.bytes[self.used..end]
+    }
+
+    /// Takes the first `len` bytes of `space` as a datagram.
+    pub fn commit(
+        &mut self,
+        socket: SocketIndex,
+        to: SocketAddr,
+        len: usize,
+        received_at: Option<Instant>,
+    ) {
+        debug_assert!(len <= MAX_DATAGRAM);
+        self.datagrams.push(Datagram {
+            socket,
+            to,
+            start: self.used as u32,
+            len: len as u16,
+            received_at,
+        });
+        self.used += len;
+    }
+
+    pub fn datagrams(&self) -> &[Datagram] {
+        &self.datagrams
+    }
+
+    /// The datagrams' bytes, in order and without gaps.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    pub fn bytes_of(&self, datagram: &Datagram) -> &[u8] {
+        let start = datagram.start as usize;
+        &self.bytes[start..start + usize::from(datagram.len)]
+    }
+
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.datagrams.clear();
+    }
+}

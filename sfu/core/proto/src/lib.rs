@@ -1,0 +1,9 @@
+//! The media plane as pure state machines: no clock, no socket, no thread.
+//!
+//! A [`shard::Shard`] takes datagrams, commands and the time, and hands datagrams, events and peer
+//! messages to its [`api::Host`]. Everything below it is a part that can be tested by itself.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod egress;
