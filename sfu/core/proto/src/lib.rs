@@ -7,3 +7,5 @@
 
 pub mod api;
 pub mod egress;
+pub mod shard;
+pub mod stats;
