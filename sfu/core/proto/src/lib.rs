@@ -7,5 +7,6 @@
 
 pub mod api;
 pub mod egress;
+pub mod rtcp;
 pub mod shard;
 pub mod stats;

@@ -126,7 +126,10 @@ pub enum Command {
     Unsubscribe(SubscriptionId),
     /// Adds the member, or replaces the one with the same `sid`.
     SetDataMember(Box<DataMember>),
-    RemoveDataMember { room: RoomId, sid: String },
+    RemoveDataMember {
+        room: RoomId,
+        sid: String,
+    },
     /// A serialised `livekit.DataPacket` from the server's API: routed by its own destinations.
     SendData {
         room: RoomId,

@@ -27,10 +27,19 @@ pub struct MediaMeta {
 #[derive(Debug, Clone)]
 pub enum PeerMessage {
     /// `from` has subscribers of this track: send it the track's packets.
-    Attach { track: TrackId, from: ShardId },
-    Detach { track: TrackId, from: ShardId },
+    Attach {
+        track: TrackId,
+        from: ShardId,
+    },
+    Detach {
+        track: TrackId,
+        from: ShardId,
+    },
     /// Somebody behind `from` needs a key frame of this layer.
-    KeyFrameWanted { track: TrackId, layer: Layer },
+    KeyFrameWanted {
+        track: TrackId,
+        layer: Layer,
+    },
     /// The publisher's clock: RTP time `rtp` of `layer` was NTP time `ntp` (RFC 3550, section 6.4.1).
     SenderReport {
         track: TrackId,
@@ -39,7 +48,9 @@ pub enum PeerMessage {
         rtp: u32,
         received_at: Instant,
     },
-    TrackGone { track: TrackId },
+    TrackGone {
+        track: TrackId,
+    },
     /// An already attributed data packet for the members that `to` hosts.
     Data {
         room: RoomId,
