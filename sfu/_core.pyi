@@ -6,7 +6,7 @@ are plain integers, unique in the process.
 """
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 @final
 class CodecSpec:
@@ -93,7 +93,7 @@ class DataChannelOpened:
     @property
     def label(self) -> str: ...
 
-type Event = (
+Event: TypeAlias = (
     TransportStateChanged | LayerStarted | AudioLevels | SubscriptionStarted | DataChannelOpened
 )
 
@@ -128,7 +128,7 @@ class ShardStats:
     def subscriptions(self) -> int: ...
     @property
     def forward_latency_us(self) -> list[tuple[int, int]]:
-        """Histogram of receive-to-send time: (upper bound in microseconds, count), not cumulative."""
+        """Receive-to-send time: (upper bound in microseconds, count), not cumulative."""
     @property
     def forward_latency_sum_us(self) -> int: ...
     @property
@@ -271,4 +271,4 @@ class Engine:
         """Routes a serialised `livekit.DataPacket` by its own destinations."""
     def stats(self) -> EngineStats: ...
     def stop(self) -> None:
-        """Joins every thread and closes every socket. Idempotent; later calls raise RuntimeError."""
+        """Joins every thread, closes every socket. Idempotent; later calls raise RuntimeError."""
