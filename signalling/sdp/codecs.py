@@ -1,0 +1,128 @@
+"""The codecs, header extensions and feedback that this server negotiates.
+
+`match` recognises an offered payload type; `SUBSCRIBER_TYPES` numbers the payload types of our own
+offers. A codec that is absent here is left out of every answer, so a client falls back to one that
+is present.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from signalling.sdp.model import Codec, HeaderExtension
+
+Kind = Literal["audio", "video"]
+
+MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+RTP_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_RTP_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+ABS_CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
+DEPENDENCY_DESCRIPTOR = (
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+)
+
+PUBLISHER_EXTENSIONS: dict[str, frozenset[str]] = {
+    "audio": frozenset({MID, RTP_STREAM_ID, AUDIO_LEVEL, ABS_CAPTURE_TIME}),
+    "video": frozenset(
+        {MID, RTP_STREAM_ID, REPAIRED_RTP_STREAM_ID, TRANSPORT_CC, ABS_CAPTURE_TIME}
+    ),
+}
+# Our offers: SSRCs are signalled, so no MID; levels travel by signalling.
+SUBSCRIBER_EXTENSIONS: tuple[HeaderExtension, ...] = (HeaderExtension(1, ABS_CAPTURE_TIME),)
+
+PUBLISHER_FEEDBACK: dict[str, tuple[str, ...]] = {
+    "audio": ("nack",),
+    "video": ("transport-cc", "ccm fir", "nack", "nack pli"),
+}
+SUBSCRIBER_FEEDBACK: dict[str, tuple[str, ...]] = {
+    "audio": ("nack",),
+    "video": ("goog-remb", "ccm fir", "nack", "nack pli"),
+}
+
+
+class Format(StrEnum):
+    """A codec with the parameters that make two payload types interchangeable."""
+
+    OPUS = "opus"
+    RED = "red"
+    VP8 = "vp8"
+    H264_SINGLE_NAL = "h264/0"
+    H264 = "h264/1"
+
+    @property
+    def codec(self) -> str:
+        """The lower-case encoding name, as the engine and mime types have it."""
+        return self.value.partition("/")[0]
+
+    @property
+    def kind(self) -> Kind:
+        return "audio" if self in (Format.OPUS, Format.RED) else "video"
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiatedCodec:
+    """One payload type that both sides agreed on; the arguments of the engine's `CodecSpec`."""
+
+    payload_type: int
+    format: Format
+    clock_rate_hz: int
+    rtx_payload_type: int | None = None
+
+    @property
+    def codec(self) -> str:
+        return self.format.codec
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberType:
+    """How our offers describe a format."""
+
+    codec: Codec
+    rtx_payload_type: int | None = None
+
+
+_H264_PARAMETERS = "level-asymmetry-allowed=1;packetization-mode={};profile-level-id=42e01f"
+
+SUBSCRIBER_TYPES: dict[Format, SubscriberType] = {
+    Format.OPUS: SubscriberType(Codec(111, "opus", 48_000, 2, "minptime=10;useinbandfec=1")),
+    Format.RED: SubscriberType(Codec(63, "red", 48_000, 2, "111/111")),
+    Format.VP8: SubscriberType(Codec(96, "VP8", 90_000), 97),
+    Format.H264_SINGLE_NAL: SubscriberType(
+        Codec(125, "H264", 90_000, 1, _H264_PARAMETERS.format(0)), 126
+    ),
+    Format.H264: SubscriberType(Codec(108, "H264", 90_000, 1, _H264_PARAMETERS.format(1)), 109),
+}
+
+
+def match(kind: str, codec: Codec) -> Format | None:
+    """The format of an offered payload type, or None if this server does not negotiate it.
+
+    H.264 is taken in its baseline profiles only: every receiver decodes them, and so a publisher's
+    stream never has to be withheld from a subscriber.
+    """
+    encoding = codec.encoding
+    if kind == "audio" and codec.clock_rate_hz == 48_000 and codec.channels == 2:
+        return {"opus": Format.OPUS, "red": Format.RED}.get(encoding)
+    if kind != "video" or codec.clock_rate_hz != 90_000:
+        return None
+    if encoding == "vp8":
+        return Format.VP8
+    if encoding == "h264":
+        # Absent parameters mean baseline and single NAL unit mode (RFC 6184, section 8.1).
+        if not (codec.parameter("profile-level-id") or "42000a").lower().startswith("42"):
+            return None
+        modes = {"0": Format.H264_SINGLE_NAL, "1": Format.H264}
+        return modes.get(codec.parameter("packetization-mode") or "0")
+    return None
+
+
+def rtx_payload_types(codecs: tuple[Codec, ...]) -> dict[int, Codec]:
+    """The retransmission format of each payload type (RFC 4588, `apt`)."""
+    rtx: dict[int, Codec] = {}
+    for codec in codecs:
+        apt = codec.parameter("apt") if codec.encoding == "rtx" else None
+        if apt is not None and apt.isascii() and apt.isdigit() and len(apt) <= 3:
+            rtx.setdefault(int(apt), codec)
+    return rtx

@@ -1,0 +1,144 @@
+"""Text to lines and back, and the lexical rules of single values (RFC 8866, section 9).
+
+All limits on the size of a description live here. They are checked before anything is built from
+the text, so that a hostile description costs little: splitting is linear, and a line is looked at
+by itself.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from signalling.sdp.errors import SdpError
+
+TEXT_BYTES_MAX = 1 << 20
+LINES_MAX = 30_000
+LINE_LENGTH_MAX = 16_384
+SECTIONS_MAX = 256
+SECTION_ATTRIBUTES_MAX = 2_000
+CANDIDATES_MAX = 64
+FORMATS_MAX = 256
+LIST_ITEMS_MAX = 300
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+", re.ASCII)
+_ICE_CHARS = re.compile(r"[0-9A-Za-z+/=_\-]+", re.ASCII)
+_RID = re.compile(r"[0-9A-Za-z_\-]+", re.ASCII)
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_FINGERPRINT = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2})*", re.ASCII)
+
+
+@dataclass(slots=True)
+class RawSection:
+    """The m-line's value, then (type letter, value) of each following line."""
+
+    media: str
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RawDescription:
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    sections: list[RawSection] = field(default_factory=list)
+
+
+def split(text: str) -> RawDescription:
+    """Splits a description into its levels. Raises SdpError beyond this module's limits."""
+    _check_size(text)
+    lines = text.split("\n")
+    if len(lines) > LINES_MAX:
+        raise SdpError("too many lines", expected=f"at most {LINES_MAX}", got=len(lines))
+    raw = RawDescription()
+    level = raw.lines
+    attributes = candidates = 0
+    for line in lines:
+        line = line.removesuffix("\r")
+        if not line:
+            continue
+        if len(line) > LINE_LENGTH_MAX:
+            raise SdpError("line too long", expected=f"at most {LINE_LENGTH_MAX}", got=len(line))
+        if line[1:2] != "=" or not "a" <= line[0] <= "z":
+            raise SdpError("malformed line", expected="<letter>=<value>", got=line)
+        letter, value = line[0], line[2:]
+        if letter == "m":
+            if len(raw.sections) == SECTIONS_MAX:
+                raise SdpError("too many sections", expected=f"at most {SECTIONS_MAX}")
+            section = RawSection(value)
+            raw.sections.append(section)
+            level, attributes = section.lines, 0
+            continue
+        if letter == "a":
+            attributes += 1
+            candidates += value.startswith("candidate:")
+            if attributes > SECTION_ATTRIBUTES_MAX:
+                raise SdpError(
+                    "too many attributes in a section", expected=f"at most {SECTION_ATTRIBUTES_MAX}"
+                )
+            if candidates > CANDIDATES_MAX:
+                raise SdpError("too many candidates", expected=f"at most {CANDIDATES_MAX}")
+        level.append((letter, value))
+    return raw
+
+
+def _check_size(text: str) -> None:
+    # A character takes at most four bytes, so short texts need not be encoded to be measured.
+    if len(text) > TEXT_BYTES_MAX:
+        raise SdpError("description too large", expected=f"at most {TEXT_BYTES_MAX} bytes")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise SdpError("not a Unicode text", expected="no lone surrogates") from None
+    if size > TEXT_BYTES_MAX:
+        raise SdpError(
+            "description too large", expected=f"at most {TEXT_BYTES_MAX} bytes", got=size
+        )
+    if "\0" in text:
+        raise SdpError("malformed line", expected="no NUL character")
+    if "\r" in text and text.count("\r") != text.count("\r\n"):
+        raise SdpError("malformed line", expected="no carriage return inside a line")
+
+
+def token(text: str, what: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise SdpError(f"malformed {what}", expected="a token", got=text)
+    return text
+
+
+def rid_token(text: str) -> str:
+    """An RTP stream identifier (RFC 8851, section 10): it also has to fit a header extension."""
+    if len(text) > 16 or not _RID.fullmatch(text):
+        raise SdpError("malformed rid", expected="1 to 16 letters, digits, _ or -", got=text)
+    return text
+
+
+def ice_chars(text: str, what: str, shortest: int) -> str:
+    """An ICE user name fragment or password (RFC 8839, section 5.4): at most 256 characters.
+
+    URL-safe base64 characters are accepted besides ice-char: some clients use them.
+    """
+    if not shortest <= len(text) <= 256 or not _ICE_CHARS.fullmatch(text):
+        raise SdpError(f"malformed {what}", expected=f"{shortest} to 256 ice-chars", got=text)
+    return text
+
+
+def fingerprint_value(text: str) -> str:
+    """Pairs of hexadecimal digits with colons, in upper case (RFC 8122, section 5)."""
+    upper = text.upper()
+    if len(text) > 200 or not _FINGERPRINT.fullmatch(upper):
+        raise SdpError("malformed fingerprint", expected='"AB:CD:..."', got=text)
+    return upper
+
+
+def number(text: str, what: str, largest: int, smallest: int = 0) -> int:
+    """A decimal number within bounds."""
+    if len(text) <= 20 and _DIGITS.fullmatch(text):
+        value = int(text)
+        if smallest <= value <= largest:
+            return value
+    raise SdpError(f"malformed {what}", expected=f"{smallest} to {largest}", got=text)
+
+
+def items(text: str, what: str, most: int = LIST_ITEMS_MAX) -> list[str]:
+    """The parts between spaces, a bounded number of them."""
+    parts = text.split()
+    if len(parts) > most:
+        raise SdpError(f"too many items in {what}", expected=f"at most {most}", got=len(parts))
+    return parts

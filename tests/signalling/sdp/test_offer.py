@@ -1,0 +1,219 @@
+"""The subscriber's sections: stable order, reuse, and what answers mean."""
+
+import pytest
+
+from signalling.sdp import (
+    Direction,
+    Format,
+    LocalTransport,
+    NegotiatedCodec,
+    OfferedTrack,
+    SdpError,
+    SubscriberSections,
+    parse,
+    serialise,
+)
+from tests.signalling.sdp.peer import answer_as_browser
+
+LOCAL = LocalTransport(
+    "ufrag",
+    "p" * 24,
+    ":".join(["AB"] * 32),
+    ("candidate:1 1 udp 2130706431 192.0.2.1 7882 typ host",),
+)
+VP8 = NegotiatedCodec(100, Format.VP8, 90_000, 101)
+OPUS = NegotiatedCodec(109, Format.OPUS, 48_000)
+
+
+def video(sid: str, ssrc: int = 1000, codecs: tuple[NegotiatedCodec, ...] = (VP8,)) -> OfferedTrack:
+    return OfferedTrack(sid, f"PA_x|{sid}", "video", codecs, ssrc, ssrc + 1, "PA_x")
+
+
+def audio(sid: str, ssrc: int = 2000, stereo: bool = False) -> OfferedTrack:
+    return OfferedTrack(sid, f"PA_x|{sid}", "audio", (OPUS,), ssrc, None, "PA_x", stereo)
+
+
+def test_first_offer_has_the_data_section_even_without_tracks() -> None:
+    """Trap 4: every SDK times out without something to connect for."""
+    offer = parse(SubscriberSections(7).offer(LOCAL))
+
+    assert [section.kind for section in offer.media] == ["application"]
+    assert offer.ice_lite
+    assert offer.bundle == ("0",)
+    assert offer.media[0].transport.setup == "actpass"
+    assert offer.media[0].candidates == LOCAL.candidates
+
+
+def test_offer_describes_a_track_by_msid_and_ssrcs() -> None:
+    sections = SubscriberSections(7)
+    mid = sections.add(video("TR_v"))
+
+    section = parse(sections.offer(LOCAL)).section(mid)
+
+    assert section is not None
+    assert section.direction is Direction.SENDONLY
+    assert (section.msids[0].stream, section.msids[0].track) == ("PA_x|TR_v", "TR_v")
+    assert [(group.semantics, group.ssrcs) for group in section.ssrc_groups] == [
+        ("FID", (1000, 1001))
+    ]
+    assert [codec.payload_type for codec in section.codecs] == [96, 97]
+    assert sections.mid_to_track() == {mid: "TR_v"}
+
+
+def test_accept_pairs_the_publishers_payload_types_with_the_answers() -> None:
+    sections = SubscriberSections(7)
+    h264 = NegotiatedCodec(45, Format.H264, 90_000, 46)
+    sections.add(video("TR_v", codecs=(h264, VP8)))
+    answer = answer_as_browser(sections.offer(LOCAL))
+
+    result = sections.accept(parse(answer))
+
+    (accepted,) = result.accepted
+    assert [(pt, codec.payload_type, codec.rtx_payload_type) for pt, codec in accepted.codecs] == [
+        (45, 108, 109),
+        (100, 96, 97),
+    ]
+    assert result.remote.dtls_role == "server"
+    assert not result.rejected
+
+
+def test_sections_keep_their_place_and_are_reused_only_after_the_client_agreed() -> None:
+    sections = SubscriberSections(7)
+    first, second = sections.add(video("TR_a")), sections.add(audio("TR_b"))
+    sections.accept(parse(answer_as_browser(sections.offer(LOCAL))))
+
+    sections.remove("TR_a")
+    third = sections.add(video("TR_c", 3000))
+    text = sections.offer(LOCAL)
+    assert [s.mid for s in parse(text).media] == ["0", first, second, third]
+    assert parse(text).media[1].direction is Direction.INACTIVE
+    sections.accept(parse(answer_as_browser(text)))
+
+    assert sections.add(video("TR_d", 4000)) == first
+    again = parse(sections.offer(LOCAL))
+    assert [s.mid for s in again.media] == ["0", first, second, third]
+    assert again.media[1].msids[0].track == "TR_d"
+
+
+def test_without_reuse_every_track_gets_a_new_section() -> None:
+    sections = SubscriberSections(7, reuse_sections=False)
+    first = sections.add(video("TR_a"))
+    sections.accept(parse(answer_as_browser(sections.offer(LOCAL))))
+    sections.remove("TR_a")
+    sections.accept(parse(answer_as_browser(sections.offer(LOCAL))))
+
+    assert sections.add(video("TR_b")) != first
+
+
+def test_a_second_offer_waits_for_the_answer() -> None:
+    """Trap 30."""
+    sections = SubscriberSections(7)
+    sections.offer(LOCAL)
+
+    with pytest.raises(RuntimeError):
+        sections.offer(LOCAL)
+
+
+def test_a_rejected_track_is_reported_and_its_section_stays_dead() -> None:
+    sections = SubscriberSections(7)
+    mid = sections.add(video("TR_a"))
+    answer = answer_as_browser(sections.offer(LOCAL), reject={mid})
+
+    result = sections.accept(parse(answer))
+
+    assert [track.track_sid for track in result.rejected] == ["TR_a"]
+    assert sections.add(video("TR_b")) != mid
+    later = parse(sections.offer(LOCAL))
+    assert later.media[1].rejected
+    assert mid not in later.bundle
+
+
+def test_a_track_removed_while_the_offer_is_out_is_not_accepted() -> None:
+    sections = SubscriberSections(7)
+    sections.add(video("TR_a"))
+    text = sections.offer(LOCAL)
+    sections.remove("TR_a")
+
+    result = sections.accept(parse(answer_as_browser(text)))
+
+    assert not result.accepted and not result.rejected
+    assert parse(sections.offer(LOCAL)).media[1].direction is Direction.INACTIVE
+
+
+def test_a_track_moves_when_the_section_it_took_is_rejected() -> None:
+    sections = SubscriberSections(7)
+    mid = sections.add(video("TR_a"))
+    sections.accept(parse(answer_as_browser(sections.offer(LOCAL))))
+    sections.remove("TR_a")
+    sections.accept(parse(answer_as_browser(sections.offer(LOCAL))))
+    text = sections.offer(LOCAL)
+    assert sections.add(video("TR_b")) == mid
+
+    sections.accept(parse(answer_as_browser(text, reject={mid})))
+
+    assert sections.mid_to_track() == {"2": "TR_b"}
+
+
+def test_stereo_is_told_to_the_subscriber() -> None:
+    sections = SubscriberSections(7)
+    mid = sections.add(audio("TR_a", stereo=True))
+
+    section = parse(sections.offer(LOCAL)).section(mid)
+
+    assert section is not None
+    assert section.codecs[0].parameter("sprop-stereo") == "1"
+
+
+@pytest.mark.parametrize("cut", ["sections", "mid", "fingerprint"])
+def test_an_answer_that_does_not_fit_is_refused_and_can_be_sent_again(cut: str) -> None:
+    sections = SubscriberSections(7)
+    sections.add(video("TR_a"))
+    good = answer_as_browser(sections.offer(LOCAL))
+    bad = {
+        "sections": good[: good.index("m=video")],
+        "mid": good.replace("a=mid:1", "a=mid:9"),
+        "fingerprint": good.replace("a=fingerprint:sha-256", "a=fingerprint:sha-1"),
+    }[cut]
+
+    with pytest.raises(SdpError):
+        sections.accept(parse(bad))
+
+    assert sections.accept(parse(good)).accepted
+
+
+def test_an_answer_without_an_offer_is_refused() -> None:
+    sections = SubscriberSections(7)
+    answer = answer_as_browser(sections.offer(LOCAL))
+    sections.accept(parse(answer))
+
+    with pytest.raises(SdpError):
+        sections.accept(parse(answer))
+
+
+def test_the_number_of_sections_is_bounded() -> None:
+    sections = SubscriberSections(7)
+    for number in range(255):
+        sections.add(audio(f"TR_{number}"))
+
+    with pytest.raises(SdpError):
+        sections.add(audio("TR_one_too_many"))
+    assert len(parse(sections.offer(LOCAL)).media) == 256
+
+
+def test_passive_answer_makes_us_the_dtls_client() -> None:
+    sections = SubscriberSections(7)
+    answer = answer_as_browser(sections.offer(LOCAL)).replace("setup:active", "setup:passive")
+
+    assert sections.accept(parse(answer)).remote.dtls_role == "client"
+
+
+def test_every_offer_raises_the_version_of_the_session() -> None:
+    sections = SubscriberSections(7)
+    origins = []
+    for _ in range(3):
+        text = sections.offer(LOCAL)
+        origins.append(parse(text).origin)
+        sections.accept(parse(answer_as_browser(text)))
+
+    assert origins == [f"- 7 {version} IN IP4 127.0.0.1" for version in (1, 2, 3)]
+    assert serialise(parse(text)) == text
