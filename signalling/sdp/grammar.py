@@ -43,39 +43,46 @@ class RawDescription:
 def split(text: str) -> RawDescription:
     """Splits a description into its levels. Raises SdpError beyond this module's limits."""
     _check_size(text)
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > LINES_MAX:
         raise SdpError("too many lines", expected=f"at most {LINES_MAX}", got=len(lines))
     raw = RawDescription()
     level = raw.lines
-    attributes = candidates = 0
-    for line in lines:
-        line = line.removesuffix("\r")
-        if not line:
+    for line in filter(None, lines):
+        letter, value = _letter_and_value(line)
+        if letter != "m":
+            level.append((letter, value))
             continue
-        if len(line) > LINE_LENGTH_MAX:
-            raise SdpError("line too long", expected=f"at most {LINE_LENGTH_MAX}", got=len(line))
-        if line[1:2] != "=" or not "a" <= line[0] <= "z":
-            raise SdpError("malformed line", expected="<letter>=<value>", got=line)
-        letter, value = line[0], line[2:]
-        if letter == "m":
-            if len(raw.sections) == SECTIONS_MAX:
-                raise SdpError("too many sections", expected=f"at most {SECTIONS_MAX}")
-            section = RawSection(value)
-            raw.sections.append(section)
-            level, attributes = section.lines, 0
-            continue
-        if letter == "a":
-            attributes += 1
-            candidates += value.startswith("candidate:")
-            if attributes > SECTION_ATTRIBUTES_MAX:
-                raise SdpError(
-                    "too many attributes in a section", expected=f"at most {SECTION_ATTRIBUTES_MAX}"
-                )
-            if candidates > CANDIDATES_MAX:
-                raise SdpError("too many candidates", expected=f"at most {CANDIDATES_MAX}")
-        level.append((letter, value))
+        if len(raw.sections) == SECTIONS_MAX:
+            raise SdpError("too many sections", expected=f"at most {SECTIONS_MAX}")
+        section = RawSection(value)
+        raw.sections.append(section)
+        level = section.lines
+    _check_counts(raw)
     return raw
+
+
+def _letter_and_value(line: str) -> tuple[str, str]:
+    if len(line) > LINE_LENGTH_MAX:
+        raise SdpError("line too long", expected=f"at most {LINE_LENGTH_MAX}", got=len(line))
+    if line[1:2] != "=" or not "a" <= line[0] <= "z":
+        raise SdpError("malformed line", expected="<letter>=<value>", got=line)
+    return line[0], line[2:]
+
+
+def _check_counts(raw: RawDescription) -> None:
+    candidates = 0
+    for lines in (raw.lines, *(section.lines for section in raw.sections)):
+        attributes = [value for letter, value in lines if letter == "a"]
+        candidates += sum(value.startswith("candidate:") for value in attributes)
+        if len(attributes) > SECTION_ATTRIBUTES_MAX:
+            raise SdpError(
+                "too many attributes in a section",
+                expected=f"at most {SECTION_ATTRIBUTES_MAX}",
+                got=len(attributes),
+            )
+    if candidates > CANDIDATES_MAX:
+        raise SdpError("too many candidates", expected=f"at most {CANDIDATES_MAX}", got=candidates)
 
 
 def _check_size(text: str) -> None:
@@ -92,7 +99,7 @@ def _check_size(text: str) -> None:
         )
     if "\0" in text:
         raise SdpError("malformed line", expected="no NUL character")
-    if "\r" in text and text.count("\r") != text.count("\r\n"):
+    if text.count("\r") != text.count("\r\n"):
         raise SdpError("malformed line", expected="no carriage return inside a line")
 
 

@@ -318,7 +318,7 @@ def _offered_codecs(track: OfferedTrack) -> Iterator[Codec]:
         entry = SUBSCRIBER_TYPES[item]
         parameters = entry.codec.parameters
         if item is Format.OPUS and track.stereo:
-            # "stereo" asks the client to decode two channels, "sprop-stereo" tells it will get them.
+            # "stereo" asks the client to decode two channels, "sprop-stereo" promises them.
             parameters += ";stereo=1;sprop-stereo=1"
         codec = entry.codec
         yield Codec(
@@ -337,7 +337,7 @@ def _offered_codecs(track: OfferedTrack) -> Iterator[Codec]:
 def _accepted_codecs(
     track: OfferedTrack, section: MediaSection
 ) -> tuple[tuple[int, NegotiatedCodec], ...]:
-    """The publisher's payload types that the answer leaves possible; none if it receives nothing."""
+    """The publisher's payload types that the answer can carry; none if it receives nothing."""
     if section.rejected or not section.direction.receives:
         return ()
     rtx = known.rtx_payload_types(section.codecs)

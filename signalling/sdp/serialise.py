@@ -79,25 +79,22 @@ def _media(section: MediaSection) -> Iterator[str]:
         direction = f"/{extension.direction}" if extension.direction is not None else ""
         yield f"a=extmap:{extension.id}{direction} {extension.uri} {extension.attributes}".rstrip()
     yield f"a={section.direction}"
-    for msid in section.msids:
-        yield f"a=msid:{msid.stream} {msid.track}".rstrip()
+    yield from (f"a=msid:{msid.stream} {msid.track}".rstrip() for msid in section.msids)
     if section.rtcp_mux:
         yield "a=rtcp-mux"
     if section.rtcp_rsize:
         yield "a=rtcp-rsize"
     for codec in section.codecs:
         yield from _codec(codec)
+    yield from _streams(section)
+
+
+def _streams(section: MediaSection) -> Iterator[str]:
     for rid in section.rids:
         yield f"a=rid:{rid.id} {rid.direction} {rid.restrictions}".rstrip()
     if section.simulcast is not None:
-        yield "a=simulcast:" + " ".join(
-            f"{direction} {_streams(streams)}"
-            for direction, streams in (
-                ("send", section.simulcast.send),
-                ("recv", section.simulcast.recv),
-            )
-            if streams
-        )
+        lists = (("send", section.simulcast.send), ("recv", section.simulcast.recv))
+        yield "a=simulcast:" + " ".join(f"{way} {_listed(ids)}" for way, ids in lists if ids)
     for group in section.ssrc_groups:
         yield "a=ssrc-group:" + " ".join((group.semantics, *map(str, group.ssrcs)))
     for ssrc in section.ssrcs:
@@ -116,7 +113,7 @@ def _codec(codec: Codec) -> Iterator[str]:
         yield f"a=fmtp:{codec.payload_type} {codec.parameters}"
 
 
-def _streams(streams: SimulcastStreams) -> str:
+def _listed(streams: SimulcastStreams) -> str:
     return ";".join(
         ",".join(f"{'~' if item.paused else ''}{item.rid}" for item in alternatives)
         for alternatives in streams

@@ -136,7 +136,8 @@ def test_a_track_removed_while_the_offer_is_out_is_not_accepted() -> None:
 
     result = sections.accept(parse(answer_as_browser(text)))
 
-    assert not result.accepted and not result.rejected
+    assert not result.accepted
+    assert not result.rejected
     assert parse(sections.offer(LOCAL)).media[1].direction is Direction.INACTIVE
 
 
