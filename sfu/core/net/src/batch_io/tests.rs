@@ -1,0 +1,260 @@
+//! Tests of grouping and of sending over loopback.
+
+use std::time::Duration;
+
+use super::*;
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Groups datagrams given as (socket, port, length) into run lengths.
+fn runs_of(datagrams: &[(u16, u16, u16)], limits: &[GsoLimit]) -> Vec<usize> {
+    let mut start = 0;
+    let datagrams: Vec<Datagram> = datagrams
+        .iter()
+        .map(|&(socket, port, len)| {
+            let datagram = Datagram {
+                socket: SocketIndex(socket),
+                to: address(port),
+                start,
+                len,
+                received_at: None,
+            };
+            start += u32::from(len);
+            datagram
+        })
+        .collect();
+    let mut runs = Vec::new();
+    find_runs(&datagrams, limits, &mut runs);
+    let mut next = 0;
+    for run in &runs {
+        assert_eq!(run.first, next, "runs cover the batch without gaps");
+        next += run.count;
+    }
+    assert_eq!(next, datagrams.len());
+    runs.iter().map(|r| r.count).collect()
+}
+
+#[test]
+fn equal_neighbours_form_a_run_and_a_shorter_one_ends_it() {
+    let runs = runs_of(
+        &[(0, 1, 900), (0, 1, 900), (0, 1, 400), (0, 1, 400)],
+        &[UNLIMITED],
+    );
+    assert_eq!(runs, [3, 1]);
+}
+
+#[test]
+fn a_longer_datagram_begins_a_new_run() {
+    let runs = runs_of(&[(0, 1, 400), (0, 1, 900), (0, 1, 900)], &[UNLIMITED]);
+    assert_eq!(runs, [1, 2]);
+}
+
+#[test]
+fn destination_and_socket_separate_runs() {
+    let both = [UNLIMITED, UNLIMITED];
+    assert_eq!(
+        runs_of(&[(0, 1, 9), (0, 2, 9), (1, 2, 9), (1, 2, 9)], &both),
+        [1, 1, 2]
+    );
+}
+
+#[test]
+fn segments_and_bytes_of_a_run_are_bounded() {
+    assert_eq!(runs_of(&[(0, 1, 100); 150], &[UNLIMITED]), [64, 64, 22]);
+    assert_eq!(runs_of(&[(0, 1, 1_400); 60], &[UNLIMITED]), [46, 14]);
+}
+
+#[test]
+fn segments_over_the_sockets_limit_stay_alone() {
+    let limit = GsoLimit {
+        segment_bytes: 1_000,
+        until: None,
+    };
+    assert_eq!(
+        runs_of(
+            &[(0, 1, 1_001), (0, 1, 1_001), (0, 1, 1_000), (0, 1, 1_000)],
+            &[limit]
+        ),
+        [1, 1, 2]
+    );
+}
+
+#[test]
+fn an_empty_batch_has_no_runs() {
+    assert!(runs_of(&[], &[UNLIMITED]).is_empty());
+}
+
+fn receiver() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind(address(0)).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+fn put(batch: &mut Batch, socket: u16, to: SocketAddr, fill: u8, len: usize) {
+    batch.space()[..len].fill(fill);
+    batch.commit(SocketIndex(socket), to, len, None);
+}
+
+#[test]
+fn a_batch_arrives_datagram_by_datagram() {
+    let sender = UdpSocket::bind(address(0)).unwrap();
+    let (first, first_address) = receiver();
+    let (second, second_address) = receiver();
+    let mut batch = Batch::new(16);
+    for fill in 0..4 {
+        put(&mut batch, 0, first_address, fill, 500);
+    }
+    put(&mut batch, 0, first_address, 4, 20);
+    put(&mut batch, 0, second_address, 5, 1_200);
+
+    let mut send = SendBatch::new(1, 16);
+    let counts = send.send(Instant::now(), &[sender], &batch);
+    assert_eq!(counts.datagrams, 6);
+    assert_eq!(counts.bytes, 4 * 500 + 20 + 1_200);
+
+    let mut buffer = [0; 2_048];
+    for fill in 0..4 {
+        assert_eq!(first.recv(&mut buffer).unwrap(), 500);
+        assert!(buffer[..500].iter().all(|b| *b == fill));
+    }
+    assert_eq!(first.recv(&mut buffer).unwrap(), 20);
+    assert_eq!(second.recv(&mut buffer).unwrap(), 1_200);
+    assert_eq!(buffer[0], 5);
+}
+
+#[test]
+fn each_datagram_leaves_by_its_own_socket() {
+    let senders = [
+        UdpSocket::bind(address(0)).unwrap(),
+        UdpSocket::bind(address(0)).unwrap(),
+    ];
+    let from = [
+        senders[0].local_addr().unwrap(),
+        senders[1].local_addr().unwrap(),
+    ];
+    let (receiver, to) = receiver();
+    let mut batch = Batch::new(16);
+    for socket in [0, 1, 0] {
+        put(&mut batch, socket, to, socket as u8, 100);
+    }
+    let counts = SendBatch::new(2, 16).send(Instant::now(), &senders, &batch);
+    assert_eq!(counts.datagrams, 3);
+    let mut buffer = [0; 200];
+    for _ in 0..3 {
+        let (_, source) = receiver.recv_from(&mut buffer).unwrap();
+        assert_eq!(source, from[usize::from(buffer[0])]);
+    }
+}
+
+#[test]
+fn a_refused_destination_costs_its_own_datagrams_only() {
+    let sender = UdpSocket::bind(address(0)).unwrap();
+    let (receiver, to) = receiver();
+    let unreachable = SocketAddr::from(([255, 255, 255, 255], 9));
+    let mut batch = Batch::new(16);
+    put(&mut batch, 0, to, 1, 100);
+    put(&mut batch, 0, unreachable, 2, 100);
+    put(&mut batch, 0, unreachable, 2, 100);
+    put(&mut batch, 0, to, 3, 100);
+    let mut send = SendBatch::new(1, 16);
+    let counts = send.send(Instant::now(), &[sender], &batch);
+    assert_eq!((counts.datagrams, counts.refused), (2, 2));
+    assert_eq!(
+        send.limits[0].segment_bytes,
+        u16::MAX,
+        "the route was at fault, not the run"
+    );
+    let mut buffer = [0; 200];
+    assert_eq!(receiver.recv(&mut buffer).unwrap(), 100);
+    assert_eq!(buffer[0], 1);
+    assert_eq!(receiver.recv(&mut buffer).unwrap(), 100);
+    assert_eq!(buffer[0], 3);
+}
+
+#[test]
+fn a_run_that_the_kernel_refuses_is_sent_apart_and_avoided_for_a_while() {
+    let sender = UdpSocket::bind(address(0)).unwrap();
+    let off: libc::c_int = 1;
+    // Segmentation needs checksums, so a socket without them refuses it (EINVAL or EIO).
+    // SAFETY: the option value is an int that outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            sender.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NO_CHECK,
+            (&raw const off).cast(),
+            size_of_val(&off) as _,
+        )
+    };
+    assert_eq!(set, 0);
+    let (receiver, to) = receiver();
+    let mut batch = Batch::new(16);
+    for fill in 0..3 {
+        put(&mut batch, 0, to, fill, 300);
+    }
+    let mut send = SendBatch::new(1, 16);
+    let now = Instant::now();
+    let sockets = [sender];
+    assert_eq!(send.send(now, &sockets, &batch).datagrams, 3);
+    assert_eq!(send.limits[0].segment_bytes, 299);
+    let mut buffer = [0; 400];
+    for fill in 0..3 {
+        assert_eq!(receiver.recv(&mut buffer).unwrap(), 300);
+        assert_eq!(buffer[0], fill);
+    }
+    find_runs(batch.datagrams(), &send.limits, &mut send.runs);
+    assert_eq!(send.runs.len(), 3, "no run is tried again at once");
+    let later = now + GSO_RETRY_AFTER;
+    assert_eq!(send.send(later, &sockets, &Batch::new(1)).datagrams, 0);
+    assert_eq!(send.limits[0].segment_bytes, u16::MAX);
+}
+
+#[test]
+fn receives_a_burst_with_its_sources_and_leaves_out_oversized_datagrams() {
+    let (socket, to) = receiver();
+    socket.set_nonblocking(true).unwrap();
+    let sender = UdpSocket::bind(address(0)).unwrap();
+    sender.send_to(&[1; 10], to).unwrap();
+    sender.send_to(&[2; 3_000], to).unwrap();
+    sender.send_to(&[3; 30], to).unwrap();
+    let mut receive = ReceiveBatch::new();
+    assert_eq!(receive.receive(&socket).unwrap(), 3);
+    let mut seen = Vec::new();
+    let unusable = receive.for_each(|from, bytes| {
+        assert_eq!(from, sender.local_addr().unwrap());
+        seen.push((bytes[0], bytes.len()));
+    });
+    assert_eq!(unusable, 1);
+    assert_eq!(seen, [(1, 10), (3, 30)]);
+    assert_eq!(receive.receive(&socket).unwrap(), 0);
+}
+
+#[test]
+fn ipv6_sources_and_destinations_work() {
+    let Ok(socket) = UdpSocket::bind("[::1]:0") else {
+        return; // This machine has no IPv6.
+    };
+    socket.set_nonblocking(true).unwrap();
+    let to = socket.local_addr().unwrap();
+    let sender = UdpSocket::bind("[::1]:0").unwrap();
+    let from = sender.local_addr().unwrap();
+    let mut batch = Batch::new(4);
+    put(&mut batch, 0, to, 7, 64);
+    assert_eq!(
+        SendBatch::new(1, 4)
+            .send(Instant::now(), &[sender], &batch)
+            .datagrams,
+        1
+    );
+    let mut receive = ReceiveBatch::new();
+    assert_eq!(receive.receive(&socket).unwrap(), 1);
+    receive.for_each(|source, bytes| {
+        assert_eq!(source, from);
+        assert_eq!(bytes, [7; 64]);
+    });
+}

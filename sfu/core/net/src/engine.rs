@@ -1,0 +1,348 @@
+//! The engine: binds the sockets, starts one thread per shard, and stops them all.
+//!
+//! A panic in a media thread is a bug. It stops the whole engine, visibly: an event says which
+//! shard has failed, and every later command is refused.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use kinguicall_proto::api::ShardId;
+use kinguicall_proto::shard::ShardConfig;
+
+use crate::addresses::{candidate_lines, local_addresses};
+use crate::control::Registry;
+use crate::events::{EngineEvent, Events};
+use crate::inbox::Inbox;
+use crate::ring::{self, Consumer, Producer};
+use crate::socket::bind_thread_sockets;
+use crate::stats::ThreadStats;
+use crate::thread::{Seed, Shared, run};
+
+/// How long a shard gathers media before it sends.
+const GATHER: Duration = Duration::from_millis(1);
+/// Identifiers have eight bits for the shard.
+const MAX_THREADS: usize = 256;
+/// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905).
+const NTP_UNIX_OFFSET_S: u64 = 2_208_988_800;
+
+/// How to start an engine.
+#[derive(Debug, Clone, Default)]
+pub struct EngineConfig {
+    /// Thread n listens on `udp_port` + n; with 0 every thread takes a free port.
+    pub udp_port: u16,
+    pub threads: usize,
+    /// Empty: every address of the interfaces.
+    pub bind_addresses: Vec<IpAddr>,
+    /// Announced instead of the bound addresses of the same family.
+    pub public_addresses: Vec<IpAddr>,
+    /// Pin thread n to the n-th CPU that the process may use.
+    pub pin_threads: bool,
+}
+
+/// Running media threads. Dropping it stops them.
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Mutex<Registry>,
+    /// Per shard, in the order in which they are announced.
+    pub(crate) candidates: Vec<Vec<String>>,
+    udp_ports: Vec<u16>,
+    fingerprint: [u8; 32],
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stopped: AtomicBool,
+}
+
+impl Engine {
+    /// Binds every socket, then starts the threads.
+    ///
+    /// Fails with the error of the system call that failed, `InvalidInput` for a number of threads
+    /// or a port range that does not exist, or `AddrInUse` and the address for a port that is
+    /// taken. Nothing is left running after a failure.
+    pub fn start(config: &EngineConfig) -> io::Result<Self> {
+        check(config)?;
+        let addresses = local_addresses(&config.bind_addresses)?;
+        let discovered = config.bind_addresses.is_empty();
+        let mut sockets = Vec::with_capacity(config.threads);
+        for index in 0..config.threads {
+            let port = match config.udp_port {
+                0 => 0,
+                base => base + index as u16,
+            };
+            sockets.push(bind_thread_sockets(&addresses, port, discovered)?);
+        }
+        let bound: Vec<Vec<SocketAddr>> = sockets
+            .iter()
+            .map(|thread| thread.iter().map(|(_, address)| *address).collect())
+            .collect();
+        let certificate =
+            dimpl::certificate::generate_self_signed_certificate().map_err(io::Error::other)?;
+        let fingerprint = <[u8; 32]>::try_from(certificate.fingerprint())
+            .map_err(|_| io::Error::other("the certificate's digest is not SHA-256"))?;
+        let engine = Self {
+            shared: Arc::new(shared(config.threads)?),
+            registry: Mutex::new(Registry::new(config.threads)),
+            candidates: bound
+                .iter()
+                .map(|thread| candidate_lines(thread, &config.public_addresses))
+                .collect(),
+            udp_ports: bound
+                .iter()
+                .filter_map(|thread| thread.first().map(SocketAddr::port))
+                .collect(),
+            fingerprint,
+            threads: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        };
+        let sockets = sockets
+            .into_iter()
+            .map(|thread| thread.into_iter().map(|(socket, _)| socket).collect());
+        engine.spawn_threads(config, sockets.collect(), &bound, &certificate)?;
+        Ok(engine)
+    }
+
+    fn spawn_threads(
+        &self,
+        config: &EngineConfig,
+        sockets: Vec<Vec<UdpSocket>>,
+        bound: &[Vec<SocketAddr>],
+        certificate: &dimpl::DtlsCertificate,
+    ) -> io::Result<()> {
+        let cpus = if config.pin_threads {
+            allowed_cpus()?
+        } else {
+            Vec::new()
+        };
+        let epoch = Instant::now();
+        let epoch_ntp = ntp_now();
+        let mut rings = connect(config.threads);
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let (outgoing, incoming) = rings.remove(0);
+            let seed = Seed {
+                config: ShardConfig {
+                    id: ShardId(index as u8),
+                    certificate: certificate.clone(),
+                    local_addresses: bound[index].clone().into(),
+                    epoch,
+                    epoch_ntp,
+                    gather: GATHER,
+                },
+                sockets,
+                outgoing,
+                incoming,
+                shared: Arc::clone(&self.shared),
+            };
+            let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
+            let handle = std::thread::Builder::new()
+                .name(format!("sfu-media-{index}"))
+                .spawn(move || thread_main(seed, cpu))?;
+            self.threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(handle);
+        }
+        Ok(())
+    }
+
+    /// Descriptor that is readable while events wait.
+    pub fn event_fd(&self) -> RawFd {
+        self.shared.events.as_raw_fd()
+    }
+
+    /// SHA-256 of the node's certificate.
+    pub fn fingerprint_sha256(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+
+    /// One port per thread.
+    pub fn udp_ports(&self) -> &[u16] {
+        &self.udp_ports
+    }
+
+    /// Takes all waiting events.
+    pub fn poll_events(&self) -> Vec<EngineEvent> {
+        let events = self.shared.events.take();
+        self.forget_closed(&events);
+        events
+    }
+
+    /// One snapshot per thread, each at most 100 ms old.
+    pub fn stats(&self) -> Vec<ThreadStats> {
+        self.shared
+            .stats
+            .iter()
+            .map(|stats| stats.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .collect()
+    }
+
+    /// Makes `event_fd` readable although no event waits.
+    pub fn signal_events(&self) {
+        self.shared.events.signal();
+    }
+
+    /// Whether commands are still taken: not after `stop`, nor after a media thread has failed.
+    pub fn is_running(&self) -> bool {
+        !self.shared.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether `stop` has been called.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Ends every thread, waits for it and so closes every socket. May be called again.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.shared.stop_all();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for handle in threads.drain(..) {
+            // The threads catch their panics, so there is nothing to learn from the result.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn check(config: &EngineConfig) -> io::Result<()> {
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    if config.threads == 0 || config.threads > MAX_THREADS {
+        let message = format!("threads must be 1 to {MAX_THREADS}, not {}", config.threads);
+        return Err(invalid(message));
+    }
+    let last = usize::from(config.udp_port) + config.threads - 1;
+    if config.udp_port != 0 && last > usize::from(u16::MAX) {
+        return Err(invalid(format!("the last thread's port would be {last}")));
+    }
+    Ok(())
+}
+
+fn shared(threads: usize) -> io::Result<Shared> {
+    let inboxes: io::Result<Vec<Inbox>> = (0..threads).map(|_| Inbox::new()).collect();
+    Ok(Shared {
+        stop: AtomicBool::new(false),
+        events: Events::new()?,
+        inboxes: inboxes?,
+        stats: (0..threads).map(|_| Mutex::default()).collect(),
+    })
+}
+
+/// Writing ends by receiving shard, and reading ends, of one thread.
+type Rings = (Vec<Option<Producer>>, Vec<Consumer>);
+
+/// One ring for every ordered pair of threads.
+fn connect(threads: usize) -> Vec<Rings> {
+    let mut rings: Vec<Rings> = Vec::new();
+    rings.resize_with(threads, Default::default);
+    for from in 0..threads {
+        for to in 0..threads {
+            if from == to {
+                rings[from].0.push(None);
+            } else {
+                let (producer, consumer) = ring::ring(ring::CAPACITY);
+                rings[from].0.push(Some(producer));
+                rings[to].1.push(consumer);
+            }
+        }
+    }
+    rings
+}
+
+fn thread_main(seed: Seed, cpu: Option<usize>) {
+    let id = seed.config.id;
+    if let Some(Err(error)) = cpu.map(pin_to) {
+        log::warn!("media thread {} is not pinned: {error}", id.0);
+    }
+    let shared = Arc::clone(&seed.shared);
+    supervise(&shared, id, || run(seed));
+}
+
+/// Runs a thread's body. If it panics, the whole engine stops and policy is told.
+fn supervise(shared: &Shared, id: ShardId, body: impl FnOnce()) {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(body)) else {
+        return;
+    };
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("panic without a message");
+    log::error!(
+        "media thread {} has failed, the engine stops: {message}",
+        id.0
+    );
+    shared.stop_all();
+    shared.events.push_failure(id, message.to_owned());
+}
+
+/// CPUs that this process may use.
+fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: all-zero bytes are an empty cpu_set_t.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is a valid place of the given size.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let cpus = 0..libc::CPU_SETSIZE as usize;
+    // SAFETY: `cpu` is below CPU_SETSIZE.
+    Ok(cpus
+        .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
+        .collect())
+}
+
+/// Pins the calling thread.
+fn pin_to(cpu: usize) -> io::Result<()> {
+    // SAFETY: all-zero bytes are an empty cpu_set_t.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `cpu` came from `allowed_cpus`, so it is below CPU_SETSIZE.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: `set` is valid and of the given size; 0 is the calling thread.
+    let result = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// The wall clock as NTP time in 32.32 fixed point.
+fn ntp_now() -> u64 {
+    let unix = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let seconds = unix.as_secs() + NTP_UNIX_OFFSET_S;
+    let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
+    (seconds << 32) | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_stops_every_thread_and_is_told() {
+        let shared = shared(2).unwrap();
+        supervise(&shared, ShardId(1), || panic!("shard is {}", "broken"));
+        assert!(shared.stop.load(Ordering::SeqCst));
+        let told = EngineEvent::Failed {
+            shard: ShardId(1),
+            message: "shard is broken".to_owned(),
+        };
+        assert_eq!(shared.events.take(), [told]);
+    }
+
+    #[test]
+    fn ntp_time_is_that_of_this_century() {
+        let seconds = ntp_now() >> 32;
+        let year_2020 = NTP_UNIX_OFFSET_S + 1_577_836_800;
+        assert!(seconds > year_2020);
+    }
+}

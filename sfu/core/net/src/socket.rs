@@ -1,0 +1,121 @@
+//! UDP sockets of the media threads: bound, non-blocking, with large kernel buffers.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Kernel buffers, as far as `net.core.{r,w}mem_max` allows: a key frame of every publisher must
+/// fit while the thread is busy with another turn.
+const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Attempts to find a port that is free on every address, when any port will do.
+const PORT_ATTEMPTS: usize = 50;
+
+/// Binds one socket per address, all on `port`. Port 0 takes one that is free on all of them.
+///
+/// Addresses that the kernel refuses as unavailable (a detached or duplicate IPv6 address) are
+/// skipped when `skip_unavailable`, as those have only been found on an interface. Fails with the
+/// bind error otherwise, or when no address is left.
+pub fn bind_thread_sockets(
+    addresses: &[IpAddr],
+    port: u16,
+    skip_unavailable: bool,
+) -> io::Result<Vec<(UdpSocket, SocketAddr)>> {
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let attempts = if port == 0 { PORT_ATTEMPTS } else { 1 };
+    for _ in 0..attempts {
+        match bind_all(addresses, port, skip_unavailable) {
+            Ok(sockets) => return Ok(sockets),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last_error = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last_error)
+}
+
+fn bind_all(
+    addresses: &[IpAddr],
+    port: u16,
+    skip_unavailable: bool,
+) -> io::Result<Vec<(UdpSocket, SocketAddr)>> {
+    let mut port = port;
+    let mut sockets = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let local = SocketAddr::new(*address, port);
+        match bind(local) {
+            Ok(socket) => {
+                let bound = socket.local_addr()?;
+                port = bound.port();
+                sockets.push((socket, bound));
+            }
+            Err(error) if skip_unavailable && error.kind() == io::ErrorKind::AddrNotAvailable => {
+                log::warn!("an interface's address cannot be bound, so it is not used: {error}");
+            }
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), BindError { local, error }));
+            }
+        }
+    }
+    if sockets.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "no address could be bound",
+        ));
+    }
+    Ok(sockets)
+}
+
+/// Names the address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bind UDP {local}: {error}")]
+struct BindError {
+    local: SocketAddr,
+    error: io::Error,
+}
+
+fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if local.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_recv_buffer_size(BUFFER_BYTES)?;
+    socket.set_send_buffer_size(BUFFER_BYTES)?;
+    socket.bind(&local.into())?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopbacks() -> Vec<IpAddr> {
+        vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()]
+    }
+
+    #[test]
+    fn port_zero_gives_one_port_on_all_addresses() {
+        let sockets = bind_thread_sockets(&loopbacks(), 0, false).unwrap();
+        let ports: Vec<u16> = sockets.iter().map(|(_, a)| a.port()).collect();
+        assert_eq!(ports.len(), 2);
+        assert_ne!(ports[0], 0);
+        assert_eq!(ports[0], ports[1]);
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_that_names_the_address() {
+        let sockets = bind_thread_sockets(&loopbacks(), 0, false).unwrap();
+        let taken = sockets[0].1;
+        let error = bind_thread_sockets(&loopbacks(), taken.port(), false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&taken.to_string()));
+    }
+
+    #[test]
+    fn addresses_of_no_interface_are_skipped_only_when_they_were_discovered() {
+        let addresses = ["127.0.0.1".parse().unwrap(), "192.0.2.250".parse().unwrap()];
+        assert_eq!(bind_thread_sockets(&addresses, 0, true).unwrap().len(), 1);
+        let error = bind_thread_sockets(&addresses, 0, false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+}

@@ -1,0 +1,326 @@
+//! One media thread: waits for datagrams, packets and messages of other shards, commands and
+//! timers, and drives its shard through one turn for each wake-up.
+//!
+//! It waits with ppoll: the handful of descriptors a thread has cost less there than keeping an
+//! epoll set would, and its timeout has nanoseconds on every kernel. Work per turn is bounded:
+//! 64 datagrams a socket, 256 packets a ring, 256 messages.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
+use kinguicall_proto::egress::{Batch, SocketIndex};
+use kinguicall_proto::shard::{Shard, ShardConfig};
+
+use crate::batch_io::{ReceiveBatch, SendBatch};
+use crate::events::Events;
+use crate::inbox::{Inbox, Message};
+use crate::ring::{Consumer, Producer};
+use crate::stats::{IoCounters, Latency, ThreadStats, kernel_drops, thread_cpu};
+
+const MEDIA_PER_TURN: usize = 256;
+const MESSAGES_PER_TURN: usize = 256;
+/// Datagrams of a batch, for allocating ahead; a larger batch still goes out.
+const BATCH_DATAGRAMS: usize = 512;
+/// How old a snapshot of the statistics may be.
+const STATS_PERIOD: Duration = Duration::from_millis(100);
+
+/// What the threads of an engine share.
+pub(crate) struct Shared {
+    pub stop: AtomicBool,
+    pub events: Events,
+    /// By shard.
+    pub inboxes: Vec<Inbox>,
+    /// By shard.
+    pub stats: Vec<Mutex<ThreadStats>>,
+}
+
+impl Shared {
+    /// Asks every thread to end.
+    pub fn stop_all(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        for inbox in &self.inboxes {
+            inbox.waker().wake();
+        }
+    }
+}
+
+/// What one thread is made of. Moved into the thread.
+pub(crate) struct Seed {
+    pub config: ShardConfig,
+    pub sockets: Vec<UdpSocket>,
+    /// Towards the other shards, by shard; `None` for itself.
+    pub outgoing: Vec<Option<Producer>>,
+    /// From the other shards.
+    pub incoming: Vec<Consumer>,
+    pub shared: Arc<Shared>,
+}
+
+/// Runs a shard until the engine stops.
+pub(crate) fn run(seed: Seed) {
+    Worker::new(seed).run();
+}
+
+/// The world as this thread's shard sees it.
+struct ThreadHost {
+    id: ShardId,
+    sockets: Vec<UdpSocket>,
+    send: SendBatch,
+    outgoing: Vec<Option<Producer>>,
+    /// Shards that have something new since the turn began.
+    to_wake: Vec<bool>,
+    shared: Arc<Shared>,
+    counters: IoCounters,
+    latency: Latency,
+}
+
+impl Host for ThreadHost {
+    fn flush(&mut self, batch: &mut Batch) {
+        let now = Instant::now();
+        let counts = self.send.send(now, &self.sockets, batch);
+        self.counters.sent.add(counts);
+        self.latency.record_batch(Instant::now(), batch.datagrams());
+        batch.clear();
+    }
+
+    fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool {
+        let index = usize::from(to.0);
+        let Some(Some(producer)) = self.outgoing.get_mut(index) else {
+            return false;
+        };
+        self.to_wake[index] = true;
+        producer.push(meta, payload)
+    }
+
+    fn peer(&mut self, to: ShardId, message: PeerMessage) {
+        let index = usize::from(to.0);
+        let Some(inbox) = self.shared.inboxes.get(index) else {
+            log::error!("a message for shard {index}, which does not exist");
+            return;
+        };
+        if !inbox.push_peer(message) {
+            self.counters.peer_queue_full += 1;
+        }
+        self.to_wake[index] = true;
+    }
+
+    fn event(&mut self, event: Event) {
+        self.shared.events.push(self.id, event);
+    }
+}
+
+impl ThreadHost {
+    fn wake_others(&mut self) {
+        for (index, wake) in self.to_wake.iter_mut().enumerate() {
+            if std::mem::take(wake) && index != usize::from(self.id.0) {
+                self.shared.inboxes[index].waker().wake();
+            }
+        }
+    }
+}
+
+struct Worker {
+    shard: Shard,
+    host: ThreadHost,
+    receive: ReceiveBatch,
+    incoming: Vec<Consumer>,
+    /// Taken from the inbox, not handled yet.
+    messages: VecDeque<Message>,
+    /// The sockets, then the inbox.
+    poll: Vec<libc::pollfd>,
+    stats_at: Instant,
+    /// Something has happened since `stats_at`.
+    stats_stale: bool,
+    kernel_drops: Vec<u32>,
+}
+
+impl Worker {
+    fn new(seed: Seed) -> Self {
+        let id = seed.config.id;
+        let inbox = seed.shared.inboxes[usize::from(id.0)].as_raw_fd();
+        let fds = seed.sockets.iter().map(AsRawFd::as_raw_fd);
+        let poll = fds
+            .chain([inbox])
+            .map(|fd| libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            })
+            .collect();
+        Self {
+            shard: Shard::new(seed.config),
+            receive: ReceiveBatch::new(),
+            incoming: seed.incoming,
+            messages: VecDeque::new(),
+            poll,
+            stats_at: Instant::now(),
+            stats_stale: true,
+            kernel_drops: vec![0; seed.sockets.len()],
+            host: ThreadHost {
+                id,
+                send: SendBatch::new(seed.sockets.len(), BATCH_DATAGRAMS),
+                sockets: seed.sockets,
+                to_wake: vec![false; seed.outgoing.len()],
+                outgoing: seed.outgoing,
+                shared: seed.shared,
+                counters: IoCounters::default(),
+                latency: Latency::default(),
+            },
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.host.shared.stop.load(Ordering::SeqCst) {
+            self.sleep();
+            self.turn();
+        }
+        self.publish_stats(Instant::now());
+    }
+
+    fn inbox(&self) -> &Inbox {
+        &self.host.shared.inboxes[usize::from(self.host.id.0)]
+    }
+
+    /// Waits until there may be something to do.
+    fn sleep(&mut self) {
+        self.inbox().waker().announce_sleep();
+        let timeout = if self.has_work() {
+            Some(Duration::ZERO)
+        } else {
+            self.next_deadline()
+                .map(|at| at.saturating_duration_since(Instant::now()))
+        };
+        let timeout = timeout.map(|t| libc::timespec {
+            tv_sec: t.as_secs() as libc::time_t,
+            tv_nsec: t.subsec_nanos() as libc::c_long,
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let fds = self.poll.len() as libc::nfds_t;
+        // SAFETY: `poll` holds `fds` entries whose descriptors are open; `timeout` is null or valid.
+        let ready = unsafe { libc::ppoll(self.poll.as_mut_ptr(), fds, timeout, ptr::null()) };
+        if ready <= 0 {
+            // Timed out or interrupted: the kernel need not have reset the results.
+            for entry in &mut self.poll {
+                entry.revents = 0;
+            }
+        }
+        let signalled = self.poll.last().is_some_and(|entry| entry.revents != 0);
+        self.inbox().waker().awake(signalled);
+    }
+
+    /// Whether something waits that no descriptor tells of once it has been announced.
+    fn has_work(&self) -> bool {
+        !self.messages.is_empty()
+            || self.host.shared.stop.load(Ordering::SeqCst)
+            || !self.inbox().is_empty()
+            || self.incoming.iter().any(|ring| !ring.is_empty())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let stats = self.stats_stale.then(|| self.stats_at + STATS_PERIOD);
+        match (self.shard.poll_timeout(), stats) {
+            (Some(shard), Some(stats)) => Some(shard.min(stats)),
+            (shard, stats) => shard.or(stats),
+        }
+    }
+
+    fn turn(&mut self) {
+        let mut now = Instant::now();
+        let busy_before = self.host.counters.sent.datagrams;
+        let mut busy = self.take_messages(now);
+        busy |= self.take_datagrams(&mut now);
+        busy |= self.take_media(now);
+        if self.shard.poll_timeout().is_some_and(|at| at <= now) {
+            self.shard.handle_timeout(now, &mut self.host);
+        }
+        self.shard.end_turn(now, &mut self.host);
+        self.host.wake_others();
+        self.stats_stale |= busy || busy_before != self.host.counters.sent.datagrams;
+        if self.stats_stale && now.saturating_duration_since(self.stats_at) >= STATS_PERIOD {
+            self.publish_stats(now);
+        }
+    }
+
+    fn take_messages(&mut self, now: Instant) -> bool {
+        if self.messages.len() < MESSAGES_PER_TURN {
+            let inbox = &self.host.shared.inboxes[usize::from(self.host.id.0)];
+            inbox.take(&mut self.messages);
+        }
+        let count = self.messages.len().min(MESSAGES_PER_TURN);
+        for message in self.messages.drain(..count) {
+            match message {
+                Message::Command(command) => {
+                    self.shard.handle_command(now, command, &mut self.host);
+                }
+                Message::Peer(message) => self.shard.handle_peer(now, message, &mut self.host),
+            }
+        }
+        count > 0
+    }
+
+    fn take_datagrams(&mut self, now: &mut Instant) -> bool {
+        let mut busy = false;
+        for index in 0..self.host.sockets.len() {
+            if self.poll[index].revents == 0 {
+                continue;
+            }
+            match self.receive.receive(&self.host.sockets[index]) {
+                Ok(0) => continue,
+                Ok(_) => busy = true,
+                // An ICMP error about an earlier datagram: the next call goes on.
+                Err(error) => {
+                    log::debug!("receiving failed: {error}");
+                    continue;
+                }
+            }
+            *now = Instant::now();
+            let (shard, host) = (&mut self.shard, &mut self.host);
+            let socket = SocketIndex(index as u16);
+            let unusable = self.receive.for_each(|from: SocketAddr, datagram| {
+                shard.handle_datagram(*now, socket, from, datagram, host);
+            });
+            self.host.counters.receive_unusable += unusable as u64;
+        }
+        busy
+    }
+
+    fn take_media(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        let (shard, host) = (&mut self.shard, &mut self.host);
+        for ring in &mut self.incoming {
+            for _ in 0..MEDIA_PER_TURN {
+                if !ring.pop(|meta, payload| shard.handle_media(now, meta, payload, host)) {
+                    break;
+                }
+                busy = true;
+            }
+        }
+        busy
+    }
+
+    fn publish_stats(&mut self, now: Instant) {
+        for (socket, seen) in self.host.sockets.iter().zip(&mut self.kernel_drops) {
+            if let Ok(drops) = kernel_drops(socket) {
+                self.host.counters.receive_buffer_full += u64::from(drops.wrapping_sub(*seen));
+                *seen = drops;
+            }
+        }
+        let (cpu_user_us, cpu_system_us) = thread_cpu();
+        let stats = ThreadStats {
+            shard: self.shard.stats(),
+            io: self.host.counters,
+            latency: self.host.latency,
+            cpu_user_us,
+            cpu_system_us,
+        };
+        let place = &self.host.shared.stats[usize::from(self.host.id.0)];
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        self.stats_at = now;
+        self.stats_stale = false;
+    }
+}
