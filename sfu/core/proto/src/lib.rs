@@ -8,5 +8,7 @@
 pub mod api;
 pub mod egress;
 pub mod rtcp;
+pub mod rtp;
 pub mod shard;
+pub mod srtp;
 pub mod stats;

@@ -1,0 +1,66 @@
+//! Which packet indices of a source have been accepted (RFC 3711, section 3.3.2).
+//!
+//! A ring of bits behind the highest index. It is wider than the 64 that the RFC asks for, as a
+//! retransmission or a burst on a slow network may come hundreds of packets late.
+
+/// Packets behind the highest one that are still told apart.
+pub(super) const WINDOW: u64 = 1_024;
+const WORDS: usize = (WINDOW / 64) as usize;
+
+/// Replay window of one source. It exists from its first accepted packet on.
+#[derive(Debug, Clone)]
+pub(super) struct ReplayWindow {
+    highest: u64,
+    /// Bit `index % WINDOW`, for the indices of the window only.
+    seen: [u64; WORDS],
+}
+
+impl ReplayWindow {
+    pub(super) fn starting_with(index: u64) -> Self {
+        let mut window = Self {
+            highest: index,
+            seen: [0; WORDS],
+        };
+        window.mark(index);
+        window
+    }
+
+    pub(super) fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Whether `index` is neither a repetition nor too old to tell.
+    pub(super) fn is_new(&self, index: u64) -> bool {
+        if index > self.highest {
+            return true;
+        }
+        let (word, bit) = position(index);
+        self.highest - index < WINDOW && self.seen[word] & bit == 0
+    }
+
+    /// Takes note of an index that passed `is_new` and whose packet is authentic.
+    pub(super) fn accept(&mut self, index: u64) {
+        if index > self.highest {
+            if index - self.highest >= WINDOW {
+                self.seen = [0; WORDS];
+            } else {
+                for skipped in self.highest + 1..index {
+                    let (word, bit) = position(skipped);
+                    self.seen[word] &= !bit;
+                }
+            }
+            self.highest = index;
+        }
+        self.mark(index);
+    }
+
+    fn mark(&mut self, index: u64) {
+        let (word, bit) = position(index);
+        self.seen[word] |= bit;
+    }
+}
+
+fn position(index: u64) -> (usize, u64) {
+    let slot = index % WINDOW;
+    ((slot / 64) as usize, 1 << (slot % 64))
+}
