@@ -1,0 +1,200 @@
+"""What a token says: who the bearer is and what it may do. Values only, no cryptography.
+
+Claim names and defaults are LiveKit's, because its SDKs make the tokens. Reading is strict: a claim
+of the wrong type refuses the token rather than granting or withholding something by accident.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+IDENTITY_LENGTH_MAX = 256
+ROOM_NAME_LENGTH_MAX = 256
+NAME_LENGTH_MAX = 256
+METADATA_BYTES_MAX = 512 * 1024
+ATTRIBUTES_BYTES_MAX = 64 * 1024
+
+SOURCES = ("camera", "microphone", "screen_share", "screen_share_audio")
+KINDS = ("standard", "ingress", "egress", "sip", "agent", "connector", "bridge")
+
+
+class TokenError(Exception):
+    """A request that its token does not allow, as the HTTP answer has to say it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        self.text = text
+        super().__init__(text)
+
+
+class ClaimError(ValueError):
+    """A claim has the wrong type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """The `video` claim. Fields that JSON may leave out have their meaning when absent."""
+
+    room: str = ""
+    room_join: bool = False
+    room_create: bool = False
+    room_list: bool = False
+    room_record: bool = False
+    room_admin: bool = False
+    can_publish: bool = True
+    can_subscribe: bool = True
+    can_publish_data: bool = True
+    can_publish_sources: tuple[str, ...] = ()
+    can_update_own_metadata: bool = False
+    hidden: bool = False
+    recorder: bool = False
+    agent: bool = False
+
+    def can_publish_source(self, source: str) -> bool:
+        """Whether a track of this source ("camera", ...) may be published."""
+        return self.can_publish and (
+            not self.can_publish_sources or source in self.can_publish_sources
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A verified token. `expires_at` is in seconds since the epoch.
+
+    `room_config` is the claim's JSON object (protojson of `RoomConfiguration`), None without one.
+    """
+
+    identity: str
+    grants: Grants
+    name: str = ""
+    kind: str = "standard"
+    metadata: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    room_config: Mapping[str, Any] | None = None
+    expires_at: int = 0
+
+    def check_join(self) -> None:
+        """Raises TokenError unless the bearer may join the token's room."""
+        if not self.grants.room_join:
+            raise TokenError(401, "permissions denied")
+        if not self.identity:
+            raise TokenError(400, "identity cannot be empty")
+        if not self.grants.room:
+            raise TokenError(400, "room name cannot be empty")
+        for what, value, longest in (
+            ("identity", self.identity, IDENTITY_LENGTH_MAX),
+            ("room name", self.grants.room, ROOM_NAME_LENGTH_MAX),
+            ("name", self.name, NAME_LENGTH_MAX),
+            ("metadata", self.metadata, METADATA_BYTES_MAX),
+        ):
+            if len(value.encode()) > longest:
+                raise TokenError(400, f"{what} exceeds the limit of {longest} bytes")
+        size = sum(len(key.encode()) + len(item.encode()) for key, item in self.attributes.items())
+        if size > ATTRIBUTES_BYTES_MAX:
+            raise TokenError(400, f"attributes exceed the limit of {ATTRIBUTES_BYTES_MAX} bytes")
+
+
+def read_claims(payload: Mapping[str, Any]) -> Claims:
+    """The claims of a verified payload. Raises ClaimError for a value of the wrong type."""
+    return Claims(
+        identity=_text(payload, "sub") or _text(payload, "jti"),
+        grants=_read_grants(_object(payload, "video") or {}),
+        name=_text(payload, "name"),
+        kind=_text(payload, "kind") or "standard",
+        metadata=_text(payload, "metadata"),
+        attributes=_text_map(payload, "attributes"),
+        room_config=_object(payload, "roomConfig"),
+        expires_at=int(payload.get("exp", 0)),
+    )
+
+
+def write_claims(claims: Claims) -> dict[str, Any]:
+    """The claims as a token's payload, without issuer and times."""
+    payload: dict[str, Any] = {"sub": claims.identity, "video": _write_grants(claims.grants)}
+    optional = {
+        "name": claims.name,
+        "metadata": claims.metadata,
+        "attributes": dict(claims.attributes),
+        "roomConfig": dict(claims.room_config or {}),
+        "kind": "" if claims.kind == "standard" else claims.kind,
+    }
+    payload.update({key: value for key, value in optional.items() if value})
+    return payload
+
+
+# Claim name and field of each grant that is false when absent.
+_OFF_BY_DEFAULT = {
+    "roomJoin": "room_join",
+    "roomCreate": "room_create",
+    "roomList": "room_list",
+    "roomRecord": "room_record",
+    "roomAdmin": "room_admin",
+    "canUpdateOwnMetadata": "can_update_own_metadata",
+    "hidden": "hidden",
+    "recorder": "recorder",
+    "agent": "agent",
+}
+
+
+def _read_grants(video: Mapping[str, Any]) -> Grants:
+    can_publish = _flag(video, "canPublish", default=True)
+    switches = {name: _flag(video, claim, default=False) for claim, name in _OFF_BY_DEFAULT.items()}
+    return Grants(
+        room=_text(video, "room"),
+        can_publish=can_publish,
+        can_subscribe=_flag(video, "canSubscribe", default=True),
+        can_publish_data=_flag(video, "canPublishData", default=can_publish),
+        can_publish_sources=_sources(video),
+        **switches,
+    )
+
+
+def _write_grants(grants: Grants) -> dict[str, Any]:
+    video: dict[str, Any] = {
+        claim: True for claim, name in _OFF_BY_DEFAULT.items() if getattr(grants, name)
+    }
+    video["canPublish"] = grants.can_publish
+    video["canSubscribe"] = grants.can_subscribe
+    video["canPublishData"] = grants.can_publish_data
+    if grants.room:
+        video["room"] = grants.room
+    if grants.can_publish_sources:
+        video["canPublishSources"] = list(grants.can_publish_sources)
+    return video
+
+
+def _sources(video: Mapping[str, Any]) -> tuple[str, ...]:
+    value = _typed(video, "canPublishSources", list) or []
+    if not all(isinstance(item, str) for item in value):
+        raise ClaimError("canPublishSources has to be a list of texts")
+    return tuple(item.lower() for item in value)
+
+
+def _flag(claims: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = _typed(claims, name, bool)
+    return default if value is None else bool(value)
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = _typed(claims, name, str) or ""
+    if not value.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        raise ClaimError(f"{name} has to be Unicode text")
+    return value
+
+
+def _text_map(claims: Mapping[str, Any], name: str) -> dict[str, str]:
+    value = _object(claims, name) or {}
+    return {_text({"key": key}, "key"): _text(value, key) for key in value}
+
+
+def _object(claims: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value: dict[str, Any] | None = _typed(claims, name, dict)
+    return value
+
+
+def _typed(claims: Mapping[str, Any], name: str, wanted: Callable[..., Any]) -> Any:
+    """The claim, None if it is absent or null. Raises ClaimError if it is something else."""
+    value = claims.get(name)
+    if value is not None and type(value) is not wanted:
+        raise ClaimError(f"{name} has the wrong type")
+    return value
