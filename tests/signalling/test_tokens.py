@@ -17,6 +17,7 @@ SECRET = "a-secret-of-more-than-thirty-two-bytes-for-tests"
 pytestmark = pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
 
 KEYS = KeyRing({"devkey": SECRET, "second": "another-secret-of-more-than-thirty-two-bytes"})
+PEM = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
 JOIN = Claims("ann", Grants(room="r", room_join=True))
 
 
@@ -215,9 +216,7 @@ def test_keys_are_read_from_pairs() -> None:
     assert keys.verify(KeyRing({"two": "b"}).mint(JOIN)).identity == "ann"
 
 
-@pytest.mark.parametrize(
-    "text", ["", " , ", "no-colon", "a:", ":b", "a:b,a:c", "a:-----BEGIN PUBLIC KEY-----"]
-)
+@pytest.mark.parametrize("text", ["", " , ", "no-colon", "a:", ":b", "a:b,a:c", "a:" + PEM])
 def test_unusable_keys_are_refused_without_showing_the_secret(text: str) -> None:
     with pytest.raises(KeysError) as caught:
         KeyRing.parse(text)
