@@ -40,17 +40,12 @@ impl Kdf {
 
     /// Fills `N` bytes of session key.
     pub(super) fn derive<const N: usize>(&self, label: Label) -> Result<[u8; N], SrtpError> {
-        let mut out = [0; N];
-        self.derive_into(label, &mut out)?;
-        Ok(out)
-    }
-
-    pub(super) fn derive_into(&self, label: Label, out: &mut [u8]) -> Result<(), SrtpError> {
         let mut iv = [0; 16];
         iv[..14].copy_from_slice(&self.salt);
         iv[7] ^= label as u8;
-        out.fill(0);
-        apply_key_stream(&self.key, iv, out)
+        let mut out = [0; N];
+        apply_key_stream(&self.key, iv, &mut out)?;
+        Ok(out)
     }
 }
 

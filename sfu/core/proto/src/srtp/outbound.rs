@@ -1,7 +1,8 @@
 //! Protecting what leaves a transport.
 //!
 //! The caller numbers RTP packets, so it passes the rollover counter and answers for never giving
-//! one (SSRC, sequence, rollover counter) twice. RTCP is numbered here, once per transport.
+//! one (SSRC, sequence, rollover counter) twice: with GCM that would reveal the authentication key. A
+//! debug build checks it. RTCP is numbered here, once per transport.
 
 use super::{Cipher, MAX_RTCP_INDEX, RTCP_HEADER_LEN, RTP_HEADER_LEN, SrtpError};
 
@@ -12,6 +13,8 @@ const ENCRYPTED: u32 = 1 << 31;
 pub struct Outbound {
     cipher: Cipher,
     next_rtcp_index: u32,
+    #[cfg(debug_assertions)]
+    sent: SentIndices,
 }
 
 impl Outbound {
@@ -19,6 +22,8 @@ impl Outbound {
         Self {
             cipher,
             next_rtcp_index: 0,
+            #[cfg(debug_assertions)]
+            sent: SentIndices::default(),
         }
     }
 
@@ -43,6 +48,8 @@ impl Outbound {
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let index = (u64::from(roc) << 16) | u64::from(sequence);
+        #[cfg(debug_assertions)]
+        self.sent.take_note(ssrc, index);
         match &self.cipher {
             Cipher::Gcm(gcm) => gcm.seal_rtp(packet, header_len, ssrc, index)?,
             Cipher::Cm(cm) => cm.seal_rtp(packet, header_len, ssrc, index)?,
@@ -75,5 +82,32 @@ impl Outbound {
     #[cfg(test)]
     pub(super) fn set_next_rtcp_index(&mut self, index: u32) {
         self.next_rtcp_index = index;
+    }
+}
+
+/// What a debug build remembers of each source, to catch a caller that repeats a nonce. A release
+/// build does without: the look-up would have to happen for every packet, and to outlive the stream.
+#[cfg(debug_assertions)]
+#[derive(Default)]
+struct SentIndices {
+    by_ssrc: std::collections::BTreeMap<u32, super::replay::ReplayWindow>,
+}
+
+#[cfg(debug_assertions)]
+impl SentIndices {
+    fn take_note(&mut self, ssrc: u32, index: u64) {
+        use super::replay::ReplayWindow;
+        use std::collections::btree_map::Entry;
+
+        match self.by_ssrc.entry(ssrc) {
+            Entry::Vacant(entry) => {
+                entry.insert(ReplayWindow::starting_with(index));
+            }
+            Entry::Occupied(mut entry) => {
+                let repeated = entry.get().has_seen(index);
+                assert!(!repeated, "nonce of SSRC {ssrc:#x}, index {index} reused");
+                entry.get_mut().accept(index);
+            }
+        }
     }
 }

@@ -31,15 +31,24 @@ impl ReplayWindow {
 
     /// Whether `index` is neither a repetition nor too old to tell.
     pub(super) fn is_new(&self, index: u64) -> bool {
-        if index > self.highest {
-            return true;
-        }
-        let (word, bit) = position(index);
-        self.highest - index < WINDOW && self.seen[word] & bit == 0
+        index > self.highest || (self.covers(index) && !self.has_seen(index))
     }
 
-    /// Takes note of an index that passed `is_new` and whose packet is authentic.
+    /// Whether `index` is a repetition for certain.
+    pub(super) fn has_seen(&self, index: u64) -> bool {
+        let (word, bit) = position(index);
+        self.covers(index) && self.seen[word] & bit != 0
+    }
+
+    fn covers(&self, index: u64) -> bool {
+        index <= self.highest && self.highest - index < WINDOW
+    }
+
+    /// Takes note of an index whose packet is authentic. One that is too old changes nothing.
     pub(super) fn accept(&mut self, index: u64) {
+        if index + WINDOW <= self.highest {
+            return;
+        }
         if index > self.highest {
             if index - self.highest >= WINDOW {
                 self.seen = [0; WORDS];

@@ -1,5 +1,10 @@
 //! Rollover counters and replay windows: what a real stream does, and what an attacker tries.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::super::replay::{ReplayWindow, WINDOW};
 use super::*;
 
 /// Sends `indices` and returns those that the other end accepted.
@@ -238,5 +243,47 @@ fn the_last_rtp_index_is_the_last() {
         // Rolled over, the packet would be index 3 of rollover counter 0 again.
         let wrapped = protected(&mut outbound, 7, 3, b"x");
         assert!(opened(&mut inbound, &wrapped).is_err());
+    }
+}
+
+#[test]
+#[should_panic(expected = "nonce")]
+#[cfg(debug_assertions)]
+fn giving_one_index_twice_is_a_fault_of_the_caller() {
+    let (mut outbound, _) = pair(Profile::AeadAes128Gcm);
+    protected(&mut outbound, 7, 65_536, b"first");
+    protected(&mut outbound, 8, 65_536, b"another source");
+    protected(&mut outbound, 7, 65_536, b"second");
+}
+
+proptest! {
+    #[test]
+    fn the_window_agrees_with_a_set(
+        start in 0_u64..3_000,
+        steps in prop::collection::vec((-1_500_i64..1_500, 0_i64..40), 1..200),
+    ) {
+        let mut window = ReplayWindow::starting_with(start);
+        let mut accepted = BTreeSet::from([start]);
+        for (jump, small) in steps {
+            // Mostly near the highest index, now and then far away.
+            let step = if small < 35 { small - 20 } else { jump };
+            let index = window.highest().saturating_add_signed(step);
+            let highest = *accepted.last().unwrap();
+            let expected = !accepted.contains(&index) && index + WINDOW > highest;
+            prop_assert_eq!(window.is_new(index), expected, "{} after {}", index, highest);
+            if expected {
+                window.accept(index);
+                accepted.insert(index);
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_up_to_60_000_after_the_last_is_understood(
+        profile in prop::sample::select(&PROFILES[..]),
+        start in 0_u64..200_000,
+        gap in 1_u64..60_000,
+    ) {
+        prop_assert_eq!(deliver(profile, [start, start + gap]), [start, start + gap]);
     }
 }

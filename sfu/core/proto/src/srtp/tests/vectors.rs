@@ -73,6 +73,22 @@ fn key_derivation_of_rfc_3711_b3() {
     );
 }
 
+#[test]
+fn key_derivation_of_rfc_6188_7_2() {
+    let kdf = Kdf::new(
+        &hex("f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6"),
+        &hex("3b04803de51ee7c96423ab5b78d2"),
+    )
+    .unwrap();
+    let key: [u8; 32] = kdf.derive(Label::RtpEncryption).unwrap();
+    let salt: [u8; 14] = kdf.derive(Label::RtpSalt).unwrap();
+    assert_eq!(
+        key,
+        *hex("5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4")
+    );
+    assert_eq!(salt, *hex("fa31791685ca444a9e07c6c64e93"));
+}
+
 /// Protects `plain` and compares, then opens `cipher` and compares.
 fn check_rtp(make: impl Fn() -> Cipher, plain: &str, cipher: &str) {
     let (plain, cipher) = (hex(plain), hex(cipher));
