@@ -1,0 +1,145 @@
+"""The real server as a process: `kinguicall serve`, started on free ports and stopped by SIGTERM.
+
+Whatever a test does to the server, stopping it checks what must always hold: exit code 0 and a log
+without a traceback, a panic or a line of level error.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jwt
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = Path(sys.executable).parent / "kinguicall"
+API_KEY = "devkey"
+API_SECRET = "a-secret-that-is-long-enough-for-hs256"  # the tests' own server only
+START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 10
+BAD_LOG = re.compile(
+    r"Traceback \(most recent call last\)|panicked at|\[error |\"level\": ?\"error\""
+)
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("0.0.0.0", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Server:
+    """A running server. `log` is its combined output."""
+
+    port: int
+    udp_port: int
+    log_file: Path
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def token(self, room: str, identity: str, **grants: object) -> str:
+        """A token to join `room`, with LiveKit's claims; `grants` go into its `video` grant."""
+        video = {"roomJoin": True, "room": room, **grants}
+        claims = {
+            "iss": API_KEY,
+            "sub": identity,
+            "name": identity.title(),
+            "exp": int(time.time()) + 600,
+            "video": video,
+        }
+        return jwt.encode(claims, API_SECRET, algorithm="HS256")
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metrics(self) -> dict[str, float]:
+        """Samples of /metrics by their name with labels, as the text format writes them."""
+        _, text = self.get("/metrics")
+        lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in lines}
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """SIGTERM, then everything that must hold at the end of a server's life."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(
+                f"still there {STOP_TIMEOUT_S} s after SIGTERM:\n{self.log}"
+            ) from None
+        assert code == 0, f"exit code {code}:\n{self.log[-4000:]}"
+        bad = BAD_LOG.search(self.log)
+        assert bad is None, f"{bad.group()!r} in the log:\n{self.log[bad.start() :][:4000]}"
+
+
+@contextlib.contextmanager
+def running_server(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """Starts the server, waits until it is healthy; stops it, with the checks of `Server.stop`."""
+    port, udp_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    log_file = folder / "server.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [COMMAND, "serve", "--dev", f"--port={port}", f"--udp-port={udp_port}", *options],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={
+                **os.environ,
+                "KINGUICALL_API_KEYS": f"{API_KEY}:{API_SECRET}",
+                "PYTHONUNBUFFERED": "1",
+                **environment,
+            },
+        )
+    server = Server(port, udp_port, log_file, process)
+    try:
+        _wait_until_healthy(server)
+        yield server
+    except BaseException:
+        process.kill()
+        process.wait()
+        sys.stderr.write(f"--- end of the server's log\n{server.log[-6000:]}\n---\n")
+        raise
+    server.stop()
+
+
+def _wait_until_healthy(server: Server) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert server.is_running(), f"the server ended:\n{server.log}"
+        with contextlib.suppress(OSError):
+            if server.get("/healthz")[0] == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"not healthy after {START_TIMEOUT_S} s:\n{server.log}")
