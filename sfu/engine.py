@@ -1,0 +1,122 @@
+"""asyncio around the native engine.
+
+Media threads put events into a queue and signal an eventfd; the event loop reads it and calls
+whoever watches the transport, track or subscription that an event is about. Nothing here happens
+once per packet. Commands go straight to `core`: they only put an order into a queue.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from sfu import _core
+
+log = logging.getLogger(__name__)
+
+TransportEvent = _core.TransportStateChanged | _core.DataChannelOpened
+
+
+class Engine:
+    """Owns the native engine and its subscription to the running event loop.
+
+    Made inside a running loop. `stop` joins the media threads and must be called once.
+    """
+
+    def __init__(self, core: _core.Engine) -> None:
+        self.core = core
+        self._loop = asyncio.get_running_loop()
+        self._transports: dict[int, Callable[[TransportEvent], None]] = {}
+        self._tracks: dict[int, Callable[[_core.LayerStarted], None]] = {}
+        self._subscriptions: dict[int, Callable[[], None]] = {}
+        self._on_levels: Callable[[_core.AudioLevels], None] = lambda _levels: None
+        self._stopped = False
+        self._event_fd = core.event_fd
+        self._loop.add_reader(self._event_fd, self._dispatch)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def watch_transport(self, transport_id: int, handler: Callable[[TransportEvent], None]) -> None:
+        """Calls `handler` for every event of a transport, until it is closed."""
+        self._transports[transport_id] = handler
+
+    def watch_track(self, track_id: int, handler: Callable[[_core.LayerStarted], None]) -> None:
+        """Calls `handler` when a layer of the track sends its first packet."""
+        self._tracks[track_id] = handler
+
+    def watch_subscription(self, subscription_id: int, handler: Callable[[], None]) -> None:
+        """Calls `handler` once, when the first packet has left."""
+        self._subscriptions[subscription_id] = handler
+
+    def watch_levels(self, handler: Callable[[_core.AudioLevels], None]) -> None:
+        """Calls `handler` with the audio levels of every window. There is one handler."""
+        self._on_levels = handler
+
+    def close_transport(self, transport_id: int) -> None:
+        """Closes a transport with everything on it; no event of it is passed on any more."""
+        self._transports.pop(transport_id, None)
+        if not self._stopped:
+            self.core.close_transport(transport_id)
+
+    def unpublish(self, track_id: int) -> None:
+        """Ends a track."""
+        self._tracks.pop(track_id, None)
+        if not self._stopped:
+            self.core.unpublish(track_id)
+
+    def unsubscribe(self, subscription_id: int) -> None:
+        """Ends a subscription."""
+        self._subscriptions.pop(subscription_id, None)
+        if not self._stopped:
+            self.core.unsubscribe(subscription_id)
+
+    @property
+    def stopped(self) -> bool:
+        """`stop` has been called: commands are refused by `core`."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Leaves the event loop and joins the media threads. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._loop.remove_reader(self._event_fd)
+        self._transports.clear()
+        self._tracks.clear()
+        self._subscriptions.clear()
+        self.core.stop()
+
+    def _dispatch(self) -> None:
+        for event in self.core.poll_events():
+            try:
+                self._deliver(event)
+            except Exception:
+                # One session's fault must not cost the others their events.
+                log.exception("handler of %s failed", type(event).__name__)
+
+    def _deliver(self, event: _core.Event) -> None:
+        match event:
+            case _core.TransportStateChanged() | _core.DataChannelOpened():
+                on_transport = self._transports.get(event.transport_id)
+                if on_transport is not None:
+                    on_transport(event)
+            case _core.LayerStarted():
+                on_track = self._tracks.get(event.track_id)
+                if on_track is not None:
+                    on_track(event)
+            case _core.SubscriptionStarted():
+                on_start = self._subscriptions.pop(event.subscription_id, None)
+                if on_start is not None:
+                    on_start()
+            case _core.AudioLevels():
+                self._on_levels(event)

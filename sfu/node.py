@@ -1,0 +1,168 @@
+"""A media node: its rooms, its engine, and what it measures.
+
+The node turns the engine's measurements into what a room understands: audio levels by participant,
+connection quality by participant.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sfu import _core, ids, quality
+from sfu.engine import Engine
+from sfu.notices import QualityReport
+from sfu.participant import Participant
+from sfu.ports import Cancellable, Clock
+from sfu.room import Room
+from sfu.values import ConnectionQuality, EndReason, RoomOptions
+
+QUALITY_EVERY_S: Final = 5.0
+"""Connection quality is measured, and told if changed, this often."""
+
+
+class NodeStoppingError(Exception):
+    """The node takes no further participants."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOwner:
+    """Whose engine track it is."""
+
+    room: Room
+    participant: Participant
+
+
+@dataclass(slots=True)
+class _Reception:
+    """Counters of a published track at the previous measurement."""
+
+    packets: int = 0
+    lost: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """Made inside a running event loop, which is its `clock`."""
+
+    engine: Engine
+    clock: Clock
+    node_id: str = field(default_factory=ids.node_id)
+    region: str = ""
+    rooms: dict[str, Room] = field(default_factory=dict)
+    """By name."""
+    stopping: bool = False
+    _next_room_id: int = 1
+    _track_owners: dict[int, TrackOwner] = field(default_factory=dict)
+    _transport_owners: dict[int, TrackOwner] = field(default_factory=dict)
+    _told_quality: dict[str, ConnectionQuality] = field(default_factory=dict)
+    _receptions: dict[int, _Reception] = field(default_factory=dict)
+    _quality_timer: Cancellable | None = None
+
+    def __post_init__(self) -> None:
+        self.engine.watch_levels(self._levels)
+        self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self._measure)
+
+    def room(self, name: str, options: RoomOptions) -> Room:
+        """The room of that name; `options` count if it has to be made.
+
+        Raises NodeStoppingError.
+        """
+        if self.stopping:
+            raise NodeStoppingError("the node is stopping")
+        room = self.rooms.get(name)
+        if room is None:
+            room = Room(
+                name=name,
+                options=options,
+                engine_room_id=self._next_room_id,
+                clock=self.clock,
+                on_closed=self._room_closed,
+            )
+            self._next_room_id += 1
+            self.rooms[name] = room
+        return room
+
+    def own_track(self, engine_track_id: int, owner: TrackOwner) -> None:
+        """Measurements of this track are the owner's."""
+        self._track_owners[engine_track_id] = owner
+
+    def disown_track(self, engine_track_id: int) -> None:
+        """The track has ended."""
+        self._track_owners.pop(engine_track_id, None)
+        self._receptions.pop(engine_track_id, None)
+
+    def own_transport(self, transport_id: int, owner: TrackOwner) -> None:
+        """Measurements of this transport are the owner's."""
+        self._transport_owners[transport_id] = owner
+
+    def disown_transport(self, transport_id: int) -> None:
+        """The transport has been closed."""
+        owner = self._transport_owners.pop(transport_id, None)
+        if owner is not None:
+            self._told_quality.pop(owner.participant.sid, None)
+
+    def stop(self) -> None:
+        """Ends every room. The engine is stopped by whoever made it."""
+        if self.stopping:
+            return
+        self.stopping = True
+        if self._quality_timer is not None:
+            self._quality_timer.cancel()
+        for room in list(self.rooms.values()):
+            room.close(EndReason.SERVER_SHUTDOWN)
+
+    def _room_closed(self, room: Room) -> None:
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
+
+    def _levels(self, event: _core.AudioLevels) -> None:
+        windows: dict[str, tuple[Room, dict[str, tuple[float, float]]]] = {}
+        for track_id, level, share in event.levels:
+            owner = self._track_owners.get(track_id)
+            if owner is None:
+                continue
+            _, window = windows.setdefault(owner.room.sid, (owner.room, {}))
+            sid = owner.participant.sid
+            window[sid] = max(window.get(sid, (0.0, 0.0)), (level, share))
+        for room, window in windows.values():
+            room.hear(window)
+
+    def _measure(self) -> None:
+        self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self._measure)
+        changed: dict[str, tuple[Room, list[QualityReport]]] = {}
+        for sid, (owner, score) in self._scores(self.engine.core.stats()).items():
+            step = quality.quality(score)
+            if self._told_quality.get(sid) is not step:
+                self._told_quality[sid] = step
+                _, reports = changed.setdefault(owner.room.sid, (owner.room, []))
+                reports.append(QualityReport(sid, step, score))
+        for room, reports in changed.values():
+            room.report_quality(tuple(reports))
+
+    def _scores(self, stats: _core.EngineStats) -> dict[str, tuple[TrackOwner, float]]:
+        """The worst score of each participant, over what it sends and what it receives."""
+        scores: dict[str, tuple[TrackOwner, float]] = {}
+
+        def rate(owner: TrackOwner, score: float) -> None:
+            sid = owner.participant.sid
+            if sid not in scores or score < scores[sid][1]:
+                scores[sid] = (owner, score)
+
+        for transport in stats.transports:
+            owner = self._transport_owners.get(transport.transport_id)
+            if owner is not None:
+                rate(owner, quality.score(transport.fraction_lost, transport.round_trip_ms))
+        for track in stats.tracks:
+            owner = self._track_owners.get(track.track_id)
+            if owner is not None:
+                rate(owner, quality.score(self._recent_loss(track), 0.0))
+        return scores
+
+    def _recent_loss(self, track: _core.TrackStats) -> float:
+        packets = sum(layer[1] for layer in track.layers)
+        lost = sum(layer[3] for layer in track.layers)
+        before = self._receptions.setdefault(track.track_id, _Reception())
+        received = packets - before.packets
+        missing = max(lost - before.lost, 0)
+        before.packets, before.lost = packets, lost
+        return missing / (received + missing) if received + missing > 0 else 0.0

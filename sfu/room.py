@@ -1,0 +1,426 @@
+"""A room: its members, their tracks, and who is told what.
+
+All changes to participants and tracks go through here, so that each is counted, told to the others
+and followed by the subscriptions that it calls for. The order is fixed: first everybody is told of
+a track, then the subscribers start to receive it, as clients cannot place media of a track that
+they have not heard of.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from sfu import ids
+from sfu.announcer import Announcer
+from sfu.notices import (
+    ClientFacts,
+    ParticipantState,
+    QualityChanged,
+    QualityReport,
+    RoomSnapshot,
+    RoomView,
+    Speaker,
+    SpeakersChanged,
+)
+from sfu.participant import Participant
+from sfu.permissions import SubscriptionPermission
+from sfu.ports import Cancellable, Clock, SessionSink
+from sfu.speakers import Speakers
+from sfu.subscriptions import Subscriptions
+from sfu.track import PublishedTrack, TrackInfo
+from sfu.values import Admission, EndReason, Permissions, RoomOptions, VideoQuality
+
+SPEAKERS_CHECK_S: Final = 0.4
+"""While somebody speaks, silence is looked for this often: the engine's window."""
+
+
+class RoomFullError(Exception):
+    """The room has as many participants as its options allow."""
+
+
+class RoomClosedError(Exception):
+    """The room has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinOptions:
+    """How a session wants to take part."""
+
+    client: ClientFacts = field(default_factory=ClientFacts)
+    auto_subscribe: bool = True
+    default_quality: VideoQuality = VideoQuality.HIGH
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """`engine_room_id` names its data plane. `on_closed` is called once, at its end."""
+
+    name: str
+    options: RoomOptions
+    engine_room_id: int
+    clock: Clock
+    on_closed: Callable[["Room"], None]
+    sid: str = field(default_factory=ids.room_sid)
+    created_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    metadata: str = ""
+    closed: bool = False
+    members: dict[str, Participant] = field(default_factory=dict)
+    """By identity."""
+    tracks: dict[str, PublishedTrack] = field(default_factory=dict)
+    """By sid."""
+    _announcer: Announcer = field(init=False)
+    _speakers: Speakers = field(default_factory=Speakers)
+    _speakers_timer: Cancellable | None = None
+    _idle_timer: Cancellable | None = None
+    _by_sid: dict[str, Participant] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.metadata = self.options.metadata
+        self._announcer = Announcer(
+            self.clock, self._recipients, lambda: len(self.members), self.snapshot
+        )
+        self._arm_idle(self.options.empty_timeout_s)
+
+    # --- looking ---------------------------------------------------------------------------
+
+    def find(self, track_sid: str) -> PublishedTrack | None:
+        """A published track that others may see."""
+        return self.tracks.get(track_sid)
+
+    def participant(self, sid: str) -> Participant | None:
+        """A member by its `PA_...`."""
+        return self._by_sid.get(sid)
+
+    def snapshot(self) -> RoomSnapshot:
+        """The room as it is."""
+        counted = [p for p in self.members.values() if p.kind.counts_as_person and not p.hidden]
+        return RoomSnapshot(
+            sid=self.sid,
+            name=self.name,
+            empty_timeout_s=self.options.empty_timeout_s,
+            departure_timeout_s=self.options.departure_timeout_s,
+            max_participants=self.options.max_participants,
+            metadata=self.metadata,
+            created_at_ms=self.created_at_ms,
+            participants=len(counted),
+            publishers=sum(1 for p in counted if p.is_publisher),
+        )
+
+    def view(self, participant: Participant) -> RoomView:
+        """What `participant` is told when it joins or comes back."""
+        others = tuple(
+            other.snapshot()
+            for other in self.members.values()
+            if other is not participant and other.announced
+        )
+        return RoomView(self.snapshot(), participant.snapshot(), others)
+
+    def check_admission(self, identity: str) -> None:
+        """Raises RoomFullError or RoomClosedError if `identity` cannot join."""
+        if self.closed:
+            raise RoomClosedError(f"room {self.name} has ended")
+        limit = self.options.max_participants
+        if limit and len(self.members) >= limit and identity not in self.members:
+            raise RoomFullError(f"room {self.name} has {limit} participants")
+
+    # --- coming and going ------------------------------------------------------------------
+
+    def join(self, admission: Admission, options: JoinOptions, sink: SessionSink) -> Participant:
+        """Adds a participant; one with the same identity is replaced.
+
+        Raises RoomFullError or RoomClosedError.
+        """
+        self.check_admission(admission.identity)
+        self._disarm_idle()
+        previous = self.members.get(admission.identity)
+        if previous is not None:
+            self._remove(previous, EndReason.DUPLICATE_IDENTITY)
+        participant = Participant(
+            sid=ids.participant_sid(),
+            identity=admission.identity,
+            kind=admission.kind,
+            permissions=admission.permissions,
+            joined_at_ms=time.time_ns() // 1_000_000,
+            sink=sink,
+            subscriptions=Subscriptions(
+                clock=self.clock,
+                sink=sink,
+                may_receive=lambda track: self._may_receive(participant, track),
+                automatic=options.auto_subscribe,
+                default_quality=options.default_quality,
+            ),
+            name=admission.name,
+            metadata=admission.metadata,
+            attributes=dict(admission.attributes),
+            client=options.client,
+        )
+        participant.changed()
+        self.members[participant.identity] = participant
+        self._by_sid[participant.sid] = participant
+        if previous is not None:
+            previous.sink.ended(EndReason.DUPLICATE_IDENTITY)
+            if previous.announced and not participant.hidden:
+                # Clients learn from the new sid that the old session has gone.
+                self._announcer.participant(participant)
+        self._announcer.counts()
+        return participant
+
+    def mark_joined(self, participant: Participant) -> None:
+        """The session is about to be told of the room; call `start_subscriptions` after it has."""
+        participant.enter(ParticipantState.JOINED)
+
+    def start_subscriptions(self, participant: Participant) -> None:
+        """Subscribes to everything that is there and wanted."""
+        for track in list(self.tracks.values()):
+            if track.publisher_sid != participant.sid:
+                participant.subscriptions.reconsider(track)
+
+    def mark_active(self, participant: Participant) -> None:
+        """Its primary transport is connected; repeated calls have no effect."""
+        if participant.state is ParticipantState.JOINED:
+            participant.enter(ParticipantState.ACTIVE)
+            self._announcer.participant(participant)
+
+    def leave(self, participant: Participant, reason: EndReason) -> None:
+        """Removes a participant by its own doing; its session is not told."""
+        if participant.state is not ParticipantState.DISCONNECTED:
+            self._remove(participant, reason)
+
+    def expel(self, participant: Participant, reason: EndReason) -> None:
+        """Removes a participant and tells its session."""
+        if participant.state is not ParticipantState.DISCONNECTED:
+            self._remove(participant, reason)
+            participant.sink.ended(reason)
+
+    def close(self, reason: EndReason) -> None:
+        """Ends the room for everybody."""
+        if self.closed:
+            return
+        self.closed = True
+        for participant in list(self.members.values()):
+            self.expel(participant, reason)
+        self._announcer.close()
+        self._disarm_idle()
+        if self._speakers_timer is not None:
+            self._speakers_timer.cancel()
+            self._speakers_timer = None
+        self.on_closed(self)
+
+    # --- tracks ----------------------------------------------------------------------------
+
+    def publish(self, participant: Participant, track: PublishedTrack) -> None:
+        """Adds a track whose section has been negotiated, and offers it to everybody."""
+        participant.tracks[track.sid] = track
+        participant.changed()
+        self._announcer.participant(participant)
+        self._announcer.counts()
+        if participant.hidden:
+            return
+        self.tracks[track.sid] = track
+        self._reconsider(track)
+
+    def unpublish(self, participant: Participant, track_sid: str) -> None:
+        """Ends a track; its publisher is told as well."""
+        track = participant.tracks.pop(track_sid, None)
+        if track is None:
+            return
+        participant.changed()
+        self._forget(track)
+        if participant.hidden:
+            self._announcer.participant(participant)
+        else:
+            self._announcer.at_once(participant)
+        self._announcer.counts()
+        participant.sink.own_track_ended(track_sid)
+
+    def update_track(self, participant: Participant, info: TrackInfo) -> None:
+        """Replaces what is told of a published track."""
+        track = participant.tracks.get(info.sid)
+        if track is None or track.info == info:
+            return
+        track.info = info
+        participant.changed()
+        self._announcer.participant(participant)
+
+    def set_muted(self, participant: Participant, track_sid: str, muted: bool) -> bool:
+        """The publisher mutes a track. Returns False if it has no such track."""
+        track = participant.tracks.get(track_sid)
+        if track is None:
+            return False
+        self.update_track(participant, replace(track.info, muted=muted))
+        return True
+
+    def track_bound(self, track: PublishedTrack, subscriber: Participant) -> None:
+        """`subscriber` receives `track`: the first time, its publisher is told."""
+        publisher = self._by_sid.get(track.publisher_sid)
+        if track.subscriber_seen or subscriber.hidden or publisher is None:
+            return
+        track.subscriber_seen = True
+        publisher.sink.own_track_subscribed(track.sid)
+
+    # --- properties and rights -------------------------------------------------------------
+
+    def set_metadata(self, metadata: str) -> None:
+        """Changes the room's metadata."""
+        self.metadata = metadata
+        self._announcer.room()
+
+    def update_participant(
+        self,
+        participant: Participant,
+        *,
+        name: str | None = None,
+        metadata: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Changes what others see. `attributes` is a patch: an empty value deletes its key."""
+        if name is not None:
+            participant.name = name
+        if metadata is not None:
+            participant.metadata = metadata
+        for key, value in (attributes or {}).items():
+            if value:
+                participant.attributes[key] = value
+            else:
+                participant.attributes.pop(key, None)
+        participant.changed()
+        self._announce_change(participant)
+
+    def set_permissions(self, participant: Participant, permissions: Permissions) -> None:
+        """Changes what a participant may do; tracks that it may no longer publish end."""
+        participant.permissions = permissions
+        participant.changed()
+        for track in list(participant.tracks.values()):
+            if not permissions.allows_publishing(track.info.source):
+                self.unpublish(participant, track.sid)
+        self.start_subscriptions(participant)
+        self._announce_change(participant)
+
+    def set_subscription_permission(
+        self, publisher: Participant, permission: SubscriptionPermission
+    ) -> None:
+        """A publisher says who may receive its tracks."""
+        previous = publisher.subscription_permission
+        publisher.subscription_permission = permission
+        for other in self._recipients():
+            if other is publisher:
+                continue
+            for track in publisher.tracks.values():
+                who = {"sid": other.sid, "identity": other.identity}
+                allowed = permission.allows(track.sid, **who)
+                if allowed != previous.allows(track.sid, **who):
+                    other.sink.subscription_allowed(publisher.sid, track.sid, allowed)
+                    other.subscriptions.reconsider(track)
+
+    def request_subscription(
+        self, participant: Participant, track_sids: Iterable[str], subscribe: bool
+    ) -> None:
+        """A participant subscribes to tracks, or unsubscribes."""
+        for track_sid in track_sids:
+            participant.subscriptions.request(track_sid, subscribe, self)
+
+    # --- measurements ----------------------------------------------------------------------
+
+    def hear(self, window: Mapping[str, tuple[float, float]]) -> None:
+        """Takes the audio levels of one window, by participant sid."""
+        known = {sid: level for sid, level in window.items() if sid in self._by_sid}
+        self._tell_speakers(self._speakers.hear(known, self.clock.time()))
+        self._watch_for_silence()
+
+    def report_quality(self, reports: tuple[QualityReport, ...]) -> None:
+        """Tells changed connection qualities to those whom they concern."""
+        about = {report.participant_sid: report for report in reports}
+        cache: dict[tuple[QualityReport, ...], QualityChanged] = {}
+        for participant in self._recipients():
+            seen = tuple(about[sid] for sid in about if self._concerns(participant, sid))
+            if seen:
+                notice = cache.setdefault(seen, QualityChanged(seen))
+                participant.sink.quality_changed(notice)
+
+    def _tell_speakers(self, changes: tuple[Speaker, ...]) -> None:
+        if not changes:
+            return
+        cache: dict[tuple[Speaker, ...], SpeakersChanged] = {}
+        for participant in self._recipients():
+            seen = tuple(c for c in changes if self._concerns(participant, c.participant_sid))
+            if seen:
+                notice = cache.setdefault(seen, SpeakersChanged(seen))
+                participant.sink.speakers_changed(notice)
+
+    def _watch_for_silence(self) -> None:
+        if self._speakers_timer is None and self._speakers.anybody:
+            self._speakers_timer = self.clock.call_later(SPEAKERS_CHECK_S, self._check_silence)
+
+    def _check_silence(self) -> None:
+        self._speakers_timer = None
+        self._tell_speakers(self._speakers.changes(self.clock.time()))
+        self._watch_for_silence()
+
+    @staticmethod
+    def _concerns(participant: Participant, sid: str) -> bool:
+        return participant.sid == sid or participant.subscriptions.hears(sid)
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _recipients(self) -> list[Participant]:
+        return [p for p in self.members.values() if p.state is not ParticipantState.JOINING]
+
+    def _may_receive(self, subscriber: Participant, track: PublishedTrack) -> bool:
+        publisher = self._by_sid.get(track.publisher_sid)
+        if publisher is None or publisher is subscriber:
+            return False
+        return subscriber.permissions.can_subscribe and publisher.subscription_permission.allows(
+            track.sid, sid=subscriber.sid, identity=subscriber.identity
+        )
+
+    def _reconsider(self, track: PublishedTrack) -> None:
+        for participant in self._recipients():
+            if participant.sid != track.publisher_sid:
+                participant.subscriptions.reconsider(track)
+
+    def _forget(self, track: PublishedTrack) -> None:
+        if self.tracks.pop(track.sid, None) is None:
+            return
+        for participant in self.members.values():
+            participant.subscriptions.forget(track)
+
+    def _announce_change(self, participant: Participant) -> None:
+        if participant.hidden or participant.state is ParticipantState.JOINING:
+            self._announcer.participant(participant)
+        else:
+            self._announcer.at_once(participant)
+        participant.sink.credentials_changed()
+
+    def _remove(self, participant: Participant, reason: EndReason) -> None:
+        """Takes a participant out of the room. Only the others are told, unless replaced."""
+        del self.members[participant.identity]
+        del self._by_sid[participant.sid]
+        participant.subscriptions.close()
+        was_publisher = participant.is_publisher
+        for track in list(participant.tracks.values()):
+            self._forget(track)
+        participant.tracks.clear()
+        self._speakers.remove(participant.sid)
+        participant.end_reason = reason
+        participant.enter(ParticipantState.DISCONNECTED)
+        self._announcer.withdraw(participant)
+        if reason is not EndReason.DUPLICATE_IDENTITY and participant.announced:
+            if was_publisher:
+                self._announcer.at_once(participant)
+            else:
+                self._announcer.participant(participant)
+        if self.closed:
+            return
+        self._announcer.counts()
+        if not self.members:
+            self._arm_idle(self.options.departure_timeout_s)
+
+    def _arm_idle(self, delay_s: float) -> None:
+        self._disarm_idle()
+        self._idle_timer = self.clock.call_later(delay_s, self.close, EndReason.ROOM_CLOSED)
+
+    def _disarm_idle(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None

@@ -1,0 +1,151 @@
+"""What one participant wants to receive, and what it does receive.
+
+Wishes are declarative. A client may subscribe to, or set the size of, a track that has not been
+published yet: the wish is kept, and the track starts when it appears. An explicit unsubscribe
+cancels the automatic subscription of that track. `Subscriptions` only decides; the session makes
+it true.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from sfu.ports import Cancellable, Clock, SessionSink
+from sfu.track import PublishedTrack
+from sfu.values import SubscriptionFailure, SubscriptionSettings, VideoQuality
+
+NOT_FOUND_AFTER_S: Final = 60.0
+"""A wanted track that has not appeared by then is reported to the subscriber."""
+WISHES_LIMIT: Final = 10_000
+"""Wishes and settings kept for tracks, per participant; further ones are ignored."""
+
+
+class TrackSet(Protocol):
+    """Where tracks are looked up."""
+
+    def find(self, track_sid: str) -> PublishedTrack | None: ...
+
+
+@dataclass(slots=True)
+class _Wish:
+    explicit: bool | None = None
+    """None: automatic subscription decides."""
+    settings: SubscriptionSettings | None = None
+    deadline: Cancellable | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Subscriptions:
+    """One participant's wishes. `may_receive` asks the room's rules."""
+
+    clock: Clock
+    sink: SessionSink
+    may_receive: Callable[[PublishedTrack], bool]
+    automatic: bool = True
+    default_quality: VideoQuality = VideoQuality.HIGH
+    active: dict[str, PublishedTrack] = field(default_factory=dict)
+    """Tracks that the session has been told to send."""
+    _wishes: dict[str, _Wish] = field(default_factory=dict)
+    _publishers: dict[str, int] = field(default_factory=dict)
+    """Number of active tracks by publisher sid."""
+
+    def wants(self, track_sid: str) -> bool:
+        """Whether the track is wanted, by wish or automatically."""
+        wish = self._wishes.get(track_sid)
+        if wish is None or wish.explicit is None:
+            return self.automatic
+        return wish.explicit
+
+    def hears(self, publisher_sid: str) -> bool:
+        """Whether any track of this participant is received."""
+        return publisher_sid in self._publishers
+
+    def settings_of(self, track_sid: str) -> SubscriptionSettings:
+        """The settings last given, or the default ones."""
+        wish = self._wishes.get(track_sid)
+        if wish is None or wish.settings is None:
+            return SubscriptionSettings(quality=self.default_quality)
+        return wish.settings
+
+    def request(self, track_sid: str, subscribe: bool, tracks: TrackSet) -> None:
+        """The client subscribes to a track, or unsubscribes."""
+        wish = self._wish(track_sid)
+        if wish is None:
+            return
+        wish.explicit = subscribe
+        track = tracks.find(track_sid)
+        if track is not None:
+            self.reconsider(track)
+        elif subscribe and wish.deadline is None:
+            wish.deadline = self.clock.call_later(NOT_FOUND_AFTER_S, self._not_found, track_sid)
+        elif not subscribe:
+            _disarm(wish)
+
+    def set_settings(self, track_sid: str, settings: SubscriptionSettings) -> None:
+        """The client says what it needs of a track, present or to come."""
+        wish = self._wish(track_sid)
+        if wish is None:
+            return
+        wish.settings = settings
+        track = self.active.get(track_sid)
+        if track is not None:
+            self.sink.settings_changed(track, settings)
+
+    def reconsider(self, track: PublishedTrack) -> None:
+        """Starts or stops a present track, as wishes and rules have it."""
+        wish = self._wishes.get(track.sid)
+        if wish is not None:
+            _disarm(wish)
+        wanted = self.wants(track.sid) and self.may_receive(track)
+        if wanted and track.sid not in self.active:
+            self.active[track.sid] = track
+            self._count(track.publisher_sid, 1)
+            self.sink.track_wanted(track, self.settings_of(track.sid))
+        elif not wanted and track.sid in self.active:
+            self._deactivate(track)
+
+    def forget(self, track: PublishedTrack) -> None:
+        """The track has gone, and with it everything that was said about it."""
+        wish = self._wishes.pop(track.sid, None)
+        if wish is not None:
+            _disarm(wish)
+        if track.sid in self.active:
+            self._deactivate(track)
+
+    def close(self) -> None:
+        """Ends every timer."""
+        for wish in self._wishes.values():
+            _disarm(wish)
+        self._wishes.clear()
+        self.active.clear()
+        self._publishers.clear()
+
+    def _deactivate(self, track: PublishedTrack) -> None:
+        del self.active[track.sid]
+        self._count(track.publisher_sid, -1)
+        self.sink.track_unwanted(track)
+
+    def _wish(self, track_sid: str) -> _Wish | None:
+        wish = self._wishes.get(track_sid)
+        if wish is None and len(self._wishes) < WISHES_LIMIT:
+            wish = self._wishes[track_sid] = _Wish()
+        return wish
+
+    def _count(self, publisher_sid: str, step: int) -> None:
+        count = self._publishers.get(publisher_sid, 0) + step
+        if count:
+            self._publishers[publisher_sid] = count
+        else:
+            self._publishers.pop(publisher_sid, None)
+
+    def _not_found(self, track_sid: str) -> None:
+        wish = self._wishes.get(track_sid)
+        if wish is not None:
+            wish.deadline = None
+            self.sink.subscription_failed(track_sid, SubscriptionFailure.TRACK_NOT_FOUND)
+
+
+def _disarm(wish: _Wish) -> None:
+    if wish.deadline is not None:
+        wish.deadline.cancel()
+        wish.deadline = None

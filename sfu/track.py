@@ -1,0 +1,119 @@
+"""A published track: what its publisher announced, and how the engine knows it.
+
+`TrackInfo` is an immutable snapshot that updates carry; `PublishedTrack` is the living object that
+subscriptions hold on to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sfu.values import SubscriptionSettings, TrackKind, TrackSource, VideoQuality
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLayer:
+    """One step of a simulcast ladder, as announced."""
+
+    quality: VideoQuality
+    width: int = 0
+    height: int = 0
+    bitrate_bps: int = 0
+    ssrc: int = 0
+    rid: str = ""
+    spatial_layer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackCodec:
+    """One codec that a track is published with."""
+
+    mime_type: str
+    """Such as "video/VP8"."""
+    cid: str = ""
+    layers: tuple[VideoLayer, ...] = ()
+    layer_mode: int = 0
+    mid: str = ""
+    sdp_cid: str = ""
+    """The track id seen in the description, if it was not `cid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackInfo:
+    """What everybody in the room is told about a track."""
+
+    sid: str
+    kind: TrackKind
+    source: TrackSource
+    name: str = ""
+    muted: bool = False
+    width: int = 0
+    height: int = 0
+    codecs: tuple[TrackCodec, ...] = ()
+    stereo: bool = False
+    disable_dtx: bool = False
+    disable_red: bool = False
+    encryption: int = 0
+    stream: str = ""
+    audio_features: tuple[int, ...] = ()
+    backup_codec_policy: int = 0
+
+    @property
+    def mime_type(self) -> str:
+        """Of the first codec."""
+        return self.codecs[0].mime_type if self.codecs else ""
+
+    @property
+    def layers(self) -> tuple[VideoLayer, ...]:
+        """Of the first codec."""
+        return self.codecs[0].layers if self.codecs else ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPayload:
+    """A payload type that the publisher may send."""
+
+    payload_type: int
+    format: str
+    """Encoding name in lower case, with whatever else makes two payload types interchangeable."""
+    clock_rate_hz: int
+
+
+@dataclass(slots=True, eq=False)
+class PublishedTrack:
+    """A track whose section has been negotiated."""
+
+    info: TrackInfo
+    publisher_sid: str
+    publisher_identity: str
+    engine_track_id: int
+    transport_id: int
+    payloads: tuple[TrackPayload, ...]
+    subscriber_seen: bool = False
+    """Its publisher has been told that somebody receives it."""
+
+    @property
+    def sid(self) -> str:
+        """`TR_...`"""
+        return self.info.sid
+
+    def engine_layer(self, settings: SubscriptionSettings) -> int:
+        """The highest layer to send for `settings`."""
+        return wanted_layer(self.info.layers, settings)
+
+
+def wanted_layer(layers: Sequence[VideoLayer], settings: SubscriptionSettings) -> int:
+    """Index of the wanted layer in a ladder that the engine counts from the lowest, 0.
+
+    A size, if given, picks the smallest layer that covers it; otherwise the quality does: the
+    highest announced step that is not above it.
+    """
+    ladder = sorted(layers, key=lambda layer: layer.quality)
+    if not ladder:
+        return int(settings.quality)
+    if settings.width > 0 and settings.height > 0 and all(layer.width for layer in ladder):
+        for index, layer in enumerate(ladder):
+            if layer.width >= settings.width and layer.height >= settings.height:
+                return index
+        return len(ladder) - 1
+    below = [index for index, layer in enumerate(ladder) if layer.quality <= settings.quality]
+    return below[-1] if below else 0

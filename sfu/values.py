@@ -1,0 +1,149 @@
+"""Small values that every part of the node shares. They know no wire protocol.
+
+The numbers of the enums are the ones of the LiveKit schema, so that translating them is a cast.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class TrackKind(IntEnum):
+    """What a track carries."""
+
+    AUDIO = 0
+    VIDEO = 1
+
+
+class TrackSource(IntEnum):
+    """Where a publisher says that a track comes from."""
+
+    UNKNOWN = 0
+    CAMERA = 1
+    MICROPHONE = 2
+    SCREEN_SHARE = 3
+    SCREEN_SHARE_AUDIO = 4
+
+
+class VideoQuality(IntEnum):
+    """A step of a track's simulcast ladder."""
+
+    LOW = 0
+    MEDIUM = 1
+    HIGH = 2
+
+
+class ParticipantKind(IntEnum):
+    """What kind of client a participant is."""
+
+    STANDARD = 0
+    INGRESS = 1
+    EGRESS = 2
+    SIP = 3
+    AGENT = 4
+    CONNECTOR = 7
+    BRIDGE = 8
+
+    @property
+    def counts_as_person(self) -> bool:
+        """Machines that serve the room are not counted among its participants."""
+        return self not in (self.AGENT, self.EGRESS, self.INGRESS)
+
+
+class ConnectionQuality(IntEnum):
+    """How well a participant's connection does."""
+
+    POOR = 0
+    GOOD = 1
+    EXCELLENT = 2
+    LOST = 3
+
+
+class EndReason(IntEnum):
+    """Why a participant left."""
+
+    UNKNOWN = 0
+    CLIENT_INITIATED = 1
+    DUPLICATE_IDENTITY = 2
+    SERVER_SHUTDOWN = 3
+    PARTICIPANT_REMOVED = 4
+    ROOM_DELETED = 5
+    STATE_MISMATCH = 6
+    JOIN_FAILURE = 7
+    MIGRATION = 8
+    SIGNAL_CLOSE = 9
+    ROOM_CLOSED = 10
+    CONNECTION_TIMEOUT = 14
+    MEDIA_FAILURE = 15
+
+
+class SubscriptionFailure(IntEnum):
+    """Why a wanted track cannot be sent."""
+
+    UNKNOWN = 0
+    CODEC_UNSUPPORTED = 1
+    TRACK_NOT_FOUND = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a participant may do. The defaults are those of a plain token."""
+
+    can_subscribe: bool = True
+    can_publish: bool = True
+    can_publish_data: bool = True
+    can_publish_sources: frozenset[TrackSource] = frozenset()
+    """Sources that may be published; empty allows all."""
+    can_update_metadata: bool = False
+    can_subscribe_metrics: bool = False
+    can_manage_agent_session: bool = False
+    hidden: bool = False
+    """Nobody else is told of this participant."""
+    recorder: bool = False
+    agent: bool = False
+
+    def allows_publishing(self, source: TrackSource) -> bool:
+        """Whether a track of this source may be published."""
+        if not self.can_publish:
+            return False
+        return not self.can_publish_sources or source in self.can_publish_sources
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOptions:
+    """How a room behaves. They count for the join that creates it."""
+
+    empty_timeout_s: int = 300
+    """A room that nobody has joined yet closes after this."""
+    departure_timeout_s: int = 20
+    """A room that everybody has left closes after this."""
+    max_participants: int = 0
+    """0 is no limit."""
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who a token lets in, where, and with which rights."""
+
+    identity: str
+    room: str
+    name: str = ""
+    metadata: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    kind: ParticipantKind = ParticipantKind.STANDARD
+    permissions: Permissions = field(default_factory=Permissions)
+    room_options: RoomOptions = field(default_factory=RoomOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSettings:
+    """What a subscriber's screen asks of a track."""
+
+    disabled: bool = False
+    """Send nothing, but keep the section."""
+    quality: VideoQuality = VideoQuality.HIGH
+    width: int = 0
+    """0: `quality` decides."""
+    height: int = 0
+    fps: int = 0
+    priority: int = 0

@@ -1,0 +1,1 @@
+"""The LiveKit client protocol: one WebSocket for signalling, two peer connections for media."""

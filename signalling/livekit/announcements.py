@@ -1,0 +1,187 @@
+"""Tracks that a client has announced with `add_track` and not sent yet.
+
+A track is announced, then negotiated: this holds the announcements in between, and finds the one
+that an offered section belongs to. It knows neither the engine nor the socket.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from livekit.protocol import models, rtc
+
+from sfu import ids
+from sfu.track import TrackCodec, TrackInfo, VideoLayer
+from sfu.values import TrackKind, TrackSource, VideoQuality
+
+PENDING_LIMIT: Final = 20
+QUEUED_LIMIT: Final = 3
+"""Announcements of a cid that is still in use wait for it to become free, so many."""
+TEXT_LIMIT: Final = 1024
+LAYERS_LIMIT: Final = 3
+
+_DEFAULT_MIME: Final = {TrackKind.AUDIO: "audio/opus", TrackKind.VIDEO: "video/VP8"}
+_MIMES: Final = {
+    mime.lower(): mime for mime in ("audio/opus", "audio/red", "video/VP8", "video/H264")
+}
+_STREAMS: Final = {
+    TrackSource.CAMERA: "camera",
+    TrackSource.MICROPHONE: "camera",
+    TrackSource.SCREEN_SHARE: "screen",
+    TrackSource.SCREEN_SHARE_AUDIO: "screen",
+}
+_ONE_LAYER_PER_STREAM: Final = 1
+
+
+class RefusedError(Exception):
+    """An announcement cannot be accepted; `reason` is one of `RequestResponse.Reason`."""
+
+    def __init__(self, reason: int, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A track to come."""
+
+    cid: str
+    info: TrackInfo
+
+
+@dataclass(slots=True)
+class Announcements:
+    """In the order in which they were made."""
+
+    _pending: dict[str, Announcement] = field(default_factory=dict)
+    """By cid."""
+    _queued: list[rtc.AddTrackRequest] = field(default_factory=list)
+
+    def add(self, request: rtc.AddTrackRequest, cids_in_use: frozenset[str]) -> Announcement:
+        """Accepts an announcement. Raises RefusedError.
+
+        One whose cid is in use is kept for `next_queued`, and refused with QUEUED.
+        """
+        reasons = rtc.RequestResponse
+        if request.type not in (TrackKind.AUDIO, TrackKind.VIDEO):
+            raise RefusedError(reasons.UNSUPPORTED_TYPE, "only audio and video can be published")
+        if not request.cid or len(request.cid) > TEXT_LIMIT or len(request.name) > TEXT_LIMIT:
+            raise RefusedError(reasons.INVALID_REQUEST, "a cid is needed, and texts of sane length")
+        if request.sid:
+            raise RefusedError(reasons.NOT_FOUND, "a backup codec was not asked for")
+        if len(self._pending) >= PENDING_LIMIT:
+            raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their media")
+        if request.cid in cids_in_use or request.cid in self._pending:
+            if len(self._queued) >= QUEUED_LIMIT:
+                raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their turn")
+            self._queued.append(request)
+            raise RefusedError(reasons.QUEUED, "the track with this cid has not ended yet")
+        announcement = Announcement(request.cid, track_info(request))
+        self._pending[request.cid] = announcement
+        return announcement
+
+    def next_queued(self, cids_in_use: frozenset[str]) -> rtc.AddTrackRequest | None:
+        """Takes an announcement whose cid has become free."""
+        for request in self._queued:
+            if request.cid not in cids_in_use and request.cid not in self._pending:
+                self._queued.remove(request)
+                return request
+        return None
+
+    def set_muted(self, sid: str, muted: bool) -> bool:
+        """Mutes a track to come. Returns False if there is none with this sid."""
+        for cid, announcement in self._pending.items():
+            if announcement.info.sid == sid:
+                info = replace(announcement.info, muted=muted)
+                self._pending[cid] = Announcement(cid, info)
+                return True
+        return False
+
+    def take(self, kind: TrackKind, track_id: str) -> Announcement | None:
+        """The announcement of a section that sends `track_id`.
+
+        Firefox, and a client that has replaced a track, send another id than announced: then it is
+        the first announcement of the kind.
+        """
+        by_id = self._pending.get(track_id)
+        if by_id is not None and by_id.info.kind is kind:
+            return self._pending.pop(track_id)
+        for cid, announcement in self._pending.items():
+            if any(codec.cid == track_id for codec in announcement.info.codecs if codec.cid):
+                return self._pending.pop(cid)
+        for cid, announcement in self._pending.items():
+            if announcement.info.kind is kind:
+                return self._pending.pop(cid)
+        return None
+
+    def announced(self, cid: str) -> bool:
+        """Whether a track with this cid is to come."""
+        return cid in self._pending
+
+
+def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
+    """What the request says of the track, under a new sid."""
+    kind = TrackKind(int(request.type))
+    source = _source(request.source)
+    layers = _layers(request.layers)
+    codecs = tuple(
+        TrackCodec(
+            mime_type=_mime(kind, codec.codec),
+            cid=codec.cid[:TEXT_LIMIT] or request.cid,
+            layers=_layers(codec.layers) or layers,
+            layer_mode=_ONE_LAYER_PER_STREAM if kind is TrackKind.VIDEO else 0,
+        )
+        # Only the first codec is published: no other one is offered as a backup.
+        for codec in request.simulcast_codecs[:1]
+    )
+    if not codecs:
+        mode = _ONE_LAYER_PER_STREAM if kind is TrackKind.VIDEO else 0
+        codecs = (TrackCodec(_DEFAULT_MIME[kind], request.cid, layers, mode),)
+    features = tuple(int(feature) for feature in request.audio_features[:16])
+    return TrackInfo(
+        sid=ids.track_sid(kind, source),
+        kind=kind,
+        source=source,
+        name=request.name,
+        muted=request.muted,
+        width=request.width,
+        height=request.height,
+        codecs=codecs,
+        stereo=request.stereo or models.TF_STEREO in features,
+        disable_dtx=request.disable_dtx or models.TF_NO_DTX in features,
+        disable_red=request.disable_red,
+        encryption=int(request.encryption),
+        stream=request.stream[:TEXT_LIMIT] or _STREAMS.get(source, "unknown"),
+        audio_features=features,
+        backup_codec_policy=int(request.backup_codec_policy),
+    )
+
+
+def _source(number: int) -> TrackSource:
+    try:
+        return TrackSource(int(number))
+    except ValueError:
+        return TrackSource.UNKNOWN
+
+
+def _mime(kind: TrackKind, codec: str) -> str:
+    """The mime type of a codec given as "vp8" or "video/vp8"; the default one if not served."""
+    prefix = kind.name.lower() + "/"
+    wanted = codec.lower() if "/" in codec else prefix + codec.lower()
+    return _MIMES.get(wanted, _DEFAULT_MIME[kind])
+
+
+def _layers(layers: Any) -> tuple[VideoLayer, ...]:
+    known = [layer for layer in layers if layer.quality in tuple(VideoQuality)][:LAYERS_LIMIT]
+    return tuple(
+        VideoLayer(
+            quality=VideoQuality(int(layer.quality)),
+            width=layer.width,
+            height=layer.height,
+            bitrate_bps=layer.bitrate,
+            ssrc=layer.ssrc,
+            rid=layer.rid[:16],
+            spatial_layer=layer.spatial_layer,
+        )
+        for layer in known
+    )

@@ -1,0 +1,54 @@
+"""What the parts of a session share: whose they are, and how they reach the client."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sfu.engine import Engine
+from sfu.node import Node
+from sfu.participant import Participant
+from sfu.ports import Clock
+from sfu.room import Room
+from sfu.values import Admission, EndReason
+from signalling.livekit.outbound import IceServer, LeaveAction
+from signalling.livekit.query import ClientDescription
+from signalling.sdp import LocalTransport
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What the operator decides. `issue_token` makes a token for an admission's holder."""
+
+    issue_token: Callable[[Admission], str]
+    ice_servers: tuple[IceServer, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One session's surroundings.
+
+    `send` puts a message into the client's queue; `end` ends the session with a `leave`.
+    """
+
+    node: Node
+    room: Room
+    participant: Participant
+    client: ClientDescription
+    send: Callable[[bytes], None]
+    end: Callable[[EndReason, LeaveAction], None]
+
+    @property
+    def engine(self) -> Engine:
+        """Of the node."""
+        return self.node.engine
+
+    @property
+    def clock(self) -> Clock:
+        """Of the node."""
+        return self.node.clock
+
+
+def local_transport(
+    engine: Engine, ufrag: str, password: str, candidates: list[str]
+) -> LocalTransport:
+    """The engine's transport as a description announces it."""
+    return LocalTransport(ufrag, password, engine.core.fingerprint_sha256, tuple(candidates))

@@ -1,0 +1,90 @@
+"""Every request that a client sends, and who handles it.
+
+One entry for each case of `livekit.SignalRequest`; the handlers live in `requests` by subject. A
+case without an entry is ignored, as the protocol grows faster than servers.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import DecodeError
+from livekit.protocol import rtc
+
+from sfu.ports import Clock
+from sfu.values import EndReason
+from signalling.livekit import requests_media, requests_room
+from signalling.livekit.outbound import LeaveAction
+from signalling.sdp import SdpError
+
+if TYPE_CHECKING:
+    from signalling.livekit.session import Session
+
+log = logging.getLogger(__name__)
+
+RATE_PER_S: Final = 100.0
+"""Messages that a client may send a second, on average."""
+BURST: Final = 1_000.0
+"""A join of a large room with its settings for every track stays below."""
+
+HANDLERS: Final[Mapping[str, Callable[["Session", Any], None]]] = {
+    "offer": requests_media.offer,
+    "answer": requests_media.answer,
+    "trickle": requests_media.trickle,
+    "add_track": requests_media.add_track,
+    "mute": requests_media.mute,
+    "update_audio_track": requests_media.update_audio_track,
+    "update_video_track": requests_media.update_video_track,
+    "subscription": requests_room.subscription,
+    "track_setting": requests_room.track_setting,
+    "subscription_permission": requests_room.subscription_permission,
+    "update_metadata": requests_room.update_metadata,
+    "sync_state": requests_room.sync_state,
+    "leave": requests_room.leave,
+    "ping": requests_room.ping,
+    "ping_req": requests_room.ping_req,
+    "simulate": requests_room.simulate,
+    "publish_data_track_request": requests_room.refuse_data_track,
+}
+
+
+class MalformedMessageError(Exception):
+    """Not a `SignalRequest`; the text may be sent to the client."""
+
+
+class RateLimiter:
+    """A token bucket for one link."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tokens = BURST
+        self._filled_at = clock.time()
+
+    def allow(self) -> bool:
+        """Takes a token. Returns False if there is none."""
+        now = self._clock.time()
+        self._tokens = min(self._tokens + (now - self._filled_at) * RATE_PER_S, BURST)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def handle(session: "Session", data: bytes) -> None:
+    """Handles one binary frame. Raises MalformedMessageError."""
+    try:
+        request = rtc.SignalRequest.FromString(data)
+    except DecodeError:
+        raise MalformedMessageError("malformed SignalRequest") from None
+    case = request.WhichOneof("message")
+    handler = HANDLERS.get(case or "")
+    if case is None or handler is None:
+        log.debug("request ignored: %s", case)
+        return
+    try:
+        handler(session, getattr(request, case))
+    except SdpError as error:
+        # The peer's fault by definition: a new connection may do better, this one cannot.
+        log.info("session ended by an unusable description: %s", error)
+        session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)

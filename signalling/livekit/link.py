@@ -1,0 +1,80 @@
+"""One WebSocket of a session: a bounded queue out, pings, and the close.
+
+A session outlives its link: a client that has lost one resumes on another.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientError
+
+log = logging.getLogger(__name__)
+
+QUEUE_LIMIT: Final = 1_000
+"""Messages that wait for a slow client. A session that would exceed it is ended."""
+PING_EVERY_S: Final = 10.0
+"""Keeps the way through address translators open; answers are not demanded."""
+NORMAL_CLOSURE: Final = 1000
+INVALID_PAYLOAD: Final = 1007
+POLICY_VIOLATION: Final = 1008
+
+
+class Link:
+    """Made for an open WebSocket. `run_writer` must run until the link has closed."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)
+        self._closing: tuple[int, str] | None = None
+
+    @property
+    def closing(self) -> bool:
+        """`close` has been called: nothing more is sent or expected."""
+        return self._closing is not None
+
+    def send(self, message: bytes) -> bool:
+        """Queues a message. Returns False if the queue is full; a closing link takes none."""
+        if self._closing is not None:
+            return True
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    def close(self, last: bytes = b"", code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Sends what is queued and `last`, then closes. Of an overfull queue only `last` is sent."""
+        if self._closing is not None:
+            return
+        if self._queue.full():
+            while not self._queue.empty():
+                self._queue.get_nowait()
+        self._closing = (code, reason)
+        # An empty message wakes the writer; no message of the protocol is empty.
+        for message in (last, b"") if last else (b"",):
+            with contextlib.suppress(asyncio.QueueFull):
+                self._queue.put_nowait(message)
+
+    async def run_writer(self) -> None:
+        """Sends until the link closes. Ends by itself when the peer has gone."""
+        pings = asyncio.create_task(self._ping())
+        try:
+            while self._closing is None or not self._queue.empty():
+                message = await self._queue.get()
+                if message:
+                    await self._socket.send_bytes(message)
+            code, reason = self._closing
+            await self._socket.close(code=code, message=reason.encode())
+        except (ConnectionError, ClientError, RuntimeError) as error:
+            log.debug("link lost while sending: %s", error)
+        finally:
+            pings.cancel()
+
+    async def _ping(self) -> None:
+        with contextlib.suppress(ConnectionError, ClientError, RuntimeError):
+            while True:
+                await asyncio.sleep(PING_EVERY_S)
+                await self._socket.ping()

@@ -1,0 +1,283 @@
+"""The publisher peer connection: the client offers, the server answers.
+
+Tracks begin and end with offers. A section that sends and belongs to an announcement becomes a
+published track; a published track whose section does not send any more has ended.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from livekit.protocol import rtc
+
+from sfu import _core
+from sfu.engine import TransportEvent
+from sfu.node import TrackOwner
+from sfu.track import PublishedTrack, TrackInfo, TrackPayload
+from sfu.values import TrackKind
+from signalling.livekit import outbound
+from signalling.livekit.announcements import Announcement, Announcements, RefusedError
+from signalling.livekit.context import Context, local_transport
+from signalling.sdp import (
+    Answer,
+    AnswerPolicy,
+    MediaSection,
+    PublishedSection,
+    RemoteTransport,
+    SectionPolicy,
+    SessionDescription,
+    make_answer,
+    parse,
+)
+
+_NAMES = {"opus": "audio/opus", "red": "audio/red", "vp8": "video/VP8", "h264": "video/H264"}
+
+
+@dataclass(slots=True)
+class _Published:
+    cid: str
+    track_id: str
+    """As the description names it."""
+    track: PublishedTrack
+
+
+class Publisher:
+    """`on_event` is told of the transport's events, `on_open` once it exists."""
+
+    def __init__(
+        self,
+        context: Context,
+        on_event: Callable[[TransportEvent], None],
+        on_open: Callable[[], None],
+        near_transport: Callable[[], int | None],
+    ) -> None:
+        self._context = context
+        self._on_event = on_event
+        self._on_open = on_open
+        self._near_transport = near_transport
+        self._announcements = Announcements()
+        self._published: dict[str, _Published] = {}
+        self._info: _core.TransportInfo | None = None
+        self._remote: RemoteTransport | None = None
+        self._session_id = secrets.randbits(62)
+        self._version = 0
+
+    @property
+    def transport_id(self) -> int | None:
+        """None until the client has offered."""
+        return None if self._info is None else self._info.transport_id
+
+    # --- announcing ------------------------------------------------------------------------
+
+    def add_track(self, request: rtc.AddTrackRequest) -> None:
+        """Accepts an announcement, at once, or refuses it with a `request_response`."""
+        try:
+            if not self._context.participant.permissions.allows_publishing(request.source):
+                raise RefusedError(
+                    rtc.RequestResponse.NOT_ALLOWED, "this source may not be published"
+                )
+            announcement = self._announcements.add(request, self._cids())
+        except RefusedError as refusal:
+            self._context.send(
+                outbound.request_response(refusal.reason, refusal.message, add_track=request)
+            )
+            return
+        self._context.send(outbound.track_published(announcement.cid, announcement.info))
+
+    def set_muted(self, sid: str, muted: bool) -> bool:
+        """Mutes a track, published or to come. Returns False if there is none."""
+        context = self._context
+        return self._announcements.set_muted(sid, muted) or context.room.set_muted(
+            context.participant, sid, muted
+        )
+
+    def knows(self, sid: str) -> bool:
+        """Whether a track with this sid is published."""
+        return any(entry.track.sid == sid for entry in self._published.values())
+
+    # --- negotiating -----------------------------------------------------------------------
+
+    def receive_offer(self, sdp: str, offer_id: int) -> None:
+        """Answers an offer and makes what it says true. Raises SdpError."""
+        offer = parse(sdp)
+        self._end_stopped(offer)
+        claims = self._claim(offer)
+        answer = self._answer(offer, claims)
+        started = [
+            self._start(section, claims[section.mid])
+            for section in answer.sections
+            if section.mid in claims
+        ]
+        self._context.send(outbound.answer(answer.text, offer_id))
+        for track in started:
+            self._context.room.publish(self._context.participant, track)
+
+    def close(self) -> None:
+        """Closes the transport with everything on it."""
+        for entry in self._published.values():
+            self._context.node.disown_track(entry.track.engine_track_id)
+        self._published.clear()
+        if self._info is not None:
+            self._context.node.disown_transport(self._info.transport_id)
+            self._context.engine.close_transport(self._info.transport_id)
+
+    def track_ended(self, sid: str) -> None:
+        """The room has ended one of the tracks."""
+        for mid, entry in list(self._published.items()):
+            if entry.track.sid == sid:
+                del self._published[mid]
+                self._context.node.disown_track(entry.track.engine_track_id)
+                self._context.engine.unpublish(entry.track.engine_track_id)
+        while (queued := self._announcements.next_queued(self._cids())) is not None:
+            self.add_track(queued)
+
+    def _cids(self) -> frozenset[str]:
+        return frozenset(entry.cid for entry in self._published.values())
+
+    def _end_stopped(self, offer: SessionDescription) -> None:
+        for mid, entry in list(self._published.items()):
+            section = offer.section(mid)
+            stopped = section is None or section.rejected or not section.direction.sends
+            # A section may also be used again for another track in the same offer.
+            if stopped or (section is not None and self._taken_over(section, entry)):
+                self._context.room.unpublish(self._context.participant, entry.track.sid)
+
+    def _taken_over(self, section: MediaSection, entry: _Published) -> bool:
+        track_id = section.track_id
+        return track_id != entry.track_id and self._announcements.announced(track_id)
+
+    def _claim(self, offer: SessionDescription) -> dict[str, Announcement]:
+        """The announcements of the sections that are new."""
+        claims = {}
+        for section in offer.media:
+            if section.kind not in ("audio", "video") or section.mid in self._published:
+                continue
+            if section.rejected or not section.direction.sends or not section.mid:
+                continue
+            kind = TrackKind.AUDIO if section.kind == "audio" else TrackKind.VIDEO
+            announcement = self._announcements.take(kind, section.track_id)
+            if announcement is not None:
+                claims[section.mid] = announcement
+        return claims
+
+    def _answer(self, offer: SessionDescription, claims: dict[str, Announcement]) -> Answer:
+        engine = self._context.engine
+        infos = {mid: entry.track.info for mid, entry in self._published.items()}
+        infos |= {mid: announcement.info for mid, announcement in claims.items()}
+        policy = AnswerPolicy({mid: _section_policy(info) for mid, info in infos.items()})
+        opened = self._info is None
+        info = self._info or self._open()
+        self._version += 1
+        answer = self._make_answer(offer, info, policy)
+        if answer.remote is not None and self._restarted(answer.remote):
+            info = self._info = engine.core.restart_ice(info.transport_id)
+            answer = self._make_answer(offer, info, policy)
+        if answer.remote is not None and answer.remote != self._remote:
+            self._remote = answer.remote
+            engine.core.set_remote(
+                info.transport_id,
+                ice_ufrag=answer.remote.ice_ufrag,
+                ice_password=answer.remote.ice_password,
+                fingerprint_sha256=answer.remote.fingerprint_sha256,
+                dtls_role=answer.remote.dtls_role,
+            )
+        if opened:
+            self._on_open()
+        return answer
+
+    def _make_answer(
+        self, offer: SessionDescription, info: _core.TransportInfo, policy: AnswerPolicy
+    ) -> Answer:
+        local = local_transport(
+            self._context.engine, info.ice_ufrag, info.ice_password, info.candidates
+        )
+        return make_answer(offer, local, policy, session_id=self._session_id, version=self._version)
+
+    def _restarted(self, remote: RemoteTransport) -> bool:
+        return self._remote is not None and self._remote.ice_ufrag != remote.ice_ufrag
+
+    def _open(self) -> _core.TransportInfo:
+        context = self._context
+        info = context.engine.core.open_transport(near_transport=self._near_transport())
+        self._info = info
+        context.engine.watch_transport(info.transport_id, self._on_event)
+        context.node.own_transport(info.transport_id, TrackOwner(context.room, context.participant))
+        return info
+
+    def _start(self, section: PublishedSection, announcement: Announcement) -> PublishedTrack:
+        context, info = self._context, self._info
+        assert info is not None, "an answer has been made"
+        engine_track_id = context.engine.core.publish(
+            info.transport_id,
+            kind=section.kind,
+            mid=section.mid,
+            codecs=[
+                _core.CodecSpec(
+                    codec.payload_type, codec.codec, codec.clock_rate_hz, codec.rtx_payload_type
+                )
+                for codec in section.codecs
+            ],
+            extensions=section.extensions,
+            rids=section.rids,
+            ssrcs=section.ssrcs,
+            nack=section.nack,
+        )
+        track = PublishedTrack(
+            info=_negotiated_info(announcement, section),
+            publisher_sid=context.participant.sid,
+            publisher_identity=context.participant.identity,
+            engine_track_id=engine_track_id,
+            transport_id=info.transport_id,
+            payloads=tuple(
+                TrackPayload(codec.payload_type, codec.format, codec.clock_rate_hz)
+                for codec in section.codecs
+            ),
+        )
+        self._published[section.mid] = _Published(announcement.cid, section.track_id, track)
+        context.node.own_track(engine_track_id, TrackOwner(context.room, context.participant))
+        context.engine.watch_track(
+            engine_track_id, lambda event: self._layer_started(track, event.payload_type)
+        )
+        return track
+
+    def _layer_started(self, track: PublishedTrack, payload_type: int) -> None:
+        """Corrects the announced codec by the one that is sent."""
+        for payload in track.payloads:
+            if payload.payload_type == payload_type:
+                info = _with_mime(track.info, _mime(payload.format))
+                self._context.room.update_track(self._context.participant, info)
+
+
+def _section_policy(info: TrackInfo) -> SectionPolicy:
+    codec = info.mime_type.partition("/")[2].lower()
+    return SectionPolicy(
+        codec=codec,
+        dtx=not info.disable_dtx,
+        stereo=info.stereo,
+        red=info.kind is TrackKind.AUDIO and not info.disable_red,
+        rids=tuple(
+            layer.rid for layer in sorted(info.layers, key=lambda layer: layer.quality) if layer.rid
+        ),
+    )
+
+
+def _negotiated_info(announcement: Announcement, section: PublishedSection) -> TrackInfo:
+    first = announcement.info.codecs[0]
+    codec = replace(
+        first,
+        mid=section.mid,
+        sdp_cid=section.track_id if section.track_id != first.cid else "",
+    )
+    info = replace(announcement.info, codecs=(codec,))
+    return _with_mime(info, _mime(section.codecs[0].format))
+
+
+def _with_mime(info: TrackInfo, mime: str) -> TrackInfo:
+    first, *others = info.codecs
+    if first.mime_type == mime:
+        return info
+    return replace(info, codecs=(replace(first, mime_type=mime), *others))
+
+
+def _mime(codec_format: str) -> str:
+    return _NAMES[codec_format.partition("/")[0]]

@@ -1,0 +1,110 @@
+"""The query parameters of `/rtc`, and what they say about a client.
+
+Everything is optional and unknown parameters are ignored: clients of many versions call. Only
+`attributes` can be refused, as it is the one that carries content.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from livekit.protocol import models
+
+from sfu.participant import ATTRIBUTES_LIMIT
+
+_TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t"})
+_TEXT_LIMIT: Final = 256
+_PROTOCOL_DEFAULT: Final = 12
+"""For clients that do not say: the oldest protocol that is served."""
+
+
+class QueryError(Exception):
+    """A parameter cannot be understood; the text may be sent to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDescription:
+    """What a client says of itself."""
+
+    sdk: str = ""
+    version: str = ""
+    protocol: int = _PROTOCOL_DEFAULT
+    client_protocol: int = 0
+    capabilities: tuple[int, ...] = ()
+    os: str = ""
+    browser: str = ""
+    browser_version: str = ""
+    device_model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectQuery:
+    """How a client wants to connect."""
+
+    client: ClientDescription = ClientDescription()  # noqa: RUF009 - immutable
+    auto_subscribe: bool = True
+    adaptive_stream: bool = False
+    attributes: tuple[tuple[str, str], ...] = ()
+    reconnect: bool = False
+    participant_sid: str = ""
+    """The session that `reconnect` wants to resume."""
+
+
+def parse(query: Mapping[str, str]) -> ConnectQuery:
+    """Reads the parameters. Raises QueryError for malformed attributes."""
+    client = ClientDescription(
+        sdk=_text(query, "sdk"),
+        version=_text(query, "version"),
+        protocol=_integer(query, "protocol", _PROTOCOL_DEFAULT),
+        client_protocol=_integer(query, "client_protocol", 0),
+        capabilities=_capabilities(query.get("capabilities", "")),
+        os=_text(query, "os"),
+        browser=_text(query, "browser"),
+        browser_version=_text(query, "browser_version"),
+        device_model=_text(query, "device_model"),
+    )
+    return ConnectQuery(
+        client=client,
+        auto_subscribe=query.get("auto_subscribe", "1") in _TRUE,
+        adaptive_stream=query.get("adaptive_stream", "0") in _TRUE,
+        attributes=_attributes(query.get("attributes", "")),
+        reconnect=query.get("reconnect", "0") in _TRUE,
+        participant_sid=_text(query, "sid"),
+    )
+
+
+def _text(query: Mapping[str, str], name: str) -> str:
+    return query.get(name, "")[:_TEXT_LIMIT]
+
+
+def _integer(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, "")
+    if text.isascii() and text.isdigit() and len(text) <= 6:
+        return int(text)
+    return default
+
+
+def _capabilities(text: str) -> tuple[int, ...]:
+    known = dict(models.ClientInfo.Capability.items())
+    return tuple(known[name] for name in text.split(",")[:32] if name in known)
+
+
+def _attributes(text: str) -> tuple[tuple[str, str], ...]:
+    """URL-safe base64 of a JSON object of strings, with or without padding."""
+    if not text:
+        return ()
+    if len(text) > ATTRIBUTES_LIMIT * 2:
+        raise QueryError("attributes are too large")
+    try:
+        decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        value = json.loads(decoded)
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise QueryError("attributes must be base64 of a JSON object") from error
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise QueryError("attributes must be a JSON object of strings")
+    if sum(len(key) + len(item) for key, item in value.items()) > ATTRIBUTES_LIMIT:
+        raise QueryError(f"attributes are larger than {ATTRIBUTES_LIMIT} bytes")
+    return tuple(value.items())

@@ -1,0 +1,136 @@
+"""Requests about the room: subscriptions, properties, life signs."""
+
+from typing import TYPE_CHECKING, Final
+
+from livekit.protocol import rtc
+
+from sfu.participant import ATTRIBUTES_LIMIT, METADATA_LIMIT, NAME_LIMIT
+from sfu.permissions import SubscriptionPermission, TrackPermission
+from sfu.values import EndReason, SubscriptionSettings, VideoQuality
+from signalling.livekit import outbound, resume
+from signalling.livekit.outbound import LeaveAction
+
+if TYPE_CHECKING:
+    from signalling.livekit.session import Session
+
+OK_RESPONSES_FROM_PROTOCOL: Final = 15
+"""Older clients do not expect a `request_response` for what has worked."""
+PERMISSIONS_LIMIT: Final = 10_000
+
+
+def subscription(session: "Session", request: rtc.UpdateSubscription) -> None:
+    """The client subscribes to tracks, or unsubscribes."""
+    wished = list(request.track_sids)
+    for group in request.participant_tracks:
+        wished.extend(group.track_sids)
+    context = session.context
+    context.room.request_subscription(context.participant, wished, request.subscribe)
+
+
+def track_setting(session: "Session", request: rtc.UpdateTrackSettings) -> None:
+    """The client says how it shows tracks."""
+    try:
+        quality = VideoQuality(int(request.quality))
+    except ValueError:
+        quality = VideoQuality.LOW
+    settings = SubscriptionSettings(
+        disabled=request.disabled or request.quality == 3,
+        quality=quality,
+        width=request.width,
+        height=request.height,
+        fps=request.fps,
+        priority=request.priority,
+    )
+    for track_sid in request.track_sids:
+        session.context.participant.subscriptions.set_settings(track_sid, settings)
+
+
+def subscription_permission(session: "Session", request: rtc.SubscriptionPermission) -> None:
+    """The client says who may receive its tracks."""
+    permission = SubscriptionPermission(
+        all_participants=request.all_participants,
+        entries=tuple(
+            TrackPermission(
+                participant_sid=entry.participant_sid,
+                participant_identity=entry.participant_identity,
+                all_tracks=entry.all_tracks,
+                track_sids=frozenset(entry.track_sids),
+            )
+            for entry in request.track_permissions[:PERMISSIONS_LIMIT]
+        ),
+    )
+    context = session.context
+    context.room.set_subscription_permission(context.participant, permission)
+
+
+def update_metadata(session: "Session", request: rtc.UpdateParticipantMetadata) -> None:
+    """The client changes its name, metadata or attributes."""
+    participant = session.context.participant
+    reasons = rtc.RequestResponse
+    patch = dict(request.attributes)
+    if not participant.permissions.can_update_metadata:
+        _respond(session, request, reasons.NOT_ALLOWED, "not allowed to change metadata")
+    elif (
+        len(request.name) > NAME_LIMIT
+        or len(request.metadata) > METADATA_LIMIT
+        or sum(len(k) + len(v) for k, v in (participant.attributes | patch).items())
+        > ATTRIBUTES_LIMIT
+    ):
+        _respond(session, request, reasons.LIMIT_EXCEEDED, "too large")
+    else:
+        session.context.room.update_participant(
+            participant,
+            name=request.name or None,
+            metadata=request.metadata or None,
+            attributes=patch,
+        )
+        if session.query.client.protocol >= OK_RESPONSES_FROM_PROTOCOL:
+            _respond(session, request, reasons.OK, "")
+
+
+def _respond(
+    session: "Session", request: rtc.UpdateParticipantMetadata, reason: int, text: str
+) -> None:
+    session.send(
+        outbound.request_response(reason, text, request.request_id, update_metadata=request)
+    )
+
+
+def sync_state(session: "Session", request: rtc.SyncState) -> None:
+    """A client that has come back says what it believes."""
+    resume.sync_state(session, request)
+
+
+def leave(session: "Session", request: rtc.LeaveRequest) -> None:
+    """The client goes."""
+    session.left()
+
+
+def ping(session: "Session", request: int) -> None:
+    """An old life sign."""
+    session.send(outbound.pong())
+
+
+def ping_req(session: "Session", request: rtc.Ping) -> None:
+    """A life sign, with the client's clock."""
+    session.send(outbound.pong_resp(request))
+
+
+def simulate(session: "Session", request: rtc.SimulateScenario) -> None:
+    """A client's test asks for trouble. What only a test would ask of a server is ignored."""
+    match request.WhichOneof("scenario"):
+        case "node_failure" | "migration":
+            session.drop_link()
+        case "server_leave":
+            session.end(EndReason.SERVER_SHUTDOWN, LeaveAction.RECONNECT)
+
+
+def refuse_data_track(session: "Session", request: rtc.PublishDataTrackRequest) -> None:
+    """Data tracks are not served: messages travel on the two common channels."""
+    session.send(
+        outbound.request_response(
+            rtc.RequestResponse.NOT_ALLOWED,
+            "data tracks are not served",
+            publish_data_track=request,
+        )
+    )
