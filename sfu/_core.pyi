@@ -198,7 +198,9 @@ class Engine:
     def udp_ports(self) -> list[int]: ...
     def poll_events(self) -> list[Event]:
         """Takes all waiting events and resets `event_fd`."""
-    def open_transport(self, *, near_transport: int | None = None) -> TransportInfo:
+    def open_transport(
+        self, *, near_transport: int | None = None, open_data_channels: bool = False
+    ) -> TransportInfo:
         """Opens a peer connection, on the thread of `near_transport` or on the least loaded one."""
     def set_remote(
         self,

@@ -4,7 +4,6 @@ The node turns the engine's measurements into what a room understands: audio lev
 connection quality by participant.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 

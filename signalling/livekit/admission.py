@@ -1,19 +1,22 @@
-"""Who may join: a token's admission, refined by the query and checked against the room.
+"""Who may join: a token's claims, refined by the query and checked against the room.
 
 Refusals become HTTP answers, so they are found before the WebSocket is accepted; `/rtc/validate`
 runs the same check.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sfu.node import Node, NodeStoppingError
-from sfu.participant import ATTRIBUTES_LIMIT, METADATA_LIMIT, NAME_LIMIT, Participant
+from sfu.participant import ATTRIBUTES_LIMIT, Participant
 from sfu.room import RoomClosedError, RoomFullError
-from sfu.values import Admission
+from sfu.values import Admission, ParticipantKind, Permissions, RoomOptions, TrackSource
+from signalling.grants import Claims, Grants
 from signalling.livekit.query import ConnectQuery
 
 REFUSALS: Final = (NodeStoppingError, RoomClosedError, RoomFullError)
+_TIMEOUT_MAX_S: Final = 7 * 24 * 3600
 
 
 class JoinRefusedError(Exception):
@@ -25,46 +28,105 @@ class JoinRefusedError(Exception):
         self.text = text
 
 
-def with_query(admission: Admission, query: ConnectQuery) -> Admission:
-    """Adds the attributes that the query brings. Raises JoinRefusedError without the right."""
-    if not query.attributes:
-        return admission
-    if not admission.permissions.can_update_metadata:
-        raise JoinRefusedError(401, "permissions denied")
-    return replace(
-        admission, attributes=tuple((dict(admission.attributes) | dict(query.attributes)).items())
-    )
+def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
+    """What the client is admitted to; creates nothing. `claims.check_join()` has been called.
 
-
-def check(node: Node, admission: Admission) -> None:
-    """Raises JoinRefusedError if the admission cannot be honoured; creates nothing."""
-    if not 0 < len(admission.identity) <= NAME_LIMIT:
-        raise JoinRefusedError(400, f"identity must have 1 to {NAME_LIMIT} characters")
-    if not 0 < len(admission.room) <= NAME_LIMIT:
-        raise JoinRefusedError(400, f"room name must have 1 to {NAME_LIMIT} characters")
-    if len(admission.metadata) > METADATA_LIMIT:
-        raise JoinRefusedError(400, f"metadata is larger than {METADATA_LIMIT} bytes")
-    if sum(len(k) + len(v) for k, v in admission.attributes) > ATTRIBUTES_LIMIT:
-        raise JoinRefusedError(400, f"attributes are larger than {ATTRIBUTES_LIMIT} bytes")
+    Raises JoinRefusedError if the client cannot join now.
+    """
+    admission = _admission(claims)
+    if query.attributes:
+        if not claims.grants.can_update_own_metadata:
+            raise JoinRefusedError(401, "permissions denied")
+        attributes = dict(admission.attributes) | dict(query.attributes)
+        if sum(len(k.encode()) + len(v.encode()) for k, v in attributes.items()) > ATTRIBUTES_LIMIT:
+            raise JoinRefusedError(400, f"attributes exceed the limit of {ATTRIBUTES_LIMIT} bytes")
+        admission = replace(admission, attributes=tuple(attributes.items()))
     if node.stopping:
         raise JoinRefusedError(503, "the node is stopping")
     room = node.rooms.get(admission.room)
-    if room is None:
-        return
     try:
-        room.check_admission(admission.identity)
+        if room is not None:
+            room.check_admission(admission.identity)
     except RoomFullError:
         raise JoinRefusedError(403, "room has as many participants as it may have") from None
     except RoomClosedError:
         raise JoinRefusedError(503, "room is closing") from None
+    return admission
 
 
-def of_participant(admission: Admission, participant: Participant) -> Admission:
-    """The admission that would bring `participant` back as it is."""
+def claims_of(claims: Claims, participant: Participant) -> Claims:
+    """The claims that would bring `participant` back as it is."""
+    granted = participant.permissions
     return replace(
-        admission,
+        claims,
         name=participant.name,
         metadata=participant.metadata,
-        attributes=tuple(participant.attributes.items()),
-        permissions=participant.permissions,
+        attributes=dict(participant.attributes),
+        grants=replace(
+            claims.grants,
+            can_publish=granted.can_publish,
+            can_subscribe=granted.can_subscribe,
+            can_publish_data=granted.can_publish_data,
+            can_publish_sources=tuple(
+                source.name.lower() for source in sorted(granted.can_publish_sources)
+            ),
+            can_update_own_metadata=granted.can_update_metadata,
+        ),
     )
+
+
+def _admission(claims: Claims) -> Admission:
+    return Admission(
+        identity=claims.identity,
+        room=claims.grants.room,
+        name=claims.name,
+        metadata=claims.metadata,
+        attributes=tuple(claims.attributes.items()),
+        kind=_kind(claims.kind),
+        permissions=permissions(claims.grants),
+        room_options=_room_options(claims.room_config or {}),
+    )
+
+
+def permissions(grants: Grants) -> Permissions:
+    """What a token's grants allow in the room."""
+    # A source that this server does not know cannot be published; naming it must not allow all.
+    known = {source.name.lower(): source for source in TrackSource}
+    sources = (known.get(name, TrackSource.UNKNOWN) for name in grants.can_publish_sources)
+    return Permissions(
+        can_subscribe=grants.can_subscribe,
+        can_publish=grants.can_publish,
+        can_publish_data=grants.can_publish_data,
+        can_publish_sources=frozenset(sources),
+        can_update_metadata=grants.can_update_own_metadata,
+        hidden=grants.hidden,
+        recorder=grants.recorder,
+        agent=grants.agent,
+    )
+
+
+def _kind(name: str) -> ParticipantKind:
+    return ParticipantKind.__members__.get(name.upper(), ParticipantKind.STANDARD)
+
+
+def _room_options(config: Mapping[str, Any]) -> RoomOptions:
+    """Reads protojson of `RoomConfiguration`; what is absent or malformed keeps its default."""
+    default = RoomOptions()
+    metadata = config.get("metadata")
+    return RoomOptions(
+        empty_timeout_s=_number(config, "emptyTimeout") or default.empty_timeout_s,
+        departure_timeout_s=_number(config, "departureTimeout") or default.departure_timeout_s,
+        max_participants=_number(config, "maxParticipants"),
+        metadata=metadata if isinstance(metadata, str) else "",
+    )
+
+
+def _number(config: Mapping[str, Any], name: str) -> int:
+    """A uint32; protojson also knows the name in snake case, and numbers as text."""
+    snake = "".join("_" + c.lower() if c.isupper() else c for c in name)
+    value = config.get(name, config.get(snake, 0))
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 11:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return min(max(value, 0), _TIMEOUT_MAX_S)

@@ -63,7 +63,7 @@ class Announcements:
         One whose cid is in use is kept for `next_queued`, and refused with QUEUED.
         """
         reasons = rtc.RequestResponse
-        if request.type not in (TrackKind.AUDIO, TrackKind.VIDEO):
+        if int(request.type) not in (TrackKind.AUDIO, TrackKind.VIDEO):
             raise RefusedError(reasons.UNSUPPORTED_TYPE, "only audio and video can be published")
         if not request.cid or len(request.cid) > TEXT_LIMIT or len(request.name) > TEXT_LIMIT:
             raise RefusedError(reasons.INVALID_REQUEST, "a cid is needed, and texts of sane length")
@@ -122,7 +122,7 @@ class Announcements:
 def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
     """What the request says of the track, under a new sid."""
     kind = TrackKind(int(request.type))
-    source = _source(request.source)
+    source = source_of(request)
     layers = _layers(request.layers)
     codecs = tuple(
         TrackCodec(
@@ -157,9 +157,10 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
     )
 
 
-def _source(number: int) -> TrackSource:
+def source_of(request: rtc.AddTrackRequest) -> TrackSource:
+    """The announced source; one that is not known here is nobody's camera."""
     try:
-        return TrackSource(int(number))
+        return TrackSource(int(request.source))
     except ValueError:
         return TrackSource.UNKNOWN
 

@@ -8,7 +8,8 @@ from sfu.node import Node
 from sfu.participant import Participant
 from sfu.ports import Clock
 from sfu.room import Room
-from sfu.values import Admission, EndReason
+from sfu.values import EndReason
+from signalling.grants import Claims
 from signalling.livekit.outbound import IceServer, LeaveAction
 from signalling.livekit.query import ClientDescription
 from signalling.sdp import LocalTransport
@@ -16,9 +17,9 @@ from signalling.sdp import LocalTransport
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What the operator decides. `issue_token` makes a token for an admission's holder."""
+    """What the operator decides. `issue_token` makes a token to reconnect with."""
 
-    issue_token: Callable[[Admission], str]
+    issue_token: Callable[[Claims], str]
     ice_servers: tuple[IceServer, ...] = field(default_factory=tuple)
 
 

@@ -73,8 +73,9 @@ class RateLimiter:
 
 def handle(session: "Session", data: bytes) -> None:
     """Handles one binary frame. Raises MalformedMessageError."""
+    request: Any = rtc.SignalRequest()
     try:
-        request = rtc.SignalRequest.FromString(data)
+        request.ParseFromString(data)
     except DecodeError:
         raise MalformedMessageError("malformed SignalRequest") from None
     case = request.WhichOneof("message")

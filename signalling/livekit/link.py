@@ -17,6 +17,8 @@ QUEUE_LIMIT: Final = 1_000
 """Messages that wait for a slow client. A session that would exceed it is ended."""
 PING_EVERY_S: Final = 10.0
 """Keeps the way through address translators open; answers are not demanded."""
+ABORT_AFTER_S: Final = 5.0
+"""A client that does not take its last message by then is cut off."""
 NORMAL_CLOSURE: Final = 1000
 INVALID_PAYLOAD: Final = 1007
 POLICY_VIOLATION: Final = 1008
@@ -25,8 +27,9 @@ POLICY_VIOLATION: Final = 1008
 class Link:
     """Made for an open WebSocket. `run_writer` must run until the link has closed."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._socket = socket
+        self._transport = transport
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)
         self._closing: tuple[int, str] | None = None
 
@@ -46,13 +49,15 @@ class Link:
         return True
 
     def close(self, last: bytes = b"", code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Sends what is queued and `last`, then closes. Of an overfull queue only `last` is sent."""
+        """Sends what is queued and `last`, then closes. A full queue gives way to `last`."""
         if self._closing is not None:
             return
         if self._queue.full():
             while not self._queue.empty():
                 self._queue.get_nowait()
         self._closing = (code, reason)
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(ABORT_AFTER_S, self._transport.abort)
         # An empty message wakes the writer; no message of the protocol is empty.
         for message in (last, b"") if last else (b"",):
             with contextlib.suppress(asyncio.QueueFull):

@@ -13,8 +13,8 @@ from typing import Any, Final
 from livekit.protocol import models, rtc
 
 from sfu.notices import (
-    ParticipantSnapshot,
     ParticipantsChanged,
+    ParticipantSnapshot,
     QualityChanged,
     RoomChanged,
     RoomView,
@@ -85,7 +85,7 @@ def join(view: RoomView, server: ServerFacts, *, subscriber_primary: bool) -> by
     others = b"".join(
         wire.length_delimited(_OTHERS_FIELD, wire.participant_bytes(other)) for other in view.others
     )
-    return wire.length_delimited(_JOIN_FIELD, response.SerializeToString() + others)
+    return wire.length_delimited(_JOIN_FIELD, wire.encode(response) + others)
 
 
 def reconnect(server: ServerFacts) -> bytes:
@@ -105,7 +105,9 @@ def update(notice: ParticipantsChanged) -> tuple[bytes, ...]:
 
 def participants(snapshots: Iterable[ParticipantSnapshot]) -> tuple[bytes, ...]:
     """Like `update`, for any list of participants."""
-    messages, chunk, size = [], [], 0
+    messages: list[bytes] = []
+    chunk: list[bytes] = []
+    size = 0
     for snapshot in snapshots:
         encoded = wire.length_delimited(_PARTICIPANTS_FIELD, wire.participant_bytes(snapshot))
         if chunk and size + len(encoded) > UPDATE_BYTES_MAX:
@@ -227,7 +229,7 @@ def request_response(reason: int, message: str = "", request_id: int = 0, **requ
 
 
 def _message(**case: Any) -> bytes:
-    return rtc.SignalResponse(**case).SerializeToString()
+    return wire.encode(rtc.SignalResponse(**case))
 
 
 def _now_ms() -> int:

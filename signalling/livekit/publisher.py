@@ -16,7 +16,7 @@ from sfu.node import TrackOwner
 from sfu.track import PublishedTrack, TrackInfo, TrackPayload
 from sfu.values import TrackKind
 from signalling.livekit import outbound
-from signalling.livekit.announcements import Announcement, Announcements, RefusedError
+from signalling.livekit.announcements import Announcement, Announcements, RefusedError, source_of
 from signalling.livekit.context import Context, local_transport
 from signalling.sdp import (
     Answer,
@@ -72,7 +72,7 @@ class Publisher:
     def add_track(self, request: rtc.AddTrackRequest) -> None:
         """Accepts an announcement, at once, or refuses it with a `request_response`."""
         try:
-            if not self._context.participant.permissions.allows_publishing(request.source):
+            if not self._context.participant.permissions.allows_publishing(source_of(request)):
                 raise RefusedError(
                     rtc.RequestResponse.NOT_ALLOWED, "this source may not be published"
                 )
@@ -205,8 +205,7 @@ class Publisher:
         return info
 
     def _start(self, section: PublishedSection, announcement: Announcement) -> PublishedTrack:
-        context, info = self._context, self._info
-        assert info is not None, "an answer has been made"
+        context, info = self._context, self._info or self._open()
         engine_track_id = context.engine.core.publish(
             info.transport_id,
             kind=section.kind,

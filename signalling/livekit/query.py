@@ -8,8 +8,8 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from livekit.protocol import models
 
@@ -44,7 +44,7 @@ class ClientDescription:
 class ConnectQuery:
     """How a client wants to connect."""
 
-    client: ClientDescription = ClientDescription()  # noqa: RUF009 - immutable
+    client: ClientDescription = field(default_factory=ClientDescription)
     auto_subscribe: bool = True
     adaptive_stream: bool = False
     attributes: tuple[tuple[str, str], ...] = ()
@@ -88,7 +88,8 @@ def _integer(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _capabilities(text: str) -> tuple[int, ...]:
-    known = dict(models.ClientInfo.Capability.items())
+    enum: Any = models.ClientInfo.Capability
+    known = dict(enum.items())
     return tuple(known[name] for name in text.split(",")[:32] if name in known)
 
 

@@ -1,6 +1,6 @@
 """Requests about the room: subscriptions, properties, life signs."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from livekit.protocol import rtc
 
@@ -118,7 +118,8 @@ def ping_req(session: "Session", request: rtc.Ping) -> None:
 
 def simulate(session: "Session", request: rtc.SimulateScenario) -> None:
     """A client's test asks for trouble. What only a test would ask of a server is ignored."""
-    match request.WhichOneof("scenario"):
+    scenario: Any = request
+    match scenario.WhichOneof("scenario"):
         case "node_failure" | "migration":
             session.drop_link()
         case "server_leave":

@@ -31,6 +31,7 @@ from sfu.values import (
     SubscriptionSettings,
     VideoQuality,
 )
+from signalling.grants import Claims
 from signalling.livekit import admission as admissions
 from signalling.livekit import inbound, outbound, resume
 from signalling.livekit.context import Context, SessionSettings
@@ -58,27 +59,28 @@ _RECONNECTABLE: Final = frozenset({EndReason.SERVER_SHUTDOWN, EndReason.MEDIA_FA
 async def serve_websocket(
     request: web.Request,
     node: Node,
-    admission: Admission,
+    claims: Claims,
     query: ConnectQuery,
     settings: SessionSettings,
 ) -> web.WebSocketResponse:
-    """Serves `/rtc` for a client whose token has been accepted, until its link closes.
+    """Serves `/rtc` for a client whose token allows it to join, until its link closes.
 
     Raises `JoinRefusedError` before the WebSocket is accepted, so that it becomes an HTTP answer.
     """
-    admission = admissions.with_query(admission, query)
-    admissions.check(node, admission)
+    admission = admissions.check(node, claims, query)
     # Compression would cost memory for each client, and the messages are small.
     socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES_MAX)
     await socket.prepare(request)
-    link = Link(socket)
+    link = Link(socket, request.transport)
     writer = asyncio.create_task(link.run_writer())
     session: Session | None = None
     try:
         if query.reconnect:
             session = resume.resume(node, admission, query, link)
         else:
-            session = Session.open(node, admission, query, settings, link)
+            session = Session(node, claims, query, settings)
+            if not session.open(admission, link):
+                session = None
         if session is not None:
             await _read(socket, session, link)
     finally:
@@ -110,54 +112,46 @@ async def _read(socket: web.WebSocketResponse, session: "Session", link: Link) -
 class Session:
     """Implements `sfu.ports.SessionSink`."""
 
-    def __init__(self, node: Node, query: ConnectQuery, settings: SessionSettings) -> None:
+    def __init__(
+        self, node: Node, claims: Claims, query: ConnectQuery, settings: SessionSettings
+    ) -> None:
         self.state = SessionState.OPENING
         self.query = query
         self.context: Context
         self.publisher: Publisher
         self.subscriber: Subscriber
         self._node = node
+        self._claims = claims
         self._settings = settings
         self._link: Link | None = None
         self._data: DataMembership
-        self._admission: Admission
         self._deadline: Cancellable | None = None
         self._token_timer: Cancellable | None = None
 
     # --- life ------------------------------------------------------------------------------
 
-    @classmethod
-    def open(
-        cls,
-        node: Node,
-        admission: Admission,
-        query: ConnectQuery,
-        settings: SessionSettings,
-        link: Link,
-    ) -> "Session | None":
+    def open(self, admission: Admission, link: Link) -> bool:
         """Joins the room and tells the client about it.
 
-        Returns None, and closes the link, if the room has filled or closed meanwhile.
+        Returns False, and closes the link, if the room has filled or closed meanwhile.
         """
-        session = cls(node, query, settings)
-        session._link = link
-        session._admission = admission
+        self._link = link
         try:
-            room = node.room(admission.room, admission.room_options)
-            participant = room.join(admission, _join_options(query), session)
+            room = self._node.room(admission.room, admission.room_options)
+            participant = room.join(admission, _join_options(self.query), self)
         except admissions.REFUSALS:
             link.close(outbound.leave(EndReason.JOIN_FAILURE, LeaveAction.DISCONNECT))
-            return None
-        session.context = Context(
-            node=node,
+            return False
+        self.context = Context(
+            node=self._node,
             room=room,
             participant=participant,
-            client=query.client,
-            send=session.send,
-            end=session.end,
+            client=self.query.client,
+            send=self.send,
+            end=self.end,
         )
-        session._start()
-        return session
+        self._start()
+        return True
 
     def _start(self) -> None:
         context = self.context
@@ -296,8 +290,8 @@ class Session:
         if self._token_timer is not None:
             self._token_timer.cancel()
         self._token_timer = self.context.clock.call_later(TOKEN_EVERY_S, self._push_token)
-        holder = admissions.of_participant(self._admission, self.context.participant)
-        self.send(outbound.refresh_token(self._settings.issue_token(holder)))
+        claims = admissions.claims_of(self._claims, self.context.participant)
+        self.send(outbound.refresh_token(self._settings.issue_token(claims)))
 
     # --- SessionSink -----------------------------------------------------------------------
 

@@ -30,6 +30,12 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+def encode(message: Any) -> bytes:
+    """A message of the schema as bytes. The generated types do not describe this method."""
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
 def enum(value: int) -> Any:
     """The number of an enum, which the generated types want to see as their own type."""
     return int(value)
@@ -59,7 +65,7 @@ def participant(snapshot: ParticipantSnapshot) -> models.ParticipantInfo:
 
 def participant_bytes(snapshot: ParticipantSnapshot) -> bytes:
     """`livekit.ParticipantInfo`, serialised at most once for each snapshot."""
-    return snapshot.rendered(lambda it: (participant(it).SerializeToString(),))[0]
+    return snapshot.rendered(lambda it: (encode(participant(it)),))[0]
 
 
 def permissions(granted: Permissions) -> models.ParticipantPermission:
