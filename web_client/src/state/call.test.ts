@@ -1,0 +1,339 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { type Capture, CaptureError } from '../media/capture'
+import type { Admission, Api } from '../signal/api'
+import type { DeviceKind, Engine, Person, Session, SessionEvents } from '../signal/engine'
+import { CallModel, type CallServices } from './call'
+import { CallError } from './errors'
+import type { OngoingCall, Preferences, Role } from './preferences'
+
+/** A session that succeeds at everything and lets the test play the server. */
+class ScriptedSession implements Session {
+  readonly published = new Map<DeviceKind, MediaStreamTrack>()
+  readonly on = new Map<DeviceKind, boolean>()
+  token = ''
+  left = false
+  unlocked = 0
+  connectError: Error | null = null
+
+  constructor(readonly events: SessionEvents) {}
+
+  unlockAudio() {
+    this.unlocked += 1
+  }
+  async connect(_url: string, token: string) {
+    if (this.connectError) throw this.connectError
+    this.token = token
+  }
+  async publish(kind: DeviceKind, track: MediaStreamTrack) {
+    this.published.set(kind, track)
+    this.on.set(kind, true)
+    this.report()
+  }
+  has(kind: DeviceKind) {
+    return this.published.has(kind)
+  }
+  async setOn(kind: DeviceKind, on: boolean) {
+    this.on.set(kind, on)
+    this.report()
+  }
+  async leave() {
+    this.left = true
+  }
+  report(...others: Person[]) {
+    const self = person('me', { isLocal: true, microphoneOn: this.on.get('microphone') ?? false })
+    this.events.people([self, ...others], others.length + 1)
+  }
+}
+
+const person = (identity: string, more: Partial<Person> = {}): Person => ({
+  identity,
+  name: identity,
+  isLocal: false,
+  canSpeak: true,
+  isSpeaking: false,
+  lastSpokeAt_ms: 0,
+  microphoneOn: false,
+  camera: null,
+  screen: null,
+  ...more,
+})
+
+const newTrack = () => ({ stop: vi.fn() }) as unknown as MediaStreamTrack
+
+class Bench {
+  readonly sessions: ScriptedSession[] = []
+  readonly joins: [Role, string][] = []
+  readonly tracks: MediaStreamTrack[] = []
+  ongoing: OngoingCall | null = null
+  name = ''
+  allowed = true
+  engineLoaded = true
+  joinAnswer: () => Promise<Admission> = async () => ({ url: 'ws://h', token: 't', title: 'Fête' })
+  openDevice: Capture['open'] = async () => {
+    const track = newTrack()
+    this.tracks.push(track)
+    return track
+  }
+  nextConnectError: Error | null = null
+
+  readonly call: CallModel
+  constructor(setUp: (bench: Bench) => void = () => undefined) {
+    setUp(this)
+    this.call = new CallModel('salon', this.services())
+  }
+
+  get session(): ScriptedSession {
+    const last = this.sessions[this.sessions.length - 1]
+    if (!last) throw new Error('no session was opened')
+    return last
+  }
+
+  services(): CallServices {
+    const engine: Engine = {
+      open: (events) => {
+        const session = new ScriptedSession(events)
+        session.connectError = this.nextConnectError
+        this.sessions.push(session)
+        return session
+      },
+    }
+    const api: Api = {
+      createConference: () => Promise.reject(new Error('not used here')),
+      join: (_conference, role, name) => {
+        this.joins.push([role, name])
+        return this.joinAnswer()
+      },
+    }
+    const preferences: Preferences = {
+      name: () => this.name,
+      saveName: (name) => {
+        this.name = name
+      },
+      language: () => null,
+      saveLanguage: () => undefined,
+      ongoingCall: () => this.ongoing,
+      saveOngoingCall: (call) => {
+        this.ongoing = call
+      },
+      clearOngoingCall: () => {
+        this.ongoing = null
+      },
+    }
+    return {
+      api,
+      preferences,
+      capture: { open: (kind) => this.openDevice(kind), isAllowed: async () => this.allowed },
+      loadedEngine: () => (this.engineLoaded ? engine : null),
+      loadEngine: async () => engine,
+    }
+  }
+}
+
+let bench: Bench
+beforeEach(() => {
+  bench = new Bench()
+})
+
+const phase = () => bench.call.phase.value
+
+describe('joining', () => {
+  it('listens with one tap: no device opened, sound unlocked within the tap', async () => {
+    const listening = bench.call.listen()
+    expect(bench.session.unlocked).toBe(1) // before anything was awaited
+    await listening
+    expect(phase().kind).toBe('inCall')
+    expect(bench.joins).toEqual([['listener', '']])
+    expect(bench.tracks).toHaveLength(0)
+    expect(bench.call.title.value).toBe('Fête')
+  })
+
+  it('waits for the engine when it is not here yet', async () => {
+    bench.engineLoaded = false
+    await bench.call.listen()
+    expect(phase().kind).toBe('inCall')
+    expect(bench.session.unlocked).toBeGreaterThan(0)
+  })
+
+  it('publishes the devices that were on, and only those', async () => {
+    bench.call.setName(' Awa ')
+    await bench.call.devices.toggle('microphone')
+    await bench.call.joinAsSpeaker()
+    expect(bench.joins).toEqual([['speaker', 'Awa']])
+    expect([...bench.session.published.keys()]).toEqual(['microphone'])
+    expect(bench.call.microphoneOn.value).toBe(true)
+  })
+
+  it('says why it was refused, closes the devices, and can try again', async () => {
+    await bench.call.devices.toggle('microphone')
+    bench.joinAnswer = () => Promise.reject(new CallError('conference_not_found'))
+    await bench.call.joinAsSpeaker()
+    expect(phase()).toEqual({ kind: 'failed', error: 'conference_not_found' })
+    expect(bench.tracks[0]?.stop).toHaveBeenCalled()
+
+    bench.joinAnswer = async () => ({ url: 'ws://h', token: 't', title: null })
+    await bench.call.rejoin()
+    expect(phase().kind).toBe('inCall')
+  })
+
+  it('drops a session that connects after one has given up', async () => {
+    let admit: (admission: Admission) => void = () => undefined
+    bench.joinAnswer = () =>
+      new Promise((resolve) => {
+        admit = resolve
+      })
+    const joining = bench.call.listen()
+    bench.call.cancel()
+    expect(phase().kind).toBe('lobby')
+    admit({ url: 'ws://h', token: 't', title: null })
+    await joining
+    expect(phase().kind).toBe('lobby')
+    expect(bench.session.left).toBe(true)
+    expect(bench.ongoing).toBeNull()
+  })
+})
+
+describe('during a call', () => {
+  it('mutes and unmutes without opening the device again', async () => {
+    await bench.call.devices.toggle('microphone')
+    await bench.call.joinAsSpeaker()
+    await bench.call.toggle('microphone')
+    expect(bench.call.microphoneOn.value).toBe(false)
+    expect(bench.ongoing?.microphone).toBe(false)
+    await bench.call.toggle('microphone')
+    expect(bench.call.microphoneOn.value).toBe(true)
+    expect(bench.tracks).toHaveLength(1)
+  })
+
+  it('goes on when a device is refused, and explains', async () => {
+    bench.call.setName('Awa')
+    await bench.call.joinAsSpeaker()
+    bench.openDevice = (kind) => Promise.reject(new CaptureError(kind, 'denied'))
+    await bench.call.toggle('camera')
+    expect(phase().kind).toBe('inCall')
+    expect(bench.call.notice.value).toEqual({
+      kind: 'capture',
+      device: 'camera',
+      problem: 'denied',
+    })
+    expect(bench.call.asking.value).toBeNull()
+  })
+
+  it('asks a listener for a name before the microphone, then makes them a speaker', async () => {
+    await bench.call.listen()
+    const listening = bench.session
+    await bench.call.toggle('microphone')
+    expect(bench.call.nameWantedFor.value).toBe('microphone')
+    expect(bench.tracks).toHaveLength(0)
+
+    await bench.call.answerName('Awa')
+    expect(bench.joins).toEqual([
+      ['listener', ''],
+      ['speaker', 'Awa'],
+    ])
+    expect(bench.session).not.toBe(listening)
+    expect(listening.left).toBe(true)
+    expect(bench.session.has('microphone')).toBe(true)
+    expect(bench.call.role.value).toBe('speaker')
+    expect(phase().kind).toBe('inCall')
+  })
+
+  it('keeps listening when becoming a speaker fails', async () => {
+    bench.call.setName('Awa')
+    await bench.call.listen()
+    const listening = bench.session
+    bench.nextConnectError = new CallError('unreachable')
+    await bench.call.toggle('microphone')
+    expect(listening.left).toBe(false)
+    expect(bench.call.role.value).toBe('listener')
+    expect(bench.call.notice.value).toEqual({ kind: 'error', code: 'unreachable' })
+    expect(bench.tracks[0]?.stop).toHaveBeenCalled()
+    listening.report(person('b'))
+    expect(bench.call.count.value).toBe(2)
+  })
+
+  it('does nothing when the name is not given', async () => {
+    await bench.call.listen()
+    await bench.call.toggle('microphone')
+    await bench.call.answerName(null)
+    expect(bench.call.nameWantedFor.value).toBeNull()
+    expect(bench.joins).toHaveLength(1)
+  })
+})
+
+describe('interruptions', () => {
+  it('shows reconnecting, then says that it worked, for a while', async () => {
+    vi.useFakeTimers()
+    await bench.call.listen()
+    bench.session.events.interrupted()
+    expect(phase().kind).toBe('reconnecting')
+    bench.session.events.restored()
+    expect(phase().kind).toBe('inCall')
+    expect(bench.call.notice.value).toEqual({ kind: 'info', message: 'reconnected' })
+    vi.advanceTimersByTime(5000)
+    expect(bench.call.notice.value).toBeNull()
+    vi.useRealTimers()
+  })
+
+  it('goes back in by itself when the network returns, with the microphone as it was', async () => {
+    await bench.call.devices.toggle('microphone')
+    await bench.call.joinAsSpeaker()
+    bench.session.events.disconnected('connection_lost')
+    expect(phase()).toEqual({ kind: 'lost', error: 'connection_lost' })
+    await bench.call.online()
+    expect(phase().kind).toBe('inCall')
+    expect(bench.session.has('microphone')).toBe(true)
+    expect(bench.sessions).toHaveLength(2)
+  })
+
+  it('stays out after being removed, also by a reload', async () => {
+    await bench.call.listen()
+    bench.session.events.disconnected('removed')
+    await bench.call.online()
+    expect(phase()).toEqual({ kind: 'lost', error: 'removed' })
+    expect(bench.ongoing).toBeNull()
+  })
+
+  it('is deaf to a session that was left', async () => {
+    await bench.call.listen()
+    const { session } = bench
+    await bench.call.leave()
+    session.events.disconnected('connection_lost')
+    session.report(person('b'))
+    expect(phase().kind).toBe('left')
+    expect(bench.call.people.value).toEqual([])
+  })
+})
+
+describe('reload', () => {
+  const ongoing = { conference: 'salon', role: 'speaker', microphone: true, camera: false } as const
+
+  it('goes straight back in as the call was left', async () => {
+    bench = new Bench((b) => {
+      b.ongoing = ongoing
+      b.name = 'Awa'
+    })
+    const resuming = bench.call.resume()
+    expect(phase().kind).toBe('joining') // at once: the lobby never flashes
+    expect(await resuming).toBe(true)
+    expect(bench.joins).toEqual([['speaker', 'Awa']])
+    expect([...bench.session.published.keys()]).toEqual(['microphone'])
+  })
+
+  it('opens no device that would prompt', async () => {
+    bench = new Bench((b) => {
+      b.ongoing = ongoing
+      b.allowed = false
+    })
+    await bench.call.resume()
+    expect(phase().kind).toBe('inCall')
+    expect(bench.tracks).toHaveLength(0)
+  })
+
+  it('shows the lobby to whoever was not in, or has left', async () => {
+    expect(await bench.call.resume()).toBe(false)
+    expect(phase().kind).toBe('lobby')
+    await bench.call.listen()
+    await bench.call.leave()
+    expect(await bench.call.resume()).toBe(false)
+  })
+})

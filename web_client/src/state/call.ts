@@ -1,0 +1,336 @@
+// A call as the views see it: signals to read, methods for what people tap.
+//
+// A listener who turns on the microphone becomes a speaker by a second session:
+// it is connected before the first is left, so that the sound does not stop.
+
+import { batch, computed, type Signal, signal } from '@preact/signals'
+import type { Capture } from '../media/capture'
+import type { Api } from '../signal/api'
+import type { DeviceKind, Engine, Person, Session, SessionEvents } from '../signal/engine'
+import { type CallEvent, type CallPhase, isOnStage, nextPhase } from './call_phase'
+import { type CapturedTracks, captureNotice, DevicesModel, deviceKinds } from './devices'
+import { CallError, type ErrorCode, errorCodeOf } from './errors'
+import type { Notice } from './notice'
+import type { OngoingCall, Preferences, Role } from './preferences'
+
+/** How long a message that asks for nothing stays. */
+const INFO_DURATION_MS = 3000
+
+export interface CallServices {
+  readonly api: Api
+  readonly capture: Capture
+  readonly preferences: Preferences
+  loadedEngine(): Engine | null
+  loadEngine(): Promise<Engine>
+}
+
+export class CallModel {
+  readonly conference: string
+  readonly devices: DevicesModel
+  readonly phase: Signal<CallPhase> = signal({ kind: 'lobby' })
+  readonly role: Signal<Role> = signal('listener')
+  readonly title: Signal<string>
+  readonly name: Signal<string>
+  readonly people: Signal<readonly Person[]> = signal([])
+  readonly count = signal(0)
+  readonly notice: Signal<Notice | null> = signal(null)
+  readonly audioBlocked = signal(false)
+  readonly upgrading = signal(false)
+  /** The device that is being opened, or whose permission prompt is up. */
+  readonly asking: Signal<DeviceKind | null> = signal(null)
+  /** The device that waits for a name to be typed first. */
+  readonly nameWantedFor: Signal<DeviceKind | null> = signal(null)
+  readonly self = computed(() => this.people.value.find((person) => person.isLocal) ?? null)
+  readonly microphoneOn = computed(() => this.self.value?.microphoneOn ?? false)
+  readonly cameraOn = computed(() => this.self.value?.camera != null)
+  readonly #services: CallServices
+  #session: Session | null = null
+  /** Counts attempts to enter: one that is no longer the latest gives up. */
+  #attempt = 0
+
+  constructor(conference: string, services: CallServices) {
+    this.conference = conference
+    this.#services = services
+    this.devices = new DevicesModel(services.capture)
+    this.title = signal(conference)
+    this.name = signal(services.preferences.name())
+  }
+
+  setName(name: string): void {
+    this.name.value = name
+    this.#services.preferences.saveName(name.trim())
+  }
+
+  /** Enters as a listener. Call from inside the tap. */
+  async listen(): Promise<void> {
+    this.devices.stop()
+    await this.#enter('listener', async () => ({}))
+  }
+
+  /** Enters with the devices that are on. Call from inside the tap. */
+  async joinAsSpeaker(): Promise<void> {
+    const tracks = this.devices.take()
+    await this.#enter('speaker', async () => tracks)
+  }
+
+  /** Enters again as the call was left by a reload; false when it was not in one. */
+  async resume(): Promise<boolean> {
+    const call = this.#services.preferences.ongoingCall(this.conference)
+    if (!call) return false
+    await this.#enter(call.role, () => this.#reopen(call))
+    return true
+  }
+
+  /** Enters again after a loss, a refusal or leaving. Call from inside the tap. */
+  async rejoin(): Promise<void> {
+    const call = this.#services.preferences.ongoingCall(this.conference)
+    await this.#enter(this.role.value, async () => (call ? this.#reopen(call) : {}))
+  }
+
+  /** The network is back: a call lost to it is worth another try. */
+  async online(): Promise<void> {
+    const phase = this.phase.value
+    if (phase.kind === 'lost' && phase.error === 'connection_lost') await this.rejoin()
+  }
+
+  /** Gives up entering, back to the page before the call. */
+  cancel(): void {
+    this.#attempt += 1
+    void this.#drop()
+    this.#dispatch({ kind: 'cancel' })
+  }
+
+  async leave(): Promise<void> {
+    this.#attempt += 1
+    this.#services.preferences.clearOngoingCall()
+    this.#dispatch({ kind: 'leave' })
+    await this.#drop()
+  }
+
+  /** Frees devices and network when the page turns elsewhere; the call stays resumable. */
+  close(): void {
+    this.#attempt += 1
+    this.devices.stop()
+    void this.#drop()
+  }
+
+  /** Plays the sound a browser held back. Call from inside the tap. */
+  unlockAudio(): void {
+    this.#session?.unlockAudio()
+  }
+
+  /** Turns a device on or off during the call. */
+  async toggle(kind: DeviceKind): Promise<void> {
+    if (this.phase.value.kind !== 'inCall' || this.asking.value !== null) return
+    if (this.role.value === 'listener' && this.name.value.trim() === '') {
+      this.nameWantedFor.value = kind
+      return
+    }
+    this.asking.value = kind
+    this.notice.value = null
+    try {
+      await this.#turn(kind)
+    } catch (thrown) {
+      this.notice.value =
+        thrown instanceof CallError
+          ? { kind: 'error', code: thrown.code }
+          : captureNotice(kind, thrown)
+    } finally {
+      this.asking.value = null
+    }
+  }
+
+  /** The name typed for `nameWantedFor`; null closes the question. */
+  async answerName(name: string | null): Promise<void> {
+    const kind = this.nameWantedFor.value
+    this.nameWantedFor.value = null
+    if (name === null || name.trim() === '' || kind === null) return
+    this.setName(name)
+    await this.toggle(kind)
+  }
+
+  async #turn(kind: DeviceKind): Promise<void> {
+    if (this.#session?.has(kind)) {
+      const on = kind === 'microphone' ? this.microphoneOn.value : this.cameraOn.value
+      await this.#session.setOn(kind, !on)
+      return
+    }
+    const attempt = this.#attempt
+    const track = await this.#services.capture.open(kind)
+    try {
+      if (this.role.value === 'listener') await this.#upgrade()
+      if (attempt !== this.#attempt || !this.#session) throw new CallError('connection_lost')
+      await this.#session.publish(kind, track)
+    } catch (thrown) {
+      track.stop()
+      throw thrown instanceof CallError ? thrown : new CallError('media_connection_failed')
+    }
+  }
+
+  async #upgrade(): Promise<void> {
+    const attempt = this.#attempt
+    this.upgrading.value = true
+    try {
+      const engine = await this.#services.loadEngine()
+      const session = this.#open(engine)
+      await this.#connect(session, 'speaker')
+      if (attempt !== this.#attempt) {
+        await session.leave()
+        throw new CallError('connection_lost')
+      }
+      const listening = this.#session
+      this.#session = session
+      this.role.value = 'speaker'
+      session.unlockAudio()
+      await listening?.leave()
+    } finally {
+      this.upgrading.value = false
+    }
+  }
+
+  async #enter(role: Role, prepare: () => Promise<CapturedTracks>): Promise<void> {
+    this.#attempt += 1
+    const attempt = this.#attempt
+    batch(() => {
+      this.role.value = role
+      this.notice.value = null
+      this.audioBlocked.value = false
+      this.#dispatch({ kind: 'join' })
+    })
+    // With the engine here already, sound is unlocked within the tap itself.
+    const ready = this.#services.loadedEngine()
+    let session = ready && this.#open(ready)
+    session?.unlockAudio()
+    const preparing = prepare()
+    try {
+      session ??= this.#open(await this.#services.loadEngine())
+      if (attempt === this.#attempt) {
+        this.#session = session
+        await this.#connect(session, role)
+      }
+    } catch (thrown) {
+      stopAll(await preparing)
+      if (attempt === this.#attempt) this.#refused(thrown)
+      return
+    }
+    const tracks = await preparing
+    if (attempt !== this.#attempt) {
+      stopAll(tracks)
+      await session.leave()
+      return
+    }
+    session.unlockAudio()
+    this.#dispatch({ kind: 'connected' })
+    this.#saveOngoing(tracks)
+    await this.#publish(session, tracks)
+  }
+
+  #refused(thrown: unknown): void {
+    this.#session = null
+    this.#dispatch({ kind: 'refused', error: errorCodeOf(thrown) })
+  }
+
+  async #publish(session: Session, tracks: CapturedTracks): Promise<void> {
+    for (const kind of deviceKinds) {
+      const track = tracks[kind]
+      if (!track) continue
+      try {
+        await session.publish(kind, track)
+      } catch {
+        track.stop()
+        if (session === this.#session) {
+          this.notice.value = { kind: 'error', code: 'media_connection_failed' }
+        }
+      }
+    }
+  }
+
+  async #connect(session: Session, role: Role): Promise<void> {
+    const { api } = this.#services
+    const admission = await api.join(this.conference, role, this.name.value.trim())
+    this.title.value = admission.title ?? this.conference
+    await session.connect(admission.url, admission.token)
+  }
+
+  /** Opens the devices of a call under way again, those that need no prompt. */
+  async #reopen(call: OngoingCall): Promise<CapturedTracks> {
+    const tracks: CapturedTracks = {}
+    for (const kind of deviceKinds) {
+      if (!call[kind] || !(await this.#services.capture.isAllowed(kind))) continue
+      try {
+        tracks[kind] = await this.#services.capture.open(kind)
+      } catch (thrown) {
+        this.notice.value = captureNotice(kind, thrown)
+      }
+    }
+    return tracks
+  }
+
+  #open(engine: Engine): Session {
+    const ifCurrent = (act: () => void) => {
+      if (this.#session === session) act()
+    }
+    const events: SessionEvents = {
+      people: (people, count) =>
+        ifCurrent(() => {
+          batch(() => {
+            this.people.value = people
+            this.count.value = count
+          })
+          this.#saveOngoing()
+        }),
+      interrupted: () => ifCurrent(() => this.#dispatch({ kind: 'interrupted' })),
+      restored: () => ifCurrent(() => this.#restored()),
+      disconnected: (error) =>
+        ifCurrent(() => {
+          this.#session = null
+          if (isFinal(error)) this.#services.preferences.clearOngoingCall()
+          this.#dispatch({ kind: 'disconnected', error })
+        }),
+      audioBlocked: (blocked) =>
+        ifCurrent(() => {
+          this.audioBlocked.value = blocked
+        }),
+    }
+    const session: Session = engine.open(events)
+    return session
+  }
+
+  #restored(): void {
+    if (this.phase.value.kind !== 'reconnecting') return
+    this.#dispatch({ kind: 'restored' })
+    const notice: Notice = { kind: 'info', message: 'reconnected' }
+    this.notice.value = notice
+    setTimeout(() => {
+      if (this.notice.value === notice) this.notice.value = null
+    }, INFO_DURATION_MS)
+  }
+
+  async #drop(): Promise<void> {
+    const session = this.#session
+    this.#session = null
+    this.people.value = []
+    await session?.leave()
+  }
+
+  #dispatch(event: CallEvent): void {
+    this.phase.value = nextPhase(this.phase.value, event)
+  }
+
+  #saveOngoing(tracks: CapturedTracks = {}): void {
+    if (!isOnStage(this.phase.value)) return
+    this.#services.preferences.saveOngoingCall({
+      conference: this.conference,
+      role: this.role.value,
+      microphone: tracks.microphone !== undefined || this.microphoneOn.value,
+      camera: tracks.camera !== undefined || this.cameraOn.value,
+    })
+  }
+}
+
+/** Whether a reload should not go straight back in. */
+const isFinal = (error: ErrorCode): boolean => error === 'removed' || error === 'conference_ended'
+
+function stopAll(tracks: CapturedTracks): void {
+  for (const track of Object.values(tracks)) track.stop()
+}

@@ -1,0 +1,30 @@
+import { describe, expect, it, vi } from 'vitest'
+import type { Api } from '../signal/api'
+import { CallError } from './errors'
+import { HomeModel } from './home'
+
+const apiWith = (createConference: Api['createConference']): Api => ({
+  createConference,
+  join: () => Promise.reject(new Error('not used here')),
+})
+
+describe('HomeModel', () => {
+  it('creates one conference, however often the button is tapped', async () => {
+    const create = vi.fn(async () => ({ name: 'abc' }))
+    const home = new HomeModel(apiWith(create))
+    await Promise.all([home.create(), home.create()])
+    expect(create).toHaveBeenCalledTimes(1)
+    expect(home.state.value).toEqual({ kind: 'created', conference: 'abc' })
+  })
+
+  it('keeps the reason of a failure and can be tried again', async () => {
+    const create = vi.fn<Api['createConference']>()
+    create.mockRejectedValueOnce(new CallError('unreachable'))
+    create.mockResolvedValueOnce({ name: 'abc' })
+    const home = new HomeModel(apiWith(create))
+    await home.create()
+    expect(home.state.value).toEqual({ kind: 'failed', error: 'unreachable' })
+    await home.create()
+    expect(home.state.value.kind).toBe('created')
+  })
+})

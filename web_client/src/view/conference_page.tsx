@@ -1,0 +1,111 @@
+// A conference's page: the screen for each phase of the call.
+
+import { useEffect, useMemo } from 'preact/hooks'
+import { messages } from '../i18n'
+import { warmEngine } from '../signal/load_engine'
+import { CallModel, type CallServices } from '../state/call'
+import { type ErrorCode, explain, type Remedy } from '../state/errors'
+import { navigate } from '../state/route'
+import { Frame, ScreenTitle } from './frame'
+import { Icon } from './icons'
+import { Lobby } from './lobby'
+import { StageScreen } from './stage_screen'
+
+interface Props {
+  readonly conference: string
+  readonly services: CallServices
+}
+
+export function ConferencePage({ conference, services }: Props) {
+  const call = useMemo(() => {
+    const model = new CallModel(conference, services)
+    void model.resume()
+    return model
+  }, [conference, services])
+  useEffect(() => {
+    warmEngine()
+    const online = () => void call.online()
+    addEventListener('online', online)
+    return () => {
+      removeEventListener('online', online)
+      call.close()
+    }
+  }, [call])
+
+  const phase = call.phase.value
+  switch (phase.kind) {
+    case 'lobby':
+      return <Lobby call={call} />
+    case 'joining':
+      return <Joining call={call} />
+    case 'failed':
+      return <Failed call={call} error={phase.error} />
+    case 'left':
+      return <Left call={call} />
+    default:
+      return <StageScreen call={call} />
+  }
+}
+
+function Joining({ call }: { call: CallModel }) {
+  const text = messages.value
+  return (
+    <Frame>
+      <section class="card centred">
+        <div class="waiting" aria-hidden="true" />
+        <ScreenTitle>{text.joining}</ScreenTitle>
+        <p class="hint">{text.loadingCall}</p>
+        <button type="button" class="button" onClick={() => call.cancel()}>
+          {text.backToListen}
+        </button>
+      </section>
+    </Frame>
+  )
+}
+
+function Failed({ call, error }: { call: CallModel; error: ErrorCode }) {
+  const { message, remedy } = explain(error)
+  return (
+    <Frame>
+      <section class="card centred" role="alert">
+        <ScreenTitle>{messages.value[message]}</ScreenTitle>
+        <RemedyButton call={call} remedy={remedy} />
+      </section>
+    </Frame>
+  )
+}
+
+function Left({ call }: { call: CallModel }) {
+  const text = messages.value
+  return (
+    <Frame>
+      <section class="card centred">
+        <ScreenTitle>{text.leftTitle}</ScreenTitle>
+        <button type="button" class="button primary big" onClick={() => void call.rejoin()}>
+          {text.rejoin}
+        </button>
+        <button type="button" class="button" onClick={() => navigate({ kind: 'home' })}>
+          {text.goHome}
+        </button>
+      </section>
+    </Frame>
+  )
+}
+
+/** The one button that goes with an error. */
+export function RemedyButton({ call, remedy }: { call: CallModel; remedy: Remedy }) {
+  const text = messages.value
+  const [label, act] = {
+    retry: [text.retry, () => void call.rejoin()],
+    rejoin: [text.rejoin, () => void call.rejoin()],
+    reload: [text.reload, () => location.reload()],
+    home: [text.goHome, () => navigate({ kind: 'home' })],
+    dismiss: [text.backToListen, () => call.cancel()],
+  }[remedy] as [string, () => void]
+  return (
+    <button type="button" class="button primary big" onClick={act}>
+      {remedy !== 'home' && <Icon name="headphones" />}
+      {label}
+    </button>
+  )
+}

@@ -1,0 +1,50 @@
+// Before joining: listen with one tap, or get microphone and camera ready.
+// Nothing on this screen asks for a permission before its own button is tapped.
+
+import { useSignal } from '@preact/signals'
+import { messages } from '../i18n'
+import type { CallModel } from '../state/call'
+import { Frame, ScreenTitle } from './frame'
+import { Icon } from './icons'
+import { LobbyDevices } from './lobby_devices'
+
+export function Lobby({ call }: { call: CallModel }) {
+  const withDevices = useSignal(false)
+  const back = () => {
+    call.devices.stop()
+    withDevices.value = false
+  }
+  return (
+    <Frame>
+      {withDevices.value ? (
+        <LobbyDevices call={call} onBack={back} />
+      ) : (
+        <Welcome
+          call={call}
+          onDevices={() => {
+            withDevices.value = true
+          }}
+        />
+      )}
+    </Frame>
+  )
+}
+
+function Welcome({ call, onDevices }: { call: CallModel; onDevices: () => void }) {
+  const text = messages.value
+  return (
+    <section class="card welcome">
+      <p class="kicker">{text.invitedTo}</p>
+      <ScreenTitle>{call.title}</ScreenTitle>
+      <button type="button" class="button primary huge" onClick={() => void call.listen()}>
+        <Icon name="headphones" />
+        {text.listen}
+      </button>
+      <p class="hint">{text.listenHint}</p>
+      <button type="button" class="button" onClick={onDevices}>
+        <Icon name="microphone" />
+        {text.joinWithDevices}
+      </button>
+    </section>
+  )
+}
