@@ -2,63 +2,16 @@
 
 import asyncio
 import json
-from typing import Any
 
-from playwright.async_api import Route
+from tests.support.browsers import RECEIVED, chromium, chromium_tab
+from tests.support.livekit_js import join, wait_for_media
+from tests.support.server import Server
 
-from tests.support.browsers import (
-    RECEIVED,
-    ChromiumTab,
-    chromium,
-    chromium_tab,
-)
-from tests.support.server import ROOT, Server
-
-LIBRARY = ROOT / "tests/e2e/node_modules/livekit-client/dist/livekit-client.umd.js"
-CONNECT = """async ([url, token]) => {
-  const { Room, RoomEvent } = LivekitClient;
-  const room = new Room();
-  globalThis.room = room;
-  globalThis.data = [];
-  globalThis.tracks = [];
-  room.on(RoomEvent.DataReceived, (payload, participant, kind) =>
-    data.push(`${participant?.identity}: ${new TextDecoder().decode(payload)}`));
-  room.on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
-    document.body.append(track.attach());
-    tracks.push(`${participant.identity} ${publication.source}`);
-  });
-  await room.connect(url, token);
-  await room.localParticipant.enableCameraAndMicrophone();
-}"""
 SAY = """async (text) => {
   const bytes = new TextEncoder().encode(text);
   await room.localParticipant.publishData(bytes, { reliable: true });
   await room.localParticipant.publishData(bytes, { reliable: false });
 }"""
-
-
-async def blank_page(route: Route) -> None:
-    await route.fulfill(content_type="text/html", body="<!doctype html><title>stranger</title>")
-
-
-async def join(tab: ChromiumTab, server: Server, identity: str) -> None:
-    # A page of the server's own origin, but empty: the library is the only client here.
-    await tab.page.route("**/stranger", blank_page)
-    await tab.goto(f"{server.url}/stranger")
-    await tab.page.add_script_tag(path=LIBRARY)
-    await tab.page.evaluate(CONNECT, [server.ws_url, server.token("strangers", identity)])
-
-
-async def wait_for_media(tab: ChromiumTab, timeout_s: float) -> list[dict[str, Any]]:
-    """Until one video has 100 frames and one audio has energy; the last statistics either way."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while True:
-        received: list[dict[str, Any]] = await tab.evaluate(RECEIVED)
-        video = any(entry["frames"] >= 100 for entry in received)
-        audio = any(entry["kind"] == "audio" and entry["energy"] > 0 for entry in received)
-        if (video and audio) or asyncio.get_running_loop().time() > deadline:
-            return received
-        await asyncio.sleep(0.2)
 
 
 async def test_two_tabs_exchange_media_and_data(server: Server) -> None:

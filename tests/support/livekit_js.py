@@ -1,0 +1,52 @@
+"""livekit-client for browsers, unmodified, on an empty page of the server's own origin."""
+
+import asyncio
+from typing import Any
+
+from playwright.async_api import Route
+
+from tests.support.browsers import RECEIVED, ChromiumTab
+from tests.support.server import ROOT, Server
+
+LIBRARY = ROOT / "tests/e2e/node_modules/livekit-client/dist/livekit-client.umd.js"
+
+CONNECT = """async ([url, token, media]) => {
+  const { Room, RoomEvent } = LivekitClient;
+  const room = new Room();
+  globalThis.room = room;
+  globalThis.data = [];
+  globalThis.tracks = [];
+  room.on(RoomEvent.DataReceived, (payload, participant) =>
+    data.push(`${participant?.identity}: ${new TextDecoder().decode(payload)}`));
+  room.on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
+    document.body.append(track.attach());
+    tracks.push(`${participant.identity} ${publication.source}`);
+  });
+  await room.connect(url, token);
+  if (media) await room.localParticipant.enableCameraAndMicrophone();
+}"""
+
+
+async def join(tab: ChromiumTab, server: Server, identity: str, *, media: bool = True) -> None:
+    """Connects to the room "strangers"; the page then has `room`, `tracks` and `data`."""
+    await tab.page.route("**/stranger", _blank_page)
+    await tab.goto(f"{server.url}/stranger")
+    await tab.page.add_script_tag(path=LIBRARY)
+    token = server.token("strangers", identity)
+    await tab.page.evaluate(CONNECT, [server.ws_url, token, media])
+
+
+async def wait_for_media(tab: ChromiumTab, timeout_s: float) -> list[dict[str, Any]]:
+    """Until one video has 100 frames and one audio has energy; the last statistics either way."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        received: list[dict[str, Any]] = await tab.evaluate(RECEIVED)
+        video = any(entry["frames"] >= 100 for entry in received)
+        audio = any(entry["kind"] == "audio" and entry["energy"] > 0 for entry in received)
+        if (video and audio) or asyncio.get_running_loop().time() > deadline:
+            return received
+        await asyncio.sleep(0.2)
+
+
+async def _blank_page(route: Route) -> None:
+    await route.fulfill(content_type="text/html", body="<!doctype html><title>stranger</title>")
