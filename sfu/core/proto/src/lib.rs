@@ -12,3 +12,4 @@ pub mod rtp;
 pub mod shard;
 pub mod srtp;
 pub mod stats;
+pub mod transport;
