@@ -205,6 +205,7 @@ impl Engine {
     pub fn open_transport(
         &self,
         near: Option<TransportId>,
+        open_data_channels: bool,
     ) -> Result<LocalDescription, CommandError> {
         let local = new_credentials()?;
         let id = {
@@ -215,6 +216,7 @@ impl Engine {
         let sent = self.command(Command::OpenTransport(Box::new(OpenTransport {
             id,
             local: local.clone(),
+            open_data_channels,
             dtls_rng_seed: None,
         })));
         sent.inspect_err(|_| self.registry().remove_transport(id))?;

@@ -123,15 +123,15 @@ fn transports_get_candidates_of_their_own_thread() {
     let mut config = config(2, 0);
     config.public_addresses = vec!["203.0.113.9".parse().unwrap()];
     let engine = Engine::start(&config).unwrap();
-    let first = engine.open_transport(None).unwrap();
-    let second = engine.open_transport(None).unwrap();
+    let first = engine.open_transport(None, false).unwrap();
+    let second = engine.open_transport(None, false).unwrap();
     assert_ne!(first.id.shard(), second.id.shard());
     for transport in [&first, &second] {
         let port = engine.udp_ports()[usize::from(transport.id.shard().0)];
         let expected = format!("candidate:1 1 udp 2130706431 203.0.113.9 {port} typ host");
         assert_eq!(transport.candidates, [expected]);
     }
-    let near = engine.open_transport(Some(second.id)).unwrap();
+    let near = engine.open_transport(Some(second.id), false).unwrap();
     assert_eq!(near.id.shard(), second.id.shard());
     let restarted = engine.restart_ice(near.id).unwrap();
     assert_eq!(restarted.id, near.id);
@@ -151,7 +151,7 @@ fn commands_are_refused_for_foreign_identifiers_and_after_the_stop() {
     engine.stop();
     assert_eq!(engine.command(close), Err(CommandError::Stopped));
     assert_eq!(
-        engine.open_transport(None).err(),
+        engine.open_transport(None, false).err(),
         Some(CommandError::Stopped)
     );
 }

@@ -18,6 +18,8 @@ pub struct IceCredentials {
 pub struct OpenTransport {
     pub id: TransportId,
     pub local: IceCredentials,
+    /// This node opens the data channels (`_reliable`, `_lossy`, `_data_track`), not the peer.
+    pub open_data_channels: bool,
     /// Fixes the handshake's random numbers, for replay in tests only.
     pub dtls_rng_seed: Option<u64>,
 }

@@ -163,6 +163,7 @@ impl Call {
         let open = OpenTransport {
             id: TransportId::new(ShardId(0), 1),
             local: credentials("node"),
+            open_data_channels: false,
             dtls_rng_seed: Some(1),
         };
         let config = dtls::config(Some(2)).unwrap();
