@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod egress;
+pub mod receive;
 pub mod rtcp;
 pub mod rtp;
 pub mod shard;

@@ -1,0 +1,21 @@
+//! What a publisher's transport needs: which track a packet belongs to, whether it is new, what is
+//! missing, and what to report back.
+//!
+//! The parts know nothing of each other. Per packet the order is: `Router::route`, `rtx::unwrap`
+//! for a retransmission, `Stream::on_packet`, `NackGenerator::on_packet` for a new one. None of
+//! them allocates or walks other streams while a call is steady.
+
+pub mod level;
+mod nack;
+mod router;
+pub mod rtx;
+mod sequence;
+mod stream;
+pub mod twcc;
+
+pub use nack::NackGenerator;
+pub use router::{Removed, Route, Router, Section, SectionError, Source};
+pub use stream::{Arrival, SenderClock, Stream};
+
+#[cfg(test)]
+mod tests;
