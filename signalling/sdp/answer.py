@@ -21,9 +21,10 @@ from signalling.sdp.model import (
     SessionDescription,
     Setup,
     Simulcast,
+    SimulcastAlternative,
 )
 from signalling.sdp.serialise import serialise
-from signalling.sdp.streams import section_rids, section_ssrcs
+from signalling.sdp.streams import SectionRids, section_rids, section_ssrcs
 from signalling.sdp.transport import (
     MAX_MESSAGE_SIZE_BYTES,
     SCTP_PORT,
@@ -167,36 +168,32 @@ def _answer_section(
     chosen = _choose_codecs(section, wanted or SectionPolicy())
     if not chosen:
         return _rejected(section), None
+    receives = wanted is not None and section.direction.sends
+    rids = section_rids(section, wanted.rids if wanted else ())
+    layers = tuple((SimulcastAlternative(rid),) for rid in rids.offered)
     answered = MediaSection(
         kind=section.kind,
         port=9,
         protocol=section.protocol,
         formats=tuple(str(codec.payload_type) for codec in chosen),
         mid=section.mid,
-        direction=Direction.INACTIVE,
+        direction=Direction.RECVONLY if receives else Direction.INACTIVE,
         codecs=tuple(chosen),
         extensions=_choose_extensions(section, policy),
         extmap_allow_mixed=section.extmap_allow_mixed,
+        # Also while inactive: a browser that sees no rid in an answer gives up its layers for good.
+        rids=tuple(Rid(rid, "recv") for rid in rids.offered),
+        simulcast=Simulcast(recv=layers) if layers and section.simulcast else None,
         rtcp_mux=True,
         rtcp_rsize=section.rtcp_rsize,
     )
-    if wanted is None or not section.direction.sends:
-        return answered, None
-    return _receiving(section, answered, wanted)
+    return answered, _published(section, answered, rids) if receives else None
 
 
-def _receiving(
-    section: MediaSection, answered: MediaSection, wanted: SectionPolicy
-) -> tuple[MediaSection, PublishedSection]:
-    rids = section_rids(section, wanted.rids)
-    if rids.offered:
-        answered = replace(
-            answered,
-            rids=tuple(Rid(rid, "recv") for rid in rids.offered),
-            simulcast=Simulcast(recv=section.simulcast.send) if section.simulcast else None,
-        )
-    answered = replace(answered, direction=Direction.RECVONLY)
-    published = PublishedSection(
+def _published(
+    section: MediaSection, answered: MediaSection, rids: SectionRids
+) -> PublishedSection:
+    return PublishedSection(
         mid=section.mid,
         kind="audio" if section.kind == "audio" else "video",
         track_id=section.track_id,
@@ -206,7 +203,6 @@ def _receiving(
         ssrcs=section_ssrcs(section, rids),
         nack=any("nack" in codec.feedback for codec in answered.codecs),
     )
-    return answered, published
 
 
 def _choose_codecs(section: MediaSection, wanted: SectionPolicy) -> list[Codec]:
@@ -255,10 +251,22 @@ def _choose_extensions(section: MediaSection, policy: AnswerPolicy) -> tuple[Hea
         wanted |= {known.DEPENDENCY_DESCRIPTOR}
     chosen: dict[str, HeaderExtension] = {}
     for extension in section.extensions:
-        # One id fits the header of either form; ids above 255 are only placeholders (RFC 8285).
-        if extension.uri in wanted and extension.id <= 255 and extension.direction is None:
-            chosen.setdefault(extension.uri, HeaderExtension(extension.id, extension.uri))
+        # One byte holds the id in a header; ids above that are only placeholders (RFC 8285).
+        usable = extension.id <= 255 and extension.direction in _ANSWERED_EXTENSION
+        if extension.uri in wanted and usable:
+            direction = _ANSWERED_EXTENSION[extension.direction]
+            chosen.setdefault(
+                extension.uri, HeaderExtension(extension.id, extension.uri, direction)
+            )
     return tuple(chosen.values())
+
+
+# Firefox offers some extensions for one direction only; the answer has to turn it around.
+_ANSWERED_EXTENSION = {
+    None: None,
+    Direction.SENDRECV: Direction.SENDRECV,
+    Direction.SENDONLY: Direction.RECVONLY,
+}
 
 
 def _negotiated(section: MediaSection) -> tuple[NegotiatedCodec, ...]:

@@ -175,6 +175,7 @@ class _Level:
     def codecs(self, formats: tuple[str, ...]) -> tuple[Codec, ...]:
         """The codecs of an RTP section, in the order of its formats."""
         codecs = []
+        for_all = tuple(self.feedback.get("*", ()))
         for text in formats:
             payload_type = grammar.number(text, "payload type", 127)
             mapping = self.rtpmaps.get(payload_type)
@@ -183,7 +184,9 @@ class _Level:
             if mapping is None:
                 continue
             name, clock_rate_hz, channels = mapping
-            feedback = self.feedback.get("*", []) + self.feedback.get(str(payload_type), [])
+            feedback = for_all
+            if own := self.feedback.get(str(payload_type)):
+                feedback = tuple(dict.fromkeys((*for_all, *own)))[:FEEDBACK_MAX]
             codecs.append(
                 Codec(
                     payload_type,
@@ -191,7 +194,7 @@ class _Level:
                     clock_rate_hz,
                     channels,
                     self.parameters.get(payload_type, ""),
-                    tuple(dict.fromkeys(feedback))[:FEEDBACK_MAX],
+                    feedback,
                 )
             )
         return tuple(codecs)
@@ -253,7 +256,7 @@ def _read_feedback(level: _Level, value: str) -> None:
 
 
 def _read_extmap(level: _Level, value: str) -> None:
-    identifier, uri, *attributes = value.split(None, 2) + [""] * (2 - len(value.split(None, 2)))
+    identifier, uri, attributes = (*value.split(None, 2), "", "", "")[:3]
     number, slash, direction = identifier.partition("/")
     if slash and direction not in _DIRECTIONS:
         raise SdpError("malformed extmap", expected="a direction after the slash", got=value)
@@ -261,7 +264,7 @@ def _read_extmap(level: _Level, value: str) -> None:
         raise SdpError("malformed extmap", expected="id and URI", got=value)
     key = grammar.number(number, "extmap id", 4_351, 1)
     extension = HeaderExtension(
-        key, uri, _DIRECTIONS[direction] if slash else None, " ".join("".join(attributes).split())
+        key, uri, _DIRECTIONS[direction] if slash else None, " ".join(attributes.split())
     )
     if level.extensions.setdefault(key, extension).uri != uri:
         raise SdpError("extmap id used twice", expected="one URI for each", got=value)

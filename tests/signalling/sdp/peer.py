@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 from signalling.sdp.model import Direction, Fingerprint, Group, Setup, Transport
 from signalling.sdp.parse import parse
@@ -42,3 +44,10 @@ def answer_as_browser(offer_text: str, reject: Collection[str] = ()) -> str:
     return serialise(
         replace(offer, groups=(Group("BUNDLE", bundle),), ice_lite=False, media=tuple(media))
     )
+
+
+@cache
+def samples() -> dict[str, str]:
+    """Offers of real clients by name, as they were recorded."""
+    folder = Path(__file__).parent / "data"
+    return {path.stem: path.read_bytes().decode() for path in folder.glob("*.sdp")}
