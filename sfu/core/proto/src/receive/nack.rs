@@ -47,6 +47,7 @@ struct Missing {
     /// `NackGenerator::advances` when the gap showed.
     advances: u64,
     tries: u8,
+    first_asked: Option<Instant>,
     /// When to ask (again) at the latest.
     due: Instant,
 }
@@ -65,6 +66,8 @@ pub struct NackGenerator {
     next_poll: Option<Instant>,
     key_frame_wanted: bool,
     is_video: bool,
+    /// Smoothed time from a first request to the packet.
+    answer_time: Option<Duration>,
 }
 
 impl NackGenerator {
@@ -78,6 +81,7 @@ impl NackGenerator {
             next_poll: None,
             key_frame_wanted: false,
             is_video: kind == MediaKind::Video,
+            answer_time: None,
         }
     }
 
@@ -92,7 +96,10 @@ impl NackGenerator {
                 .missing
                 .binary_search_by_key(&extended, |missing| missing.extended)
             {
-                self.missing.remove(at);
+                let asked = self.missing.remove(at).and_then(|found| found.first_asked);
+                if let Some(asked) = asked {
+                    self.measure(now.saturating_duration_since(asked));
+                }
             }
             return;
         }
@@ -102,6 +109,13 @@ impl NackGenerator {
         if self.confirmed_at.is_some_and(|at| at <= self.advances) {
             self.wake(now);
         }
+    }
+
+    fn measure(&mut self, sample: Duration) {
+        self.answer_time = Some(
+            self.answer_time
+                .map_or(sample, |smoothed| (smoothed * 7 + sample) / 8),
+        );
     }
 
     fn add_gap(&mut self, now: Instant, first: u64, end: u64) {
@@ -125,6 +139,7 @@ impl NackGenerator {
             since: now,
             advances: self.advances,
             tries: 0,
+            first_asked: None,
             due: now + REORDER_TIME,
         }));
         self.confirmed_at
@@ -150,10 +165,14 @@ impl NackGenerator {
 
     /// Appends the sequence numbers to ask for now, ascending, at most 256. Returns whether a key
     /// frame should be asked for, as more was lost than can be repaired.
+    ///
+    /// `rtt` may be 0 where it is not known: a receiver that sends nothing has no other measure
+    /// than how long the answers take, which counts where it is longer.
     pub fn poll(&mut self, now: Instant, rtt: Duration, out: &mut Vec<u16>) -> bool {
         if self.next_poll.is_none_or(|at| now < at) {
             return false;
         }
+        let rtt = rtt.max(self.answer_time.unwrap_or_default());
         let retry = MIN_RETRY.max(rtt.saturating_mul(3) / 2);
         let patience = self.patience;
         let advances = self.advances;
@@ -167,6 +186,7 @@ impl NackGenerator {
             if missing.due <= now || (missing.tries == 0 && confirmed <= advances) {
                 out.push(missing.extended as u16);
                 missing.tries += 1;
+                missing.first_asked.get_or_insert(now);
                 missing.due = now + retry;
             }
             if missing.tries >= patience.tries {

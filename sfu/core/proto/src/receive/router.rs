@@ -9,40 +9,12 @@
 use std::collections::BTreeMap;
 
 use slab::Slab;
-use thiserror::Error;
 
-use crate::api::{Layer, MediaKind, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
+use super::section::{MAX_LAYERS, PayloadTypes, Section, SectionError};
+use crate::api::{Layer, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 
-/// Most layers of a section, hence 32 SSRCs.
-const MAX_LAYERS: usize = 16;
 /// Most SSRCs of a transport; a new one beyond these is refused.
 const MAX_SOURCES: usize = 96;
-
-/// One m-section that the peer sends in.
-#[derive(Debug, Clone)]
-pub struct Section {
-    pub track: TrackId,
-    pub kind: MediaKind,
-    pub mid: Mid,
-    pub codecs: Vec<ReceiveCodec>,
-    /// Simulcast layers, lowest first; empty for a single encoding.
-    pub rids: Vec<Rid>,
-    /// SSRCs that the description declared, with their RTX SSRC: lowest layer first.
-    pub ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
-    /// The peer answers generic NACK.
-    pub nack: bool,
-}
-
-/// Why a section was not added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum SectionError {
-    #[error("another section has this MID")]
-    MidTaken,
-    #[error("the track has a section already")]
-    TrackTaken,
-    #[error("more than {MAX_LAYERS} layers")]
-    TooManyLayers,
-}
 
 /// Where a packet belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,34 +104,6 @@ struct Binding {
     seen: bool,
 }
 
-/// Maps payload types of a section to its codecs.
-#[derive(Debug)]
-struct PayloadTypes([Option<(u8, bool)>; 128]);
-
-impl PayloadTypes {
-    fn new(codecs: &[ReceiveCodec]) -> Self {
-        let mut map = [None; 128];
-        for (at, codec) in codecs.iter().take(128).enumerate().rev() {
-            let types = [
-                (Some(codec.payload_type), false),
-                (codec.rtx_payload_type, true),
-            ];
-            for (payload_type, rtx) in types {
-                if let Some(slot) = payload_type.and_then(|value| map.get_mut(usize::from(value))) {
-                    *slot = Some((at as u8, rtx));
-                }
-            }
-        }
-        Self(map)
-    }
-
-    /// Index of the codec, and whether this is its RTX payload type.
-    fn get(&self, payload_type: u8) -> Option<(usize, bool)> {
-        let (codec, rtx) = (*self.0.get(usize::from(payload_type))?)?;
-        Some((usize::from(codec), rtx))
-    }
-}
-
 impl Entry {
     /// The layer that an identifier names; without one, the only layer.
     fn layer_of(&self, rid: Option<Rid>) -> Option<usize> {
@@ -188,10 +132,7 @@ impl Router {
     /// Adds a section and the SSRCs that it declares. A declared SSRC that another section has
     /// already stays there. Returns the section's key.
     pub fn add_section(&mut self, section: Section) -> Result<usize, SectionError> {
-        let layers = match section.rids.len() {
-            0 => section.ssrcs.len().max(1),
-            rids => rids,
-        };
+        let layers = section.layers();
         if layers > MAX_LAYERS {
             return Err(SectionError::TooManyLayers);
         }
@@ -322,7 +263,10 @@ impl Router {
         }
         let key = match mid {
             Some(mid) => *self.by_mid.get(&mid)?,
-            None => self.guess(payload_type)?,
+            None => match known.and_then(|at| self.section_of(at)) {
+                Some(key) => key,
+                None => self.guess(payload_type)?,
+            },
         };
         let entry = self.sections.get(key)?;
         let (_, rtx) = entry.payload_types.get(payload_type)?;
@@ -336,6 +280,11 @@ impl Router {
     fn find(&self, ssrc: Ssrc) -> Result<usize, usize> {
         self.sources
             .binary_search_by_key(&ssrc, |&(known, _)| known)
+    }
+
+    fn section_of(&self, at: usize) -> Option<usize> {
+        let (_, binding) = self.sources.get(at)?;
+        Some(self.streams.get(binding.stream)?.section)
     }
 
     /// Whether a packet's extensions do not contradict what its SSRC was learnt as. They win

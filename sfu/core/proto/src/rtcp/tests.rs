@@ -102,7 +102,7 @@ fn chromium_receiver_report_with_remb() {
 
 #[test]
 fn known_transport_feedback() {
-    // Base 0x0a74, 10 packets, one run of small deltas... as captured from a browser.
+    // Captured from a browser: one run of ten small deltas.
     let bytes = hex("8fcd000716ca50ceae6572570a74000a053f58bb200ae000040000000000140 0");
     let feedback = feedback(&bytes);
     assert_eq!(feedback.base_sequence, 0x0a74);
@@ -111,6 +111,60 @@ fn known_transport_feedback() {
     let deltas: Vec<_> = feedback.statuses().map(|(_, delta)| delta).collect();
     let expected = [0xe0, 0, 4, 0, 0, 0, 0, 0, 0x14, 0].map(Some);
     assert_eq!(deltas, expected);
+
+    // What is written for these arrivals is the browser's packet.
+    let (arrived, missing) = arrivals(&feedback);
+    assert!(missing.is_empty());
+    let header = TransportFeedbackHeader {
+        sender: feedback.sender,
+        media: feedback.media,
+        base_sequence: u64::from(feedback.base_sequence),
+        feedback_count: feedback.feedback_count,
+    };
+    let mut out = Vec::new();
+    let list = arrived
+        .iter()
+        .map(|&(sequence, ticks)| (u64::from(sequence), ticks));
+    assert_eq!(header.write(&mut out, list), Some(0x0a74 + 10));
+    assert_eq!(out, bytes);
+}
+
+/// The chunks for packets that arrive all at once, but for one that takes a large delta.
+fn chunks_of(missing: impl Fn(u64) -> bool, count: u64, large: Option<u64>) -> Vec<u8> {
+    let header = TransportFeedbackHeader {
+        sender: SENDER,
+        media: MEDIA,
+        base_sequence: 0,
+        feedback_count: 0,
+    };
+    let mut out = Vec::new();
+    let list = (0..count)
+        .filter(|sequence| !missing(*sequence))
+        .map(|sequence| (sequence, i64::from(large == Some(sequence)) * 300));
+    header.write(&mut out, list);
+    let arrived = (0..count).filter(|sequence| !missing(*sequence)).count();
+    // There and back again.
+    let extra = if large.is_some() { 2 } else { 0 };
+    let padding = if out[0] & 0x20 != 0 {
+        out[out.len() - 1]
+    } else {
+        0
+    };
+    out[20..out.len() - usize::from(padding) - arrived - extra].to_vec()
+}
+
+#[test]
+fn statuses_take_the_shortest_chunks() {
+    // One run, however long.
+    assert_eq!(chunks_of(|_| false, 900, None), hex("2384"));
+    // Mixed: 14 to a chunk while deltas are small.
+    assert_eq!(chunks_of(|at| at % 2 == 1, 15, None), hex("aaaa 2001"));
+    // 7 to a chunk around large deltas (there and back again).
+    assert_eq!(chunks_of(|_| false, 7, Some(3)), hex("d5a5"));
+    // A short gap takes no chunk of its own, a long one does.
+    assert_eq!(chunks_of(|at| (1..8).contains(&at), 9, None), hex("a020"));
+    let long = chunks_of(|at| (1..50).contains(&at), 51, None);
+    assert_eq!(long, hex("a000 0024 2001"));
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::api::Ssrc;
 const FULL: usize = 1_000;
 /// Most bytes that one more packet adds: its delta, and the chunks that its gap closes.
 const MARGIN: usize = 16;
+/// The header's padding bit.
+const PADDING: u8 = 0x20;
 /// Ticks of 250 µs in the reference time's unit of 64 ms.
 const TICKS_PER_REFERENCE: i64 = 256;
 
@@ -46,6 +48,8 @@ impl TransportFeedbackHeader {
         }
         let reference = first_ticks.div_euclid(TICKS_PER_REFERENCE);
         let mut next = base;
+        let start = out.len();
+        let mut padded = false;
         packet(out, TRANSPORT_LAYER_FEEDBACK, FORMAT_TRANSPORT_CC, |out| {
             ssrc(out, self.sender);
             ssrc(out, self.media);
@@ -69,21 +73,24 @@ impl TransportFeedbackHeader {
             if let Some(count) = out.get_mut(count_at..count_at + 2) {
                 count.copy_from_slice(&((next - base) as u16).to_be_bytes());
             }
-            pad(out);
+            padded = pad(out);
         });
+        if padded && let Some(flags) = out.get_mut(start) {
+            *flags |= PADDING;
+        }
         Some(next)
     }
 }
 
-/// Fills up the packet's last word and sets the header's padding bit, as libwebrtc does.
-fn pad(out: &mut Vec<u8>) {
+/// Fills up the packet's last word as padding, as libwebrtc does. Returns whether that took any.
+fn pad(out: &mut Vec<u8>) -> bool {
     // All other parts of the compound are whole words.
     let padding = out.len().wrapping_neg() % 4;
-    if padding == 0 {
-        return;
+    if padding > 0 {
+        out.extend_from_slice(&[0, 0, 0][..padding - 1]);
+        out.push(padding as u8);
     }
-    out.extend_from_slice(&[0, 0, 0][..padding - 1]);
-    out.push(padding as u8);
+    padding > 0
 }
 
 /// Chunks, written straight into the packet, and deltas, which have to follow them.

@@ -79,6 +79,25 @@ fn a_short_round_trip_does_not_hurry_requests() {
 }
 
 #[test]
+fn a_long_round_trip_is_learnt_from_the_answers() {
+    let now = start();
+    let mut out = Vec::new();
+    let mut nack = NackGenerator::new(MediaKind::Video);
+    nack.on_packet(now, 1);
+    nack.on_packet(now, 3);
+    nack.poll(now + ms(10), Duration::ZERO, &mut out);
+    nack.on_packet(now + ms(210), 2);
+    nack.on_packet(now + ms(300), 5);
+    nack.poll(now + ms(310), Duration::ZERO, &mut out);
+    assert_eq!(out, [2, 4]);
+    assert_eq!(nack.poll_timeout(), Some(now + ms(310 + 300)));
+    // What is known to be longer counts.
+    let mut later = nack.clone();
+    later.poll(now + ms(610), ms(400), &mut out);
+    assert_eq!(later.poll_timeout(), Some(now + ms(610 + 600)));
+}
+
+#[test]
 fn audio_is_not_asked_for_after_half_a_second() {
     let now = start();
     let mut nack = NackGenerator::new(MediaKind::Audio);

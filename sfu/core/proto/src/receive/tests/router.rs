@@ -230,6 +230,19 @@ fn an_ssrc_follows_its_mid_to_another_section() {
 }
 
 #[test]
+fn a_rid_without_mid_stays_in_the_section_of_its_ssrc() {
+    let ssrcs = [(10, Some(11)), (20, Some(21))];
+    let mut router = router([
+        video(2, "1", &["q", "f"], &ssrcs),
+        video(3, "2", &["q", "f"], &[]),
+    ]);
+    let route = router
+        .route(Ssrc(10), VP8, None, Some(token("f")), None)
+        .expect("known");
+    assert_eq!((route.track, route.layer), (TrackId(2), Layer(1)));
+}
+
+#[test]
 fn a_removed_section_takes_its_ssrcs_along() {
     let mut router = router([audio(1, "0"), video(2, "1", &["q"], &[(10, Some(11))])]);
     let stream = bare(&mut router, 10, VP8).expect("declared").stream;
