@@ -104,7 +104,7 @@ class Engine:
                 # One session's fault must not cost the others their events.
                 log.exception("handler of %s failed", type(event).__name__)
 
-    def _deliver(self, event: _core.Event) -> None:
+    def _deliver(self, event: "_core.Event") -> None:
         match event:
             case _core.TransportStateChanged() | _core.DataChannelOpened():
                 on_transport = self._transports.get(event.transport_id)

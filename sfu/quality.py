@@ -23,9 +23,9 @@ def score(fraction_lost: float, round_trip_ms: float) -> float:
     if delay_ms > _DELAY_KNEE_MS:
         rating -= (delay_ms - _DELAY_KNEE_MS) / 10
     rating -= min(max(fraction_lost, 0.0), 1.0) * 100 * _LOSS_PENALTY
-    if rating <= 0:
-        return 1.0
-    return 1 + 0.035 * rating + 7e-6 * rating * (rating - 60) * (100 - rating)
+    rating = max(rating, 0.0)
+    # The curve dips below 1, the worst score there is, where the rating is very low.
+    return max(1 + 0.035 * rating + 7e-6 * rating * (rating - 60) * (100 - rating), 1.0)
 
 
 def quality(mean_opinion: float) -> ConnectionQuality:
