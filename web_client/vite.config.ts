@@ -25,6 +25,9 @@ export default defineConfig({
     environment: 'happy-dom',
     include: ['src/**/*.test.{ts,tsx}'],
     restoreMocks: true,
+    unstubGlobals: true,
+    // One DOM for all files: making one costs more than all the tests together.
+    isolate: false,
     testTimeout: 15_000,
   },
 })

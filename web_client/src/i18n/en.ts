@@ -52,6 +52,7 @@ export const en: Catalogue = {
   devicesOptional: 'Both are optional: you can turn them on during the conference.',
   join: 'Join',
 
+  cancel: 'Cancel',
   joining: 'Connecting…',
   loadingCall: 'Loading sound and video…',
   you: 'you',
@@ -80,6 +81,7 @@ export const en: Catalogue = {
   tapToHear: 'Tap to hear the conference',
   reconnecting: 'Connection lost. Bringing it back…',
   reconnected: 'Connected again.',
+  devicesStayedOff: 'Microphone and camera stay off: tap their button to turn them on again.',
   leftTitle: 'You left the conference',
   rejoin: 'Rejoin',
   retry: 'Try again',

@@ -9,7 +9,7 @@ export const fr = {
 
   homeTitle: 'Visioconférences par simple lien',
   homeLede:
-    'Créez une conférence, envoyez son lien par WhatsApp. Vos invités l’ouvrent sur leur téléphone : rien à installer, pas de compte.',
+    'Créez une conférence, envoyez son lien par WhatsApp. Vos invités l’ouvrent sur leur téléphone : rien à installer, pas de compte.',
   create: 'Créer une conférence',
   creating: 'Création…',
   homePointPhone: 'Pensé pour le téléphone et la 3G',
@@ -20,9 +20,9 @@ export const fr = {
   conferenceLink: 'Lien de la conférence',
   copyLink: 'Copier le lien',
   copied: 'Lien copié',
-  copyByHand: 'Copie impossible ici : sélectionnez le lien et copiez-le.',
+  copyByHand: 'Copie impossible ici : sélectionnez le lien et copiez-le.',
   shareWhatsApp: 'Envoyer par WhatsApp',
-  shareText: (link: string) => `Rejoignez la conférence : ${link}`,
+  shareText: (link: string) => `Rejoignez la conférence : ${link}`,
   showQr: 'Code QR',
   qrLabel: 'Code QR du lien de la conférence',
   enter: 'Entrer dans la conférence',
@@ -43,14 +43,15 @@ export const fr = {
   turnOffCamera: 'Couper la caméra',
   microphone: 'Micro',
   camera: 'Caméra',
-  askingPermission: 'Votre navigateur demande l’autorisation : touchez « Autoriser ».',
-  microphoneWorks: 'Parlez : la barre doit bouger.',
+  askingPermission: 'Votre navigateur demande l’autorisation : touchez « Autoriser ».',
+  microphoneWorks: 'Parlez : la barre doit bouger.',
   microphoneLevel: 'Niveau du micro',
   cameraPreview: 'Aperçu de votre caméra',
   cameraIsOff: 'Caméra coupée',
-  devicesOptional: 'Les deux sont facultatifs : vous pourrez les activer pendant la conférence.',
+  devicesOptional: 'Les deux sont facultatifs : vous pourrez les activer pendant la conférence.',
   join: 'Entrer',
 
+  cancel: 'Annuler',
   joining: 'Connexion…',
   loadingCall: 'Chargement du son et de l’image…',
   you: 'vous',
@@ -79,6 +80,7 @@ export const fr = {
   tapToHear: 'Touchez pour entendre la conférence',
   reconnecting: 'Connexion perdue. Nous la rétablissons…',
   reconnected: 'Connexion rétablie.',
+  devicesStayedOff: 'Micro et caméra restent coupés : touchez leur bouton pour les rallumer.',
   leftTitle: 'Vous avez quitté la conférence',
   rejoin: 'Rejoindre de nouveau',
   retry: 'Réessayer',
@@ -94,7 +96,7 @@ export const fr = {
   errorServer: 'Le serveur a rencontré un problème. Réessayez dans un instant.',
   errorEngineLoad: 'Le chargement a échoué. La connexion est peut-être trop faible.',
   errorMediaConnection:
-    'Le son et l’image n’ont pas pu passer. Votre réseau les bloque peut-être : essayez un autre réseau.',
+    'Le son et l’image n’ont pas pu passer. Votre réseau les bloque peut-être : essayez un autre réseau.',
   errorRejected: 'Votre accès a expiré. Entrez de nouveau.',
   errorConnectionLost: 'La connexion a été perdue.',
   errorRemoved: 'Un modérateur vous a retiré de la conférence.',
@@ -109,12 +111,12 @@ export const fr = {
   microphoneBusy: 'Le micro est utilisé par une autre application. Fermez-la, puis réessayez.',
   cameraBusy: 'La caméra est utilisée par une autre application. Fermez-la, puis réessayez.',
   captureUnsupported:
-    'Ce navigateur ne donne pas accès au micro et à la caméra. Vous pouvez écouter ; pour parler, ouvrez le lien dans Chrome, Firefox ou Safari.',
+    'Ce navigateur ne donne pas accès au micro et à la caméra. Vous pouvez écouter ; pour parler, ouvrez le lien dans Chrome, Firefox ou Safari.',
   captureInAppBrowser:
-    'Cette application bloque le micro et la caméra. Pour parler, ouvrez le lien dans votre navigateur (menu ⋮, « Ouvrir dans le navigateur »).',
-  unblockChrome: 'Touchez l’icône à gauche de l’adresse, puis « Autorisations », et autorisez.',
+    'Cette application bloque le micro et la caméra. Pour parler, ouvrez le lien dans votre navigateur (menu ⋮, « Ouvrir dans le navigateur »).',
+  unblockChrome: 'Touchez l’icône à gauche de l’adresse, puis « Autorisations », et autorisez.',
   unblockFirefox: 'Touchez l’icône à gauche de l’adresse, et retirez le blocage.',
-  unblockSafari: 'Touchez « aA » à côté de l’adresse, puis « Réglages du site web », et autorisez.',
+  unblockSafari: 'Touchez « aA » à côté de l’adresse, puis « Réglages du site web », et autorisez.',
   unblockOther: 'Ouvrez les réglages de ce site dans votre navigateur, et autorisez.',
 }
 

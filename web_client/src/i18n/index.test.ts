@@ -36,6 +36,12 @@ describe('catalogues', () => {
     }
   })
 
+  it('never let French punctuation start a line', () => {
+    for (const text of Object.values(fr)) {
+      expect(typeof text === 'string' ? text : text('x' as never)).not.toMatch(/« | [»:;?!]/)
+    }
+  })
+
   it('count people by the rules of each language: French says 0 personne', () => {
     expect(fr.peopleCount(0)).toBe('0 personne')
     expect(fr.peopleCount(1)).toBe('1 personne')

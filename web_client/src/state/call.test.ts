@@ -337,3 +337,45 @@ describe('reload', () => {
     expect(await bench.call.resume()).toBe(false)
   })
 })
+
+describe('rejoining', () => {
+  it('after leaving opens the devices that were on, asking if it must', async () => {
+    bench = new Bench((b) => {
+      b.allowed = false
+    })
+    await bench.call.devices.toggle('microphone')
+    await bench.call.joinAsSpeaker()
+    await bench.call.leave()
+    await bench.call.rejoin()
+    expect(bench.session.has('microphone')).toBe(true)
+    expect(bench.call.microphoneOn.value).toBe(true)
+  })
+
+  it('leaves muted what was muted', async () => {
+    await bench.call.devices.toggle('microphone')
+    await bench.call.joinAsSpeaker()
+    await bench.call.toggle('microphone')
+    await bench.call.leave()
+    await bench.call.rejoin()
+    expect(bench.session.has('microphone')).toBe(false)
+  })
+
+  it('is in the call before a slow device is, whose button waits', async () => {
+    await bench.call.devices.toggle('microphone')
+    await bench.call.joinAsSpeaker()
+    await bench.call.leave()
+    let grant: (track: MediaStreamTrack) => void = () => undefined
+    bench.openDevice = () =>
+      new Promise((resolve) => {
+        grant = resolve
+      })
+    const rejoining = bench.call.rejoin()
+    await vi.waitFor(() => expect(phase().kind).toBe('inCall'))
+    await bench.call.toggle('microphone')
+    expect(bench.call.asking.value).toBe('microphone')
+    grant(newTrack())
+    await rejoining
+    expect(bench.session.has('microphone')).toBe(true)
+    expect(bench.call.asking.value).toBeNull()
+  })
+})

@@ -4,17 +4,22 @@
 // it is connected before the first is left, so that the sound does not stop.
 
 import { batch, computed, type Signal, signal } from '@preact/signals'
+import type { TextKey } from '../i18n'
 import type { Capture } from '../media/capture'
 import type { Api } from '../signal/api'
 import type { DeviceKind, Engine, Person, Session, SessionEvents } from '../signal/engine'
-import { type CallEvent, type CallPhase, isOnStage, nextPhase } from './call_phase'
+import { type CallEvent, type CallPhase, nextPhase } from './call_phase'
 import { type CapturedTracks, captureNotice, DevicesModel, deviceKinds } from './devices'
 import { CallError, type ErrorCode, errorCodeOf } from './errors'
 import type { Notice } from './notice'
 import type { OngoingCall, Preferences, Role } from './preferences'
 
 /** How long a message that asks for nothing stays. */
-const INFO_DURATION_MS = 3000
+const INFO_DURATION_MS = 5000
+
+type WantedDevices = Pick<OngoingCall, DeviceKind>
+
+const noDevices: WantedDevices = { microphone: false, camera: false }
 
 export interface CallServices {
   readonly api: Api
@@ -45,6 +50,8 @@ export class CallModel {
   readonly cameraOn = computed(() => this.self.value?.camera != null)
   readonly #services: CallServices
   #session: Session | null = null
+  /** The devices to open when entering again: those that were on. */
+  #wanted: WantedDevices = noDevices
   /** Counts attempts to enter: one that is no longer the latest gives up. */
   #attempt = 0
 
@@ -64,12 +71,14 @@ export class CallModel {
   /** Enters as a listener. Call from inside the tap. */
   async listen(): Promise<void> {
     this.devices.stop()
+    this.#wanted = noDevices
     await this.#enter('listener', async () => ({}))
   }
 
   /** Enters with the devices that are on. Call from inside the tap. */
   async joinAsSpeaker(): Promise<void> {
     const tracks = this.devices.take()
+    this.#wanted = { microphone: 'microphone' in tracks, camera: 'camera' in tracks }
     await this.#enter('speaker', async () => tracks)
   }
 
@@ -77,20 +86,21 @@ export class CallModel {
   async resume(): Promise<boolean> {
     const call = this.#services.preferences.ongoingCall(this.conference)
     if (!call) return false
-    await this.#enter(call.role, () => this.#reopen(call))
+    this.#wanted = { microphone: call.microphone, camera: call.camera }
+    await this.#enter(call.role, () => this.#reopen('silently'))
     return true
   }
 
-  /** Enters again after a loss, a refusal or leaving. Call from inside the tap. */
+  /** Enters again, as before, after a loss, a refusal or leaving. Call from inside the tap. */
   async rejoin(): Promise<void> {
-    const call = this.#services.preferences.ongoingCall(this.conference)
-    await this.#enter(this.role.value, async () => (call ? this.#reopen(call) : {}))
+    await this.#enter(this.role.value, () => this.#reopen('asking'))
   }
 
   /** The network is back: a call lost to it is worth another try. */
   async online(): Promise<void> {
     const phase = this.phase.value
-    if (phase.kind === 'lost' && phase.error === 'connection_lost') await this.rejoin()
+    if (phase.kind !== 'lost' || phase.error !== 'connection_lost') return
+    await this.#enter(this.role.value, () => this.#reopen('silently'))
   }
 
   /** Gives up entering, back to the page before the call. */
@@ -137,6 +147,7 @@ export class CallModel {
           : captureNotice(kind, thrown)
     } finally {
       this.asking.value = null
+      this.#rememberDevices()
     }
   }
 
@@ -181,6 +192,7 @@ export class CallModel {
       const listening = this.#session
       this.#session = session
       this.role.value = 'speaker'
+      this.#saveOngoing()
       session.unlockAudio()
       await listening?.leave()
     } finally {
@@ -213,16 +225,15 @@ export class CallModel {
       if (attempt === this.#attempt) this.#refused(thrown)
       return
     }
-    const tracks = await preparing
     if (attempt !== this.#attempt) {
-      stopAll(tracks)
+      stopAll(await preparing)
       await session.leave()
       return
     }
     session.unlockAudio()
     this.#dispatch({ kind: 'connected' })
-    this.#saveOngoing(tracks)
-    await this.#publish(session, tracks)
+    this.#saveOngoing()
+    await this.#bringIn(session, preparing)
   }
 
   #refused(thrown: unknown): void {
@@ -230,7 +241,10 @@ export class CallModel {
     this.#dispatch({ kind: 'refused', error: errorCodeOf(thrown) })
   }
 
-  async #publish(session: Session, tracks: CapturedTracks): Promise<void> {
+  /** Publishes devices as soon as they are open; their buttons wait until then. */
+  async #bringIn(session: Session, preparing: Promise<CapturedTracks>): Promise<void> {
+    this.asking.value = deviceKinds.find((kind) => this.#wanted[kind]) ?? null
+    const tracks = await preparing
     for (const kind of deviceKinds) {
       const track = tracks[kind]
       if (!track) continue
@@ -243,6 +257,9 @@ export class CallModel {
         }
       }
     }
+    if (session !== this.#session) return
+    this.asking.value = null
+    this.#rememberDevices()
   }
 
   async #connect(session: Session, role: Role): Promise<void> {
@@ -252,13 +269,18 @@ export class CallModel {
     await session.connect(admission.url, admission.token)
   }
 
-  /** Opens the devices of a call under way again, those that need no prompt. */
-  async #reopen(call: OngoingCall): Promise<CapturedTracks> {
+  /** Opens the wanted devices again; `silently` leaves out those that would prompt. */
+  async #reopen(how: 'asking' | 'silently'): Promise<CapturedTracks> {
+    const { capture } = this.#services
     const tracks: CapturedTracks = {}
     for (const kind of deviceKinds) {
-      if (!call[kind] || !(await this.#services.capture.isAllowed(kind))) continue
+      if (!this.#wanted[kind]) continue
+      if (how === 'silently' && !(await capture.isAllowed(kind))) {
+        this.#inform('devicesStayedOff')
+        continue
+      }
       try {
-        tracks[kind] = await this.#services.capture.open(kind)
+        tracks[kind] = await capture.open(kind)
       } catch (thrown) {
         this.notice.value = captureNotice(kind, thrown)
       }
@@ -277,13 +299,14 @@ export class CallModel {
             this.people.value = people
             this.count.value = count
           })
-          this.#saveOngoing()
+          this.#rememberDevices()
         }),
       interrupted: () => ifCurrent(() => this.#dispatch({ kind: 'interrupted' })),
       restored: () => ifCurrent(() => this.#restored()),
       disconnected: (error) =>
         ifCurrent(() => {
           this.#session = null
+          this.asking.value = null
           if (isFinal(error)) this.#services.preferences.clearOngoingCall()
           this.#dispatch({ kind: 'disconnected', error })
         }),
@@ -299,7 +322,11 @@ export class CallModel {
   #restored(): void {
     if (this.phase.value.kind !== 'reconnecting') return
     this.#dispatch({ kind: 'restored' })
-    const notice: Notice = { kind: 'info', message: 'reconnected' }
+    this.#inform('reconnected')
+  }
+
+  #inform(message: TextKey): void {
+    const notice: Notice = { kind: 'info', message }
     this.notice.value = notice
     setTimeout(() => {
       if (this.notice.value === notice) this.notice.value = null
@@ -308,8 +335,11 @@ export class CallModel {
 
   async #drop(): Promise<void> {
     const session = this.#session
-    this.#session = null
-    this.people.value = []
+    batch(() => {
+      this.#session = null
+      this.people.value = []
+      this.asking.value = null
+    })
     await session?.leave()
   }
 
@@ -317,14 +347,19 @@ export class CallModel {
     this.phase.value = nextPhase(this.phase.value, event)
   }
 
-  #saveOngoing(tracks: CapturedTracks = {}): void {
-    if (!isOnStage(this.phase.value)) return
-    this.#services.preferences.saveOngoingCall({
-      conference: this.conference,
-      role: this.role.value,
-      microphone: tracks.microphone !== undefined || this.microphoneOn.value,
-      camera: tracks.camera !== undefined || this.cameraOn.value,
-    })
+  #rememberDevices(): void {
+    // While devices are being opened what is on says nothing about what is wanted.
+    if (this.phase.value.kind !== 'inCall' || this.asking.value !== null) return
+    const [microphone, camera] = [this.microphoneOn.value, this.cameraOn.value]
+    if (microphone === this.#wanted.microphone && camera === this.#wanted.camera) return
+    this.#wanted = { microphone, camera }
+    this.#saveOngoing()
+  }
+
+  #saveOngoing(): void {
+    const { conference } = this
+    const role = this.role.value
+    this.#services.preferences.saveOngoingCall({ conference, role, ...this.#wanted })
   }
 }
 

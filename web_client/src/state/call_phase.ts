@@ -61,7 +61,3 @@ export function nextPhase(phase: CallPhase, event: CallEvent): CallPhase {
     | undefined
   return transition ? transition(event) : phase
 }
-
-/** Whether the call's stage is on screen. */
-export const isOnStage = (phase: CallPhase): boolean =>
-  phase.kind === 'inCall' || phase.kind === 'reconnecting' || phase.kind === 'lost'

@@ -56,7 +56,7 @@ function Joining({ call }: { call: CallModel }) {
         <ScreenTitle>{text.joining}</ScreenTitle>
         <p class="hint">{text.loadingCall}</p>
         <button type="button" class="button" onClick={() => call.cancel()}>
-          {text.backToListen}
+          {text.cancel}
         </button>
       </section>
     </Frame>

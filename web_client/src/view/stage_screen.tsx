@@ -35,10 +35,11 @@ export function StageScreen({ call }: { call: CallModel }) {
           open.value = 'help'
         }}
       />
-      <Banner call={call} />
+      <Alone call={call} share={share} />
       <main class="stage-area">
         <Stage people={call.people.value} />
-        <EmptyStage call={call} share={share} />
+        <SilentStage call={call} />
+        <Banner call={call} />
       </main>
       <Controls
         call={call}
@@ -65,7 +66,7 @@ function CallHeader({ call, onHelp }: { call: CallModel; onHelp: () => void }) {
       {call.role.value === 'listener' && (
         <span class="chip">
           <Icon name="headphones" />
-          {text.listening}
+          <span class="chip-text">{text.listening}</span>
         </span>
       )}
       <span class="chip" role="status" aria-label={text.peopleCount(call.count.value)}>
@@ -85,24 +86,33 @@ function CallHeader({ call, onHelp }: { call: CallModel; onHelp: () => void }) {
   )
 }
 
-/** What stands where tiles will be: nobody speaks yet, or nobody else is here. */
-function EmptyStage({ call, share }: { call: CallModel; share: ShareModel }) {
+/** Stands where tiles will be while nobody here may speak. */
+function SilentStage({ call }: { call: CallModel }) {
   const text = messages.value
-  const alone = call.count.value <= 1
-  const speakers = call.people.value.some((person) => person.canSpeak)
-  if (!alone && speakers) return null
+  const connected = call.self.value !== null
+  if (!connected || call.people.value.some((person) => person.canSpeak)) return null
   return (
-    <div class={`empty-stage ${speakers ? 'beside' : ''}`}>
-      {!speakers && <Icon name="headphones" />}
-      {!speakers && <h2>{text.nobodyOnStage}</h2>}
-      <p>{alone ? text.aloneHint : text.nobodyOnStageHint}</p>
-      {alone && (
-        <button type="button" class="button" onClick={() => void share.copyLink()}>
-          <Icon name={share.copy.value === 'copied' ? 'check' : 'copy'} />
-          <span role="status">{share.copy.value === 'copied' ? text.copied : text.copyLink}</span>
-        </button>
-      )}
+    <div class="silent-stage">
+      <Icon name="headphones" />
+      <h2>{text.nobodyOnStage}</h2>
+      <p>{text.nobodyOnStageHint}</p>
     </div>
+  )
+}
+
+/** Whoever comes first is told how to get company. */
+function Alone({ call, share }: { call: CallModel; share: ShareModel }) {
+  const text = messages.value
+  const copied = share.copy.value === 'copied'
+  if (call.count.value !== 1) return null
+  return (
+    <aside class="alone">
+      <p>{text.aloneHint}</p>
+      <button type="button" class="button" onClick={() => void share.copyLink()}>
+        <Icon name={copied ? 'check' : 'copy'} />
+        <span role="status">{copied ? text.copied : text.copyLink}</span>
+      </button>
+    </aside>
   )
 }
 

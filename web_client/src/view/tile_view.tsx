@@ -22,6 +22,7 @@ export function TileView({ tile, box }: { tile: Tile; box: Box }) {
         transform: `translate(${box.x}px, ${box.y}px)`,
         width: `${box.width}px`,
         height: `${box.height}px`,
+        '--side': `${Math.min(box.width, box.height)}px`,
       }}
     >
       {picture ? (

@@ -13,7 +13,8 @@ const MAX_TILES = 16
 const MAX_TILES_PHONE = 6
 /** Width over height a tile may take; cameras are cropped to it. */
 const WIDEST = 16 / 9
-const NARROWEST = 3 / 4
+const NARROWEST_UPRIGHT = 3 / 4
+const NARROWEST_LYING = 4 / 3
 
 interface Fit {
   readonly columns: number
@@ -26,7 +27,8 @@ function fit(stage: StageSize, count: number, columns: number): Fit {
   let width = (stage.width - GAP_PX * (columns - 1)) / columns
   let height = (stage.height - GAP_PX * (rows - 1)) / rows
   if (width / height > WIDEST) width = height * WIDEST
-  if (width / height < NARROWEST) height = width / NARROWEST
+  const narrowest = stage.width > stage.height ? NARROWEST_LYING : NARROWEST_UPRIGHT
+  if (width / height < narrowest) height = width / narrowest
   return { columns, width: Math.floor(width), height: Math.floor(height) }
 }
 

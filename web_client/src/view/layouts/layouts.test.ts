@@ -63,11 +63,12 @@ describe('grid', () => {
 })
 
 describe('spotlight', () => {
-  it('gives the first tile most of the stage', () => {
-    for (const stage of [phone, desktop]) {
-      const [main] = spotlight(stage, 4)
-      const share = ((main?.width ?? 0) * (main?.height ?? 0)) / (stage.width * stage.height)
-      expect(share).toBeGreaterThan(0.6)
-    }
+  it('gives the first tile most of a wide stage and the full width of a phone', () => {
+    const [wide] = spotlight(desktop, 4)
+    expect((wide?.width ?? 0) / desktop.width).toBeGreaterThan(0.7)
+    expect(wide?.height).toBe(desktop.height)
+    const [upright, below] = spotlight(phone, 4)
+    expect(upright?.width).toBe(phone.width)
+    expect(below?.y).toBeGreaterThan(upright?.height ?? 0)
   })
 })

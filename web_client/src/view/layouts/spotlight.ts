@@ -1,6 +1,7 @@
-// The first tile large, the others in a strip: at the end of a wide stage,
-// under the large one on a tall stage. For a shared screen.
+// The first tile large, the others beside it on a wide stage and under it on an
+// upright one. For a shared screen.
 
+import { grid } from './grid'
 import { type Box, GAP_PX, type Layout, MIN_TILE_PX, type StageSize } from './layout'
 
 const STRIP_MAX_TILES = 6
@@ -11,18 +12,16 @@ const STRIP_MAX_PX = 260
 const stripThickness = (length: number): number =>
   Math.floor(Math.min(STRIP_MAX_PX, Math.max(MIN_TILE_PX, length * STRIP_SHARE)))
 
+/** Shared screens are seldom taller than 4:3, so the rest of an upright stage is for faces. */
 function tall(stage: StageSize, others: number): Box[] {
   const strip = stripThickness(stage.height)
-  const shown = Math.min(others, STRIP_MAX_TILES, fitting(stage.width))
-  const width = Math.min(Math.floor((stage.width - GAP_PX * (shown - 1)) / shown), strip * 1.5)
-  const start = (stage.width - shown * width - (shown - 1) * GAP_PX) / 2
-  const mainHeight = stage.height - strip - GAP_PX
-  const boxes: Box[] = [{ x: 0, y: 0, width: stage.width, height: mainHeight }]
-  for (let index = 0; index < shown; index += 1) {
-    const x = Math.floor(start + index * (width + GAP_PX))
-    boxes.push({ x, y: mainHeight + GAP_PX, width, height: strip })
-  }
-  return boxes
+  const mainHeight = Math.min(stage.height - strip - GAP_PX, Math.floor((stage.width * 3) / 4))
+  const top = mainHeight + GAP_PX
+  const rest = grid({ width: stage.width, height: stage.height - top }, others)
+  return [
+    { x: 0, y: 0, width: stage.width, height: mainHeight },
+    ...rest.map((box) => ({ ...box, y: box.y + top })),
+  ]
 }
 
 function wide(stage: StageSize, others: number): Box[] {
