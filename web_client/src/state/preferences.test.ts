@@ -28,8 +28,7 @@ describe('browserPreferences', () => {
     const refuse = () => {
       throw new DOMException('denied', 'SecurityError')
     }
-    vi.spyOn(Storage.prototype, 'getItem').mockImplementation(refuse)
-    vi.spyOn(Storage.prototype, 'setItem').mockImplementation(refuse)
+    vi.stubGlobal('localStorage', { getItem: refuse, setItem: refuse })
     preferences.saveName('Awa')
     expect(preferences.name()).toBe('')
   })
