@@ -10,7 +10,10 @@ from typing import Literal, TypeAlias, final
 
 @final
 class CodecSpec:
-    """One payload type. `codec` is the lower-case encoding name, such as "vp8"."""
+    """One payload type. `codec` is the lower-case encoding name, such as "vp8".
+
+    Raises ValueError for numbers that RTP cannot carry.
+    """
 
     def __new__(
         cls,
@@ -93,15 +96,44 @@ class DataChannelOpened:
     @property
     def label(self) -> str: ...
 
+@final
+class EngineFailed:
+    """A media thread has panicked, which is a bug. The engine has stopped; call `stop` and end."""
+
+    @property
+    def shard(self) -> int: ...
+    @property
+    def message(self) -> str: ...
+
+@final
+class LogMessage:
+    """A line of the engine's log. `level` is one of Python's; `target` is like "a::b"."""
+
+    @property
+    def level(self) -> int: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+
 Event: TypeAlias = (
-    TransportStateChanged | LayerStarted | AudioLevels | SubscriptionStarted | DataChannelOpened
+    TransportStateChanged
+    | LayerStarted
+    | AudioLevels
+    | SubscriptionStarted
+    | DataChannelOpened
+    | EngineFailed
+    | LogMessage
 )
+
+def set_log_level(level: int) -> None:
+    """Passes on log lines from this level (as in `logging`) on; 20 at first. Process-wide."""
 
 # --- statistics -----------------------------------------------------------------------------
 
 @final
 class ShardStats:
-    """Counters of one media thread since its start, and its gauges."""
+    """Counters of one media thread since its start, and its gauges, at most 100 ms old."""
 
     @property
     def packets_received(self) -> int: ...
@@ -128,7 +160,10 @@ class ShardStats:
     def subscriptions(self) -> int: ...
     @property
     def forward_latency_us(self) -> list[tuple[int, int]]:
-        """Receive-to-send time: (upper bound in microseconds, count), not cumulative."""
+        """Receive-to-send time: (upper bound in microseconds, count), not cumulative.
+
+        The last bound is 2**64 - 1: it stands for any longer time.
+        """
     @property
     def forward_latency_sum_us(self) -> int: ...
     @property

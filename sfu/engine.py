@@ -31,6 +31,7 @@ class Engine:
         self._tracks: dict[int, Callable[[_core.LayerStarted], None]] = {}
         self._subscriptions: dict[int, Callable[[], None]] = {}
         self._on_levels: Callable[[_core.AudioLevels], None] = lambda _levels: None
+        self._on_failure: Callable[[], None] = lambda: None
         self._stopped = False
         self._event_fd = core.event_fd
         self._loop.add_reader(self._event_fd, self._dispatch)
@@ -61,6 +62,10 @@ class Engine:
     def watch_levels(self, handler: Callable[[_core.AudioLevels], None]) -> None:
         """Calls `handler` with the audio levels of every window. There is one handler."""
         self._on_levels = handler
+
+    def watch_failure(self, handler: Callable[[], None]) -> None:
+        """Calls `handler` when the engine has stopped by itself: this node is of no more use."""
+        self._on_failure = handler
 
     def close_transport(self, transport_id: int) -> None:
         """Closes a transport with everything on it; no event of it is passed on any more."""
@@ -120,3 +125,9 @@ class Engine:
                     on_start()
             case _core.AudioLevels():
                 self._on_levels(event)
+            case _core.LogMessage():
+                target = event.target.replace("::", ".")
+                logging.getLogger(target).log(event.level, "%s", event.message)
+            case _core.EngineFailed():
+                log.critical("media thread %d has failed: %s", event.shard, event.message)
+                self._on_failure()

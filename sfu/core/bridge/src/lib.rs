@@ -1,1 +1,37 @@
-//! placeholder
+//! The Python module `sfu._core`: checks what Python says, turns it into commands, and turns
+//! events and statistics into Python objects. Its interface is written down in `sfu/_core.pyi`.
+//!
+//! No media thread ever calls Python: everything below runs on the thread that called the module.
+
+mod engine;
+mod events;
+mod logs;
+mod stats;
+mod values;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::engine::{Engine, TransportInfo};
+    #[pymodule_export]
+    use super::events::{
+        AudioLevels, DataChannelOpened, EngineFailed, LayerStarted, LogMessage,
+        SubscriptionStarted, TransportStateChanged,
+    };
+    #[pymodule_export]
+    use super::logs::set_log_level;
+    #[pymodule_export]
+    use super::stats::{EngineStats, ShardStats, SubscriberStats, TrackStats};
+    #[pymodule_export]
+    use super::values::CodecSpec;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        logs::install();
+        module.add("Event", events::union(module.py())?)
+    }
+}

@@ -27,7 +27,7 @@ use crate::thread::{Seed, Shared, run};
 /// How long a shard gathers media before it sends.
 const GATHER: Duration = Duration::from_millis(1);
 /// Identifiers have eight bits for the shard.
-const MAX_THREADS: usize = 256;
+pub const MAX_THREADS: usize = 256;
 /// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905).
 const NTP_UNIX_OFFSET_S: u64 = 2_208_988_800;
 
@@ -179,9 +179,9 @@ impl Engine {
             .collect()
     }
 
-    /// Makes `event_fd` readable although no event waits.
-    pub fn signal_events(&self) {
-        self.shared.events.signal();
+    /// The queue behind `event_fd`, for others that have something to tell its reader.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.shared.events
     }
 
     /// Whether commands are still taken: not after `stop`, nor after a media thread has failed.
@@ -229,7 +229,7 @@ fn shared(threads: usize) -> io::Result<Shared> {
     let inboxes: io::Result<Vec<Inbox>> = (0..threads).map(|_| Inbox::new()).collect();
     Ok(Shared {
         stop: AtomicBool::new(false),
-        events: Events::new()?,
+        events: Arc::new(Events::new()?),
         inboxes: inboxes?,
         stats: (0..threads).map(|_| Mutex::default()).collect(),
     })

@@ -19,7 +19,7 @@ mod wake;
 pub use addresses::{candidate_lines, local_addresses};
 pub use batch_io::{ReceiveBatch, SendBatch, SendCounts};
 pub use control::{CommandError, LocalDescription, new_credentials};
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Engine, EngineConfig, MAX_THREADS};
 pub use events::{EngineEvent, Events};
 pub use socket::bind_thread_sockets;
 pub use stats::{IoCounters, LATENCY_BOUNDS_US, Latency, ThreadStats, thread_cpu};

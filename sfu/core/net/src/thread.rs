@@ -33,7 +33,7 @@ const STATS_PERIOD: Duration = Duration::from_millis(100);
 /// What the threads of an engine share.
 pub(crate) struct Shared {
     pub stop: AtomicBool,
-    pub events: Events,
+    pub events: Arc<Events>,
     /// By shard.
     pub inboxes: Vec<Inbox>,
     /// By shard.
@@ -175,6 +175,11 @@ impl Worker {
     }
 
     fn run(&mut self) {
+        let sockets = self.host.sockets.len();
+        log::debug!(
+            "media thread {} runs with {sockets} sockets",
+            self.host.id.0
+        );
         while !self.host.shared.stop.load(Ordering::SeqCst) {
             self.sleep();
             self.turn();
