@@ -74,10 +74,9 @@ class KeyRing:
         """The key that signs."""
         return self._first
 
-    @property
-    def first_secret(self) -> str:
-        """The secret of the signing key, also the root of secrets derived from it."""
-        return self._secrets[self._first]
+    def secrets(self) -> list[str]:
+        """The secrets, that of the signing key first, to derive others from."""
+        return list(self._secrets.values())
 
     def short_secrets(self) -> list[str]:
         """Keys whose secret is shorter than an HS256 secret should be (RFC 7518, section 3.2)."""
@@ -122,7 +121,7 @@ class KeyRing:
         now = int(time.time())
         payload = write_claims(claims)
         payload.update({"iss": self._first, "nbf": now, "exp": now + ttl_s})
-        return jwt.encode(payload, self.first_secret, ALGORITHM)
+        return jwt.encode(payload, self._secrets[self._first], ALGORITHM)
 
     def refresh(self, claims: Claims) -> str:
         """A token to reconnect with: it lasts as long as `claims` would, or ten minutes."""

@@ -1,0 +1,1 @@
+"""The program: command line, configuration, logs, and the one place where the parts are joined."""

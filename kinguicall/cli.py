@@ -1,0 +1,131 @@
+"""The command line. Modules of the server are imported by the command that needs them, so that
+`kinguicall token` and `--help` answer at once.
+
+Exit codes: 0 after a clean stop, 1 if the server cannot run here, 2 for a wrong configuration.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.toml", envvar="KINGUICALL_CONFIG", help="A file with options."),
+]
+
+
+@app.callback()
+def callback() -> None:
+    """Kinguicall: video conferences and live events."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address of the HTTP server.")] = None,
+    port: Annotated[int | None, typer.Option(help="Its port: page, API and signalling.")] = None,
+    udp_port: Annotated[int | None, typer.Option(help="First UDP port for media.")] = None,
+    public_ip: Annotated[
+        list[str] | None, typer.Option(help="Announced instead of this machine's; repeatable.")
+    ] = None,
+    bind: Annotated[
+        list[str] | None, typer.Option(help="Address to take media on; repeatable. All by default.")
+    ] = None,
+    media_threads: Annotated[
+        int | None, typer.Option(help="Media threads, each with a UDP port of its own.")
+    ] = None,
+    redis_url: Annotated[str | None, typer.Option(help="Registry shared with other nodes.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    config: Config = None,
+    dev: Annotated[
+        bool | None, typer.Option("--dev", help="Make an API key if none is given.")
+    ] = None,
+) -> None:
+    """Serve page, signalling and media.
+
+    Every option is also an environment variable, such as KINGUICALL_UDP_PORT. API keys come from
+    KINGUICALL_API_KEYS="key:secret,key:secret".
+    """
+    from kinguicall import logs
+    from kinguicall.config import ConfigError, make_keys, read
+
+    flags: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "udp_port": udp_port,
+        "public_ip": tuple(public_ip) if public_ip else None,
+        "bind": tuple(bind) if bind else None,
+        "media_threads": media_threads,
+        "redis_url": redis_url,
+        "log_level": log_level,
+        "dev": dev,
+    }
+    try:
+        settings = read({name: value for name, value in flags.items() if value is not None}, config)
+        keys, made_secret = make_keys(settings)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    logs.configure(settings.log_level)
+    for key in keys.short_secrets():
+        typer.echo(f"Warning: the secret of API key {key!r} is shorter than 32 bytes.", err=True)
+    if made_secret:
+        typer.echo(f"API key for this run: {keys.first}:{made_secret}")
+    _run(settings, keys)
+
+
+def _run(settings: Any, keys: Any) -> None:
+    import asyncio
+
+    import uvloop
+
+    from kinguicall.serve import StartError, serve
+
+    def announce(url: str) -> None:
+        typer.echo(f"Kinguicall is at {url}")
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, keys, announce))
+    except StartError as error:
+        _fail(str(error), 1)
+
+
+@app.command()
+def token(
+    room: Annotated[str, typer.Option(help="Name of the room.")],
+    identity: Annotated[str, typer.Option(help="Who joins; unique in the room.")],
+    name: Annotated[str, typer.Option(help="Name that the others see.")] = "",
+    listen_only: Annotated[bool, typer.Option("--listen-only", help="May not publish.")] = False,
+    ttl: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="How long it lasts.")] = 21_600,
+    config: Config = None,
+) -> None:
+    """Print an access token, signed with the first of KINGUICALL_API_KEYS."""
+    from kinguicall.config import ConfigError, make_keys, read
+    from signalling.grants import Claims, Grants, TokenError
+
+    grants = Grants(
+        room=room,
+        room_join=True,
+        can_publish=not listen_only,
+        can_publish_data=not listen_only,
+        can_update_own_metadata=not listen_only,
+    )
+    claims = Claims(identity, grants, name=name)
+    try:
+        keys, _ = make_keys(read({"dev": False}, config))
+        claims.check_join()
+    except (ConfigError, TokenError) as error:
+        _fail(str(error), 2)
+    typer.echo(keys.mint(claims, ttl))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of the `kinguicall` command."""
+    app()

@@ -1,0 +1,146 @@
+"""What the operator decides: flags, then environment, then a TOML file, then defaults.
+
+Every option has one name: `--udp-port`, `KINGUICALL_UDP_PORT`, and `udp_port` in the file. Reading
+ends with a complete and checked `Settings` or with a `ConfigError` that names each wrong option.
+"""
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from signalling.tokens import KeyRing, KeysError, make_secret
+
+DEV_KEY = "devkey"
+Addresses = Annotated[tuple[str, ...], NoDecode]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; one line for each reason, without secrets."""
+
+
+class Settings(BaseSettings):
+    """Checked options of `kinguicall serve`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KINGUICALL_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    udp_port: int = 7882
+    public_ip: Addresses = ()
+    bind: Addresses = ()
+    media_threads: int = 1
+    redis_url: str = ""
+    api_keys: SecretStr = SecretStr("")
+    log_level: str = "info"
+    dev: bool = False
+
+    @field_validator("public_ip", "bind", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("public_ip", "bind")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_address(address.strip())) for address in value)
+
+    @field_validator("media_threads")
+    @classmethod
+    def _threads(cls, value: int) -> int:
+        if not 1 <= value <= 64:
+            raise ValueError("has to be 1 to 64")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("has to be debug, info, warning or error")
+        return value.lower()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _no_redis(cls, value: str) -> str:
+        if value:
+            raise ValueError("this build has the memory registry only: leave the option out")
+        return value
+
+    @model_validator(mode="after")
+    def _ports(self) -> Self:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError("port has to be 0 to 65535")
+        # Port 0 lets every thread take a free one.
+        if self.udp_port and not 1 <= self.udp_port <= 65_536 - self.media_threads:
+            raise ValueError("udp_port and one port for each further media thread have to fit")
+        return self
+
+
+def read(flags: dict[str, Any], file: Path | None = None) -> Settings:
+    """The settings. `flags` holds the options given on the command line. Raises ConfigError."""
+    values = _read_file(file) if file is not None else {}
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
+    try:
+        return WithFile(**flags)
+    except ValidationError as error:
+        raise ConfigError("\n".join(map(_describe, error.errors()))) from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _describe(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    where = ".".join(map(str, error["loc"]))
+    return f"{where}: {message}" if where else message
+
+
+def make_keys(settings: Settings) -> tuple[KeyRing, str]:
+    """The API keys, and the secret that was made up for `--dev` (empty if keys were given).
+
+    Raises ConfigError if there are none and this is not `--dev`.
+    """
+    text = settings.api_keys.get_secret_value()
+    if text.strip():
+        try:
+            return KeyRing.parse(text), ""
+        except KeysError as error:
+            raise ConfigError(f"api_keys: {error}") from None
+    if settings.dev:
+        secret = make_secret()
+        return KeyRing({DEV_KEY: secret}), secret
+    raise ConfigError(
+        "no API key: set KINGUICALL_API_KEYS to one or more key:secret pairs, for example\n"
+        f'  export KINGUICALL_API_KEYS="main:{make_secret()}"\n'
+        "or start with --dev to try things out with a key made up for this run"
+    )

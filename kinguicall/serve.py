@@ -1,0 +1,115 @@
+"""`kinguicall serve`: joins engine, node and HTTP server, and takes them apart again.
+
+Start goes from the inside out: media sockets, node, HTTP. Stop goes the other way round, so that
+nobody can come in while the rooms close: clients are told to come back, their sockets are flushed,
+and the media threads are joined last.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import signalling
+from kinguicall.config import Settings
+from sfu import _core
+from sfu.engine import Engine
+from sfu.node import Node
+from signalling.http.api import ConferenceApi
+from signalling.http.app import Endpoints, listen, make_app, make_runner
+from signalling.http.health import Health
+from signalling.http.metrics import Census, Metrics
+from signalling.http.rtc import RtcEndpoint
+from signalling.http.static import WebClient
+from signalling.livekit.context import SessionSettings
+from signalling.tokens import KeyRing
+
+WEB_CLIENT = Path(signalling.__file__).parent.parent / "web_client" / "dist"
+
+log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """The server cannot start: one line for the operator."""
+
+
+async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT. `announce` gets the page's address. Raises StartError."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with running(settings, keys) as port:
+            announce(_page_url(settings.host, port))
+            await stop.wait()
+            log.info("stopping")
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def running(settings: Settings, keys: KeyRing) -> AsyncIterator[int]:
+    """The whole server; gives its HTTP port. Raises StartError."""
+    with _engine(settings) as engine:
+        node = Node(engine, asyncio.get_running_loop())
+        runner = make_runner(make_app(_endpoints(node, keys)))
+        try:
+            try:
+                port = await listen(runner, settings.host, settings.port)
+            except OSError as error:
+                where = f"{settings.host} port {settings.port}"
+                raise StartError(f"cannot listen on {where}: {_reason(error)}") from None
+            log.info("serving", extra={"udp_ports": engine.core.udp_ports})
+            yield port
+        finally:
+            node.stop()
+            await runner.cleanup()
+
+
+def _engine(settings: Settings) -> Engine:
+    try:
+        core = _core.Engine(
+            udp_port=settings.udp_port,
+            threads=settings.media_threads,
+            bind_addresses=settings.bind,
+            public_addresses=settings.public_ip,
+        )
+    except OSError as error:
+        where = f"UDP port {settings.udp_port}"
+        raise StartError(f"cannot bind {where}: {_reason(error)}") from None
+    except ValueError as error:
+        raise StartError(str(error)) from None
+    return Engine(core)
+
+
+def _endpoints(node: Node, keys: KeyRing) -> Endpoints:
+    rtc = RtcEndpoint(node, keys, SessionSettings(issue_token=keys.refresh))
+
+    def census() -> Census:
+        members = sum(len(room.members) for room in node.rooms.values())
+        return Census(len(node.rooms), members)
+
+    return Endpoints(
+        connect=rtc.connect,
+        validate=rtc.validate,
+        conferences=ConferenceApi(keys),
+        health=Health(lambda: not node.stopping and not node.engine.stopped),
+        metrics=Metrics(node.engine.core.stats, census),
+        web_client=WebClient(WEB_CLIENT),
+    )
+
+
+def _page_url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "localhost", "::": "localhost", "": "localhost"}.get(host, host)  # noqa: S104
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _reason(error: OSError) -> str:
+    """The system's words for an error; asyncio repeats the address in its own."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -1,0 +1,105 @@
+"""The one HTTP server: routes, limits and the answers that no route gives.
+
+Limits follow LiveKit's server where its clients depend on them: request bodies up to 10 MiB, URLs
+and headers far larger than aiohttp's default of 8 KiB, because SDKs put tokens and whole session
+descriptions into the query.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from signalling.http import cors
+from signalling.http.api import ConferenceApi
+from signalling.http.health import Health
+from signalling.http.metrics import Metrics
+from signalling.http.static import WebClient
+
+BODY_BYTES_MAX = 10 << 20
+LINE_BYTES_MAX = 256 << 10
+SHUTDOWN_TIMEOUT_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What the server puts on its paths. `connect` serves `/rtc`, `validate` `/rtc/validate`."""
+
+    connect: Handler
+    validate: Handler
+    conferences: ConferenceApi
+    health: Health
+    metrics: Metrics
+    web_client: WebClient
+
+
+def make_app(endpoints: Endpoints) -> web.Application:
+    """The application. Every answer, also a refusal, carries CORS headers."""
+    app = web.Application(
+        client_max_size=BODY_BYTES_MAX, middlewares=[cors.answer_preflight, _hide_faults]
+    )
+    app.on_response_prepare.append(cors.add_headers)
+    router = app.router
+    # SDKs join a base URL ending in "/" with "/rtc": the doubled slash has to work.
+    router.add_get("/{slashes:/*}rtc", endpoints.connect, allow_head=False)
+    router.add_get("/{slashes:/*}rtc/validate", endpoints.validate)
+    router.add_get("/healthz", endpoints.health.handle)
+    router.add_get("/metrics", endpoints.metrics.handle)
+    endpoints.conferences.add_routes(router)
+    page = endpoints.web_client.page
+    router.add_get("/", endpoints.health.root(page))
+    router.add_get("/c/{name}", page)
+    router.add_get("/{path:.+}", _no_signalling_version(endpoints.web_client.file))
+    return app
+
+
+def _no_signalling_version(file: Handler) -> Handler:
+    """Files by path; but no signalling except `/rtc`, which SDKs have to learn from a plain 404.
+
+    The text must not be LiveKit's sentence about an absent room, or they would not fall back.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path.lstrip("/").startswith("rtc/"):
+            return web.Response(status=404, text="no such signalling path")
+        return await file(request)
+
+    return handle
+
+
+@web.middleware
+async def _hide_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Our own faults are logged, and answered without a word about them."""
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError, TimeoutError):
+        raise
+    except Exception:
+        log.exception("request failed: %s %s", request.method, request.match_info.route.resource)
+        return web.Response(status=500, text="internal error")
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """A runner with this server's limits and without an access log."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        max_line_size=LINE_BYTES_MAX,
+        max_field_size=LINE_BYTES_MAX,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+    )
+
+
+async def listen(runner: web.AppRunner, host: str, port: int) -> int:
+    """Starts to serve; returns the port, which differs for port 0. Raises OSError."""
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    for address in runner.addresses:
+        if isinstance(address, tuple):
+            return int(address[1])
+    raise OSError("no socket is listening")

@@ -1,0 +1,126 @@
+"""`/metrics`: the engine's own counters in Prometheus' format, read at each scrape.
+
+Nothing is counted twice: media threads count, and this turns one snapshot into metric families.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from sfu._core import EngineStats, ShardStats
+
+_COUNTERS: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (
+    ("packets_received", "Datagrams received.", lambda s: s.packets_received),
+    ("bytes_received", "Bytes received in datagrams.", lambda s: s.bytes_received),
+    ("packets_sent", "Datagrams sent.", lambda s: s.packets_sent),
+    ("bytes_sent", "Bytes sent in datagrams.", lambda s: s.bytes_sent),
+    (
+        "media_packets_forwarded",
+        "RTP packets sent to subscribers.",
+        lambda s: s.media_packets_forwarded,
+    ),
+    ("retransmissions_sent", "RTP packets sent again.", lambda s: s.retransmissions_sent),
+    (
+        "key_frame_requests_sent",
+        "Key frames asked of publishers.",
+        lambda s: s.key_frame_requests_sent,
+    ),
+    ("media_thread_cpu_seconds", "CPU time of the media thread.", lambda s: s.cpu_us / 1e6),
+)
+_GAUGES: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (
+    ("transports", "Open peer connections.", lambda s: s.transports),
+    ("tracks", "Published tracks.", lambda s: s.tracks),
+    ("subscriptions", "Tracks being sent to subscribers.", lambda s: s.subscriptions),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many are here."""
+
+    rooms: int
+    participants: int
+
+
+class _NodeCollector(Collector):
+    def __init__(self, stats: Callable[[], EngineStats], census: Callable[[], Census]) -> None:
+        self._stats = stats
+        self._census = census
+
+    def collect(self) -> Iterable[Metric]:
+        census = self._census()
+        yield GaugeMetricFamily("kinguicall_rooms", "Open rooms.", value=census.rooms)
+        yield GaugeMetricFamily(
+            "kinguicall_participants", "Participants in rooms.", value=census.participants
+        )
+        shards = self._stats().shards
+        yield from _counters(shards)
+        yield from _gauges(shards)
+        yield _dropped(shards)
+        yield _latency(shards)
+
+
+def _counters(shards: list[ShardStats]) -> Iterator[Metric]:
+    for name, text, read in _COUNTERS:
+        counter = CounterMetricFamily(f"kinguicall_{name}", text, labels=["thread"])
+        for number, shard in enumerate(shards):
+            counter.add_metric([str(number)], read(shard))
+        yield counter
+
+
+def _gauges(shards: list[ShardStats]) -> Iterator[Metric]:
+    for name, text, read in _GAUGES:
+        gauge = GaugeMetricFamily(f"kinguicall_{name}", text, labels=["thread"])
+        for number, shard in enumerate(shards):
+            gauge.add_metric([str(number)], read(shard))
+        yield gauge
+
+
+def _dropped(shards: list[ShardStats]) -> Metric:
+    dropped = CounterMetricFamily(
+        "kinguicall_dropped", "Datagrams and packets dropped.", labels=["thread", "reason"]
+    )
+    for number, shard in enumerate(shards):
+        for reason, count in sorted(shard.dropped.items()):
+            dropped.add_metric([str(number), reason], count)
+    return dropped
+
+
+def _latency(shards: list[ShardStats]) -> Metric:
+    latency = HistogramMetricFamily(
+        "kinguicall_forward_latency_seconds",
+        "Time from receiving a packet to handing it to the kernel.",
+        labels=["thread"],
+    )
+    for number, shard in enumerate(shards):
+        buckets, total = [], 0
+        for bound_us, count in shard.forward_latency_us:
+            total += count
+            buckets.append((str(bound_us / 1e6), float(total)))
+        # The engine's last bucket is open at its upper end.
+        buckets = [*buckets[:-1], ("+Inf", float(total))]
+        latency.add_metric([str(number)], buckets, sum_value=shard.forward_latency_sum_us / 1e6)
+    return latency
+
+
+class Metrics:
+    """The endpoint."""
+
+    def __init__(self, stats: Callable[[], EngineStats], census: Callable[[], Census]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_NodeCollector(stats, census))
+        ProcessCollector(registry=self._registry)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
