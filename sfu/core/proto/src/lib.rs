@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod data;
 pub mod egress;
 pub mod receive;
 pub mod rtcp;

@@ -1,0 +1,9 @@
+//! Data messages: channels over SCTP on one side, the room that they are routed in on the other.
+
+pub mod channels;
+mod dcep;
+pub mod packet;
+pub mod room;
+mod sctp;
+#[cfg(test)]
+mod tests;
