@@ -20,6 +20,14 @@ const services = {
   loadEngine,
 }
 
+// Not on a developer's own machine, where yesterday's build would come from it.
+if ('serviceWorker' in navigator && !/^(localhost|127\.|\[::1\])/.test(location.hostname)) {
+  addEventListener(
+    'load',
+    () => void navigator.serviceWorker.register('/sw.js').catch(() => undefined),
+  )
+}
+
 const root = document.getElementById('app')
 if (root) {
   root.textContent = '' // what the page showed before scripts

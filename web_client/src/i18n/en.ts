@@ -11,6 +11,8 @@ export const en: Catalogue = {
   homeTitle: 'Video conferences by a simple link',
   homeLede:
     'Create a conference and send its link on WhatsApp. Your guests open it on their phone: nothing to install, no account.',
+  titleLabel: 'Subject (optional)',
+  titlePlaceholder: 'Family meeting',
   create: 'Create a conference',
   creating: 'Creating…',
   homePointPhone: 'Made for phones and 3G',
@@ -28,7 +30,8 @@ export const en: Catalogue = {
   qrLabel: 'QR code of the conference link',
   enter: 'Go to the conference',
 
-  invitedTo: 'You are invited to the conference',
+  invitedTo: 'You are invited',
+  untitled: 'Conference',
   listen: 'Listen',
   listenHint: 'No microphone, no camera. No permission asked.',
   joinWithDevices: 'Join with microphone or camera',
@@ -91,6 +94,7 @@ export const en: Catalogue = {
 
   errorConferenceNotFound: 'This conference does not exist or is over. Check the link.',
   errorConferenceFull: 'The server cannot take anybody else right now.',
+  errorInvalidTitle: 'This subject does not work. Choose a shorter one.',
   errorInvalidName: 'This name does not work. Choose another, shorter one.',
   errorTooManyRequests: 'Too many requests at once. Wait a few seconds.',
   errorUnreachable: 'The server does not answer. Check your Internet connection.',

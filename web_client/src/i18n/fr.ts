@@ -10,6 +10,8 @@ export const fr = {
   homeTitle: 'Visioconférences par simple lien',
   homeLede:
     'Créez une conférence, envoyez son lien par WhatsApp. Vos invités l’ouvrent sur leur téléphone : rien à installer, pas de compte.',
+  titleLabel: 'Sujet (facultatif)',
+  titlePlaceholder: 'Réunion de famille',
   create: 'Créer une conférence',
   creating: 'Création…',
   homePointPhone: 'Pensé pour le téléphone et la 3G',
@@ -27,7 +29,8 @@ export const fr = {
   qrLabel: 'Code QR du lien de la conférence',
   enter: 'Entrer dans la conférence',
 
-  invitedTo: 'Vous êtes invité à la conférence',
+  invitedTo: 'Vous êtes invité',
+  untitled: 'Conférence',
   listen: 'Écouter',
   listenHint: 'Sans micro ni caméra. Aucune autorisation demandée.',
   joinWithDevices: 'Participer avec micro ou caméra',
@@ -90,6 +93,7 @@ export const fr = {
 
   errorConferenceNotFound: 'Cette conférence n’existe pas ou est terminée. Vérifiez le lien.',
   errorConferenceFull: 'Le serveur ne peut accueillir personne de plus pour l’instant.',
+  errorInvalidTitle: 'Ce sujet ne convient pas. Choisissez-en un plus court.',
   errorInvalidName: 'Ce nom ne convient pas. Choisissez-en un autre, plus court.',
   errorTooManyRequests: 'Trop de demandes d’un coup. Attendez quelques secondes.',
   errorUnreachable: 'Le serveur ne répond pas. Vérifiez votre connexion Internet.',

@@ -34,7 +34,7 @@ describe('serverApi', () => {
       code: 'conference_not_found',
     })
     answer(502, '<html>Bad gateway</html>')
-    await expect(serverApi.createConference()).rejects.toMatchObject({ code: 'server_error' })
+    await expect(serverApi.createConference('')).rejects.toMatchObject({ code: 'server_error' })
   })
 
   it('does not take an answer without a token, or of another shape, for an admission', async () => {
@@ -48,6 +48,6 @@ describe('serverApi', () => {
 
   it('says unreachable when the network fails', async () => {
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('failed to fetch')))
-    await expect(serverApi.createConference()).rejects.toMatchObject({ code: 'unreachable' })
+    await expect(serverApi.createConference('')).rejects.toMatchObject({ code: 'unreachable' })
   })
 })

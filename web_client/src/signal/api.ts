@@ -20,7 +20,7 @@ export interface Admission {
 
 export interface Api {
   /** @throws CallError */
-  createConference(): Promise<CreatedConference>
+  createConference(title: string): Promise<CreatedConference>
   /** @throws CallError */
   join(conference: string, role: Role, displayName: string): Promise<Admission>
 }
@@ -60,8 +60,9 @@ function text(answer: Record<string, unknown>, field: string): string {
 const ownSignallingUrl = (): string => location.origin.replace(/^http/, 'ws')
 
 export const serverApi: Api = {
-  async createConference() {
-    return { name: text(await post('/api/conferences', {}), 'name') }
+  async createConference(title) {
+    const answer = await post('/api/conferences', title === '' ? {} : { title })
+    return { name: text(answer, 'name') }
   },
 
   async join(conference, role, displayName) {

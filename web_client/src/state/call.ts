@@ -9,6 +9,7 @@ import type { Capture } from '../media/capture'
 import type { Api } from '../signal/api'
 import type { DeviceKind, Engine, Person, Session, SessionEvents } from '../signal/engine'
 import { type CallEvent, type CallPhase, nextPhase } from './call_phase'
+import { titleOf } from './conference_name'
 import { type CapturedTracks, captureNotice, DevicesModel, deviceKinds } from './devices'
 import { CallError, type ErrorCode, errorCodeOf } from './errors'
 import type { Notice } from './notice'
@@ -34,6 +35,7 @@ export class CallModel {
   readonly devices: DevicesModel
   readonly phase: Signal<CallPhase> = signal({ kind: 'lobby' })
   readonly role: Signal<Role> = signal('listener')
+  /** What the conference is about; empty when its maker gave it no title. */
   readonly title: Signal<string>
   readonly name: Signal<string>
   readonly people: Signal<readonly Person[]> = signal([])
@@ -59,7 +61,7 @@ export class CallModel {
     this.conference = conference
     this.#services = services
     this.devices = new DevicesModel(services.capture)
-    this.title = signal(conference)
+    this.title = signal(titleOf(conference))
     this.name = signal(services.preferences.name())
   }
 
@@ -265,7 +267,7 @@ export class CallModel {
   async #connect(session: Session, role: Role): Promise<void> {
     const { api } = this.#services
     const admission = await api.join(this.conference, role, this.name.value.trim())
-    this.title.value = admission.title ?? this.conference
+    if (admission.title !== null) this.title.value = admission.title
     await session.connect(admission.url, admission.token)
   }
 

@@ -16,6 +16,7 @@ const explanations = {
   conference_not_found: { message: 'errorConferenceNotFound', remedy: 'home' },
   conference_full: { message: 'errorConferenceFull', remedy: 'retry' },
   invalid_name: { message: 'errorInvalidName', remedy: 'dismiss' },
+  invalid_title: { message: 'errorInvalidTitle', remedy: 'dismiss' },
   too_many_requests: { message: 'errorTooManyRequests', remedy: 'retry' },
   unreachable: { message: 'errorUnreachable', remedy: 'retry' },
   server_error: { message: 'errorServer', remedy: 'retry' },

@@ -17,6 +17,14 @@ describe('HomeModel', () => {
     expect(home.state.value).toEqual({ kind: 'created', conference: 'abc' })
   })
 
+  it('sends the title as typed, without the spaces around it', async () => {
+    const create = vi.fn(async () => ({ name: 'abc' }))
+    const home = new HomeModel(apiWith(create))
+    home.title.value = ' Fête de l’école '
+    await home.create()
+    expect(create).toHaveBeenCalledWith('Fête de l’école')
+  })
+
   it('keeps the reason of a failure and can be tried again', async () => {
     const create = vi.fn<Api['createConference']>()
     create.mockRejectedValueOnce(new CallError('unreachable'))

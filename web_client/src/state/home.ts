@@ -12,6 +12,8 @@ export type HomeState =
 
 export class HomeModel {
   readonly state: Signal<HomeState> = signal({ kind: 'ready' })
+  /** What the conference is about, as typed; may stay empty. */
+  readonly title = signal('')
   readonly #api: Api
 
   constructor(api: Api) {
@@ -22,7 +24,7 @@ export class HomeModel {
     if (this.state.value.kind === 'creating') return
     this.state.value = { kind: 'creating' }
     try {
-      const { name } = await this.#api.createConference()
+      const { name } = await this.#api.createConference(this.title.value.trim())
       this.state.value = { kind: 'created', conference: name }
     } catch (thrown) {
       this.state.value = { kind: 'failed', error: errorCodeOf(thrown) }

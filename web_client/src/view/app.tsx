@@ -4,6 +4,7 @@ import { effect } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { language, messages } from '../i18n'
 import type { CallServices } from '../state/call'
+import { titleOf } from '../state/conference_name'
 import { route } from '../state/route'
 import { ConferencePage } from './conference_page'
 import { HomePage } from './home_page'
@@ -13,7 +14,7 @@ const describeDocument = () => {
   const current = route.value
   document.title =
     current.kind === 'conference'
-      ? `${current.name} · Kinguicall`
+      ? `${titleOf(current.name) || messages.value.untitled} · Kinguicall`
       : `Kinguicall · ${messages.value.homeTitle}`
 }
 

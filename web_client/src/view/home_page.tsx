@@ -11,6 +11,9 @@ import { Frame, ScreenTitle } from './frame'
 import { Icon, type IconName } from './icons'
 import { SharePanel } from './share_panel'
 
+/** The server takes 120 bytes of UTF-8: room for 60 letters with their accents. */
+const TITLE_MAX_LENGTH = 60
+
 export function HomePage({ services }: { services: CallServices }) {
   const home = useMemo(() => new HomeModel(services.api), [services])
   const state = home.state.value
@@ -33,14 +36,30 @@ function Invitation({ home }: { home: HomeModel }) {
     <>
       <ScreenTitle>{text.homeTitle}</ScreenTitle>
       <p class="lede">{text.homeLede}</p>
-      <button
-        type="button"
-        class="button primary big"
-        aria-disabled={creating}
-        onClick={() => void home.create()}
+      <form
+        class="create"
+        onSubmit={(event) => {
+          event.preventDefault()
+          void home.create()
+        }}
       >
-        {creating ? text.creating : text.create}
-      </button>
+        <label class="field">
+          <span>{text.titleLabel}</span>
+          <input
+            value={home.title.value}
+            maxLength={TITLE_MAX_LENGTH}
+            placeholder={text.titlePlaceholder}
+            autocomplete="off"
+            enterkeyhint="go"
+            onInput={(event) => {
+              home.title.value = event.currentTarget.value
+            }}
+          />
+        </label>
+        <button type="submit" class="button primary big" aria-disabled={creating}>
+          {creating ? text.creating : text.create}
+        </button>
+      </form>
       <p class="form-error" role="alert">
         {state.kind === 'failed' && text[explain(state.error).message]}
       </p>

@@ -35,7 +35,7 @@ function Welcome({ call, onDevices }: { call: CallModel; onDevices: () => void }
   return (
     <section class="card welcome">
       <p class="kicker">{text.invitedTo}</p>
-      <ScreenTitle>{call.title}</ScreenTitle>
+      <ScreenTitle>{call.title.value || text.untitled}</ScreenTitle>
       <button type="button" class="button primary huge" onClick={() => void call.listen()}>
         <Icon name="headphones" />
         {text.listen}

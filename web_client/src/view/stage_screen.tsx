@@ -62,7 +62,7 @@ function CallHeader({ call, onHelp }: { call: CallModel; onHelp: () => void }) {
   const text = messages.value
   return (
     <header class="call-header">
-      <h1 class="ellipsis">{call.title}</h1>
+      <h1 class="ellipsis">{call.title.value || text.untitled}</h1>
       {call.role.value === 'listener' && (
         <span class="chip">
           <Icon name="headphones" />
