@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use kinguicall_proto::api::ShardId;
-use kinguicall_proto::shard::ShardConfig;
+use kinguicall_proto::shard::{Shard, ShardConfig};
 
 use crate::addresses::{candidate_lines, local_addresses};
 use crate::control::Registry;
@@ -122,15 +122,17 @@ impl Engine {
         let mut rings = connect(config.threads);
         for (index, sockets) in sockets.into_iter().enumerate() {
             let (outgoing, incoming) = rings.remove(0);
+            let shard = Shard::new(ShardConfig {
+                id: ShardId(index as u8),
+                certificate: certificate.clone(),
+                local_addresses: bound[index].clone().into(),
+                shards: config.threads as u8,
+                epoch,
+                epoch_ntp,
+                gather: GATHER,
+            });
             let seed = Seed {
-                config: ShardConfig {
-                    id: ShardId(index as u8),
-                    certificate: certificate.clone(),
-                    local_addresses: bound[index].clone().into(),
-                    epoch,
-                    epoch_ntp,
-                    gather: GATHER,
-                },
+                shard: shard.map_err(io::Error::other)?,
                 sockets,
                 outgoing,
                 incoming,

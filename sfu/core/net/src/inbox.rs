@@ -61,6 +61,7 @@ impl Inbox {
             | PeerMessage::Data { .. } => true,
             PeerMessage::Attach { .. }
             | PeerMessage::Detach { .. }
+            | PeerMessage::SourceRestarted { .. }
             | PeerMessage::TrackGone { .. } => false,
         };
         let mut queue = self.lock();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
 use kinguicall_proto::egress::{Batch, SocketIndex};
-use kinguicall_proto::shard::{Shard, ShardConfig};
+use kinguicall_proto::shard::Shard;
 
 use crate::batch_io::{ReceiveBatch, SendBatch};
 use crate::events::Events;
@@ -52,7 +52,7 @@ impl Shared {
 
 /// What one thread is made of. Moved into the thread.
 pub(crate) struct Seed {
-    pub config: ShardConfig,
+    pub shard: Shard,
     pub sockets: Vec<UdpSocket>,
     /// Towards the other shards, by shard; `None` for itself.
     pub outgoing: Vec<Option<Producer>>,
@@ -141,7 +141,7 @@ struct Worker {
 
 impl Worker {
     fn new(seed: Seed) -> Self {
-        let id = seed.config.id;
+        let id = seed.shard.id();
         let inbox = seed.shared.inboxes[usize::from(id.0)].as_raw_fd();
         let fds = seed.sockets.iter().map(AsRawFd::as_raw_fd);
         let poll = fds
@@ -153,7 +153,7 @@ impl Worker {
             })
             .collect();
         Self {
-            shard: Shard::new(seed.config),
+            shard: seed.shard,
             receive: ReceiveBatch::new(),
             incoming: seed.incoming,
             messages: VecDeque::new(),

@@ -1,1 +1,16 @@
-//! placeholder
+//! A simulated network: shards on one side, independent WebRTC clients (str0m) on the other, and
+//! between them links with seeded loss and delay. Time is simulated, so a minute of a bad network
+//! takes a moment, and every run with one seed is the same.
+//!
+//! Only tests and benches use this crate.
+
+mod client;
+mod host;
+mod world;
+
+pub use client::{Client, Received};
+pub use host::SimHost;
+pub use str0m_netem::{
+    Bitrate, DataSize, GilbertElliot, Link, LossModel, NetemConfig, Probability, RandomLoss,
+};
+pub use world::{ClientIndex, Published, SentPacket, Track, World};

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod data;
 pub mod egress;
+pub mod forward;
 pub mod receive;
 pub mod rtcp;
 pub mod rtp;

@@ -21,6 +21,13 @@ pub enum Codec {
     Opaque,
 }
 
+impl Codec {
+    /// Needs a key frame before a decoder can start.
+    pub fn is_video(self) -> bool {
+        matches!(self, Self::Vp8 | Self::H264 | Self::Vp9 | Self::Av1)
+    }
+}
+
 /// One payload type that the publisher may send in a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiveCodec {

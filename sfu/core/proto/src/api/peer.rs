@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{DataDelivery, Layer, RoomId, ShardId, TrackId};
+use super::{Codec, DataDelivery, Layer, RoomId, ShardId, TrackId};
 
 /// What the fan-out needs to know of a packet besides its payload. Copied, never allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub struct MediaMeta {
     pub track: TrackId,
     pub layer: Layer,
     pub payload_type: u8,
+    pub codec: Codec,
     pub marker: bool,
     /// A subscriber may start or switch to this layer here.
     pub switch_point: bool,
@@ -47,6 +48,11 @@ pub enum PeerMessage {
         ntp: u64,
         rtp: u32,
         received_at: Instant,
+    },
+    /// The publisher has begun a new stream on this layer.
+    SourceRestarted {
+        track: TrackId,
+        layer: Layer,
     },
     TrackGone {
         track: TrackId,

@@ -9,6 +9,7 @@
 mod feedback;
 mod parse;
 mod report;
+mod split;
 mod twcc;
 mod twcc_write;
 pub mod write;
@@ -19,6 +20,7 @@ pub use report::{
     Dlrr, ExtendedReport, ReceiverReport, ReportBlock, ReportBlocks, SenderInfo, SenderReport,
     compact_ntp, short_duration,
 };
+pub use split::split;
 pub use twcc::{PacketStatuses, TransportFeedback};
 pub use twcc_write::TransportFeedbackHeader;
 

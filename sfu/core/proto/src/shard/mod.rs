@@ -4,16 +4,50 @@
 //! `ShardConfig::gather` before it is fanned out, so that packets of one frame leave towards one
 //! subscriber next to each other and the kernel can take them in one call.
 
+mod commands;
+mod connect;
+mod fanout;
+mod feedback;
+mod ingress;
+mod messages;
+mod peer;
+mod snapshot;
+mod source;
+mod subscriber;
+mod timers;
+mod tracks;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::api::{Command, Host, MediaMeta, PeerMessage, ShardId};
+use slab::Slab;
+
+use self::peer::Peer;
+use self::subscriber::SubscriptionEntry;
+use self::timers::{Due, Timer, Timers};
+use self::tracks::TrackEntry;
+use crate::api::{
+    Command, Host, MediaMeta, PeerMessage, ShardId, SubscriptionId, TrackId, TransportId,
+};
 use crate::egress::{Batch, SocketIndex};
-use crate::stats::{Counters, ShardStats};
+use crate::forward::Pending;
+use crate::stats::Counters;
+use crate::transport::{POLL_BUFFER, TransportSettings};
 
 /// Most datagrams that wait in a shard before they are sent.
 const BATCH_DATAGRAMS: usize = 512;
+/// How often a publisher's losses and arrivals are looked at while it sends.
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
+/// Between two receiver or sender reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The first receiver report comes early: some senders repeat mid and rid until they see one.
+const FIRST_REPORT_AFTER: Duration = Duration::from_millis(100);
+/// How often simulcast layers are checked for silence.
+const LAYER_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// Window over which audio levels are summed up.
+const LEVEL_INTERVAL: Duration = Duration::from_millis(400);
 
 /// What a shard is told at its start.
 #[derive(Debug, Clone)]
@@ -22,6 +56,8 @@ pub struct ShardConfig {
     pub certificate: dimpl::DtlsCertificate,
     /// Index = `SocketIndex`.
     pub local_addresses: Arc<[SocketAddr]>,
+    /// All shards of the node, this one included.
+    pub shards: u8,
     pub epoch: Instant,
     /// NTP time (32.32 fixed point) at `epoch`.
     pub epoch_ntp: u64,
@@ -32,51 +68,114 @@ pub struct ShardConfig {
 /// The media plane of one thread.
 pub struct Shard {
     config: ShardConfig,
+    transport_settings: Arc<TransportSettings>,
+    peers: Slab<Peer>,
+    tracks: Slab<TrackEntry>,
+    subscriptions: Slab<SubscriptionEntry>,
+    transport_ids: BTreeMap<TransportId, usize>,
+    track_ids: BTreeMap<TrackId, usize>,
+    subscription_ids: BTreeMap<SubscriptionId, usize>,
+    /// Only addresses that have passed a connectivity check.
+    addresses: HashMap<SocketAddr, usize>,
+    ufrags: HashMap<String, usize>,
+    timers: Timers,
+    levels_due: Due,
     batch: Batch,
     counters: Counters,
+    /// Tracks with packets that wait, and when they have waited enough.
+    dirty_tracks: Vec<usize>,
+    flush_at: Option<Instant>,
+    pending_scratch: Vec<Pending>,
+    rtcp_scratch: Vec<u8>,
+    nack_scratch: Vec<u16>,
+    poll_buffer: Box<[u8]>,
 }
 
 impl Shard {
-    pub fn new(config: ShardConfig) -> Self {
-        Self {
-            config,
+    /// Errors when the cryptographic provider cannot do what DTLS-SRTP needs.
+    pub fn new(config: ShardConfig) -> Result<Self, dimpl::Error> {
+        let transport_settings = TransportSettings::new(config.certificate.clone())?;
+        let mut shard = Self {
+            transport_settings: Arc::new(transport_settings),
+            peers: Slab::new(),
+            tracks: Slab::new(),
+            subscriptions: Slab::new(),
+            transport_ids: BTreeMap::new(),
+            track_ids: BTreeMap::new(),
+            subscription_ids: BTreeMap::new(),
+            addresses: HashMap::new(),
+            ufrags: HashMap::new(),
+            timers: Timers::default(),
+            levels_due: Due::default(),
             batch: Batch::new(BATCH_DATAGRAMS),
             counters: Counters::default(),
-        }
+            dirty_tracks: Vec::new(),
+            flush_at: None,
+            pending_scratch: Vec::new(),
+            rtcp_scratch: Vec::with_capacity(2_048),
+            nack_scratch: Vec::with_capacity(256),
+            poll_buffer: vec![0; POLL_BUFFER].into_boxed_slice(),
+            config,
+        };
+        let first = shard.config.epoch + LEVEL_INTERVAL;
+        shard
+            .timers
+            .schedule(&mut shard.levels_due, first, Timer::Levels);
+        Ok(shard)
     }
 
     /// A datagram has arrived on a local socket.
     pub fn handle_datagram(
         &mut self,
-        _now: Instant,
-        _socket: SocketIndex,
-        _from: SocketAddr,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
         datagram: &mut [u8],
-        _host: &mut dyn Host,
+        host: &mut dyn Host,
     ) {
         self.counters.packets_received += 1;
         self.counters.bytes_received += datagram.len() as u64;
+        if let Err(reason) = self.ingest(now, socket, from, datagram, host) {
+            self.counters.drop(reason);
+        }
     }
 
-    pub fn handle_command(&mut self, _now: Instant, _command: Command, _host: &mut dyn Host) {}
+    pub fn handle_command(&mut self, now: Instant, command: Command, host: &mut dyn Host) {
+        self.command(now, command, host);
+    }
 
     /// A decrypted packet from the shard that receives its track.
     pub fn handle_media(
         &mut self,
-        _now: Instant,
-        _meta: &MediaMeta,
-        _payload: &[u8],
-        _host: &mut dyn Host,
+        now: Instant,
+        meta: &MediaMeta,
+        payload: &[u8],
+        host: &mut dyn Host,
     ) {
+        if let Some(key) = self.track_ids.get(&meta.track).copied() {
+            self.accept(now, key, meta, payload, host);
+        }
     }
 
-    pub fn handle_peer(&mut self, _now: Instant, _message: PeerMessage, _host: &mut dyn Host) {}
+    pub fn handle_peer(&mut self, now: Instant, message: PeerMessage, host: &mut dyn Host) {
+        match message {
+            PeerMessage::Data { .. } => self.deliver_data(now, &message, host),
+            other => self.track_message(now, &other, host),
+        }
+    }
 
     /// Runs every timer that is due.
-    pub fn handle_timeout(&mut self, _now: Instant, _host: &mut dyn Host) {}
+    pub fn handle_timeout(&mut self, now: Instant, host: &mut dyn Host) {
+        while let Some((at, timer)) = self.timers.pop(now) {
+            self.run_timer(now, at, timer, host);
+        }
+    }
 
     /// Fans out what has been gathered long enough and sends the batch.
-    pub fn end_turn(&mut self, _now: Instant, host: &mut dyn Host) {
+    pub fn end_turn(&mut self, now: Instant, host: &mut dyn Host) {
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.fan_out(now, host);
+        }
         if !self.batch.is_empty() {
             host.flush(&mut self.batch);
         }
@@ -84,17 +183,52 @@ impl Shard {
 
     /// When `handle_timeout` or `end_turn` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.next().into_iter().chain(self.flush_at).min()
     }
 
     pub fn id(&self) -> ShardId {
         self.config.id
     }
 
-    pub fn stats(&self) -> ShardStats {
-        ShardStats {
-            counters: self.counters.clone(),
-            ..ShardStats::default()
+    fn run_timer(&mut self, now: Instant, at: Instant, timer: Timer, host: &mut dyn Host) {
+        match timer {
+            Timer::Transport(key) => {
+                if self
+                    .peers
+                    .get_mut(key)
+                    .is_some_and(|p| p.transport_due.take(at))
+                {
+                    self.transport_timer(now, key, host);
+                }
+            }
+            Timer::Feedback(key) => {
+                if self
+                    .peers
+                    .get_mut(key)
+                    .is_some_and(|p| p.feedback_due.take(at))
+                {
+                    self.feedback(now, key, host);
+                }
+            }
+            Timer::Reports(sub) => {
+                let entry = self.subscriptions.get_mut(sub);
+                if entry.is_some_and(|s| s.reports_due.take(at)) {
+                    self.sender_report(now, sub, host);
+                }
+            }
+            Timer::Track(key) => {
+                if self.tracks.get_mut(key).is_some_and(|t| t.due.take(at)) {
+                    self.track_timer(now, key, host);
+                }
+            }
+            Timer::Levels => {
+                if self.levels_due.take(at) {
+                    let next = now + LEVEL_INTERVAL;
+                    self.timers
+                        .schedule(&mut self.levels_due, next, Timer::Levels);
+                    self.report_levels(host);
+                }
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ impl Outbound {
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let index = (u64::from(roc) << 16) | u64::from(sequence);
         #[cfg(debug_assertions)]
-        self.sent.take_note(ssrc, index);
+        self.sent.take_note(ssrc, index, &packet[..plain_len]);
         match &self.cipher {
             Cipher::Gcm(gcm) => gcm.seal_rtp(packet, header_len, ssrc, index)?,
             Cipher::Cm(cm) => cm.seal_rtp(packet, header_len, ssrc, index)?,
@@ -85,29 +85,33 @@ impl Outbound {
     }
 }
 
-/// What a debug build remembers of each source, to catch a caller that repeats a nonce. A release
-/// build does without: the look-up would have to happen for every packet, and to outlive the stream.
+/// What a debug build remembers, to catch a caller that repeats a nonce for another packet (the same
+/// packet may be sent again: it encrypts to the same bytes). A release build does without: the
+/// look-up would have to happen for every packet, and to outlive the stream.
 #[cfg(debug_assertions)]
 #[derive(Default)]
 struct SentIndices {
-    by_ssrc: std::collections::BTreeMap<u32, super::replay::ReplayWindow>,
+    packets: std::collections::BTreeMap<(u32, u64), u64>,
 }
 
 #[cfg(debug_assertions)]
 impl SentIndices {
-    fn take_note(&mut self, ssrc: u32, index: u64) {
-        use super::replay::ReplayWindow;
-        use std::collections::btree_map::Entry;
+    /// Packets remembered over all sources.
+    const REMEMBERED: usize = 4_096;
 
-        match self.by_ssrc.entry(ssrc) {
-            Entry::Vacant(entry) => {
-                entry.insert(ReplayWindow::starting_with(index));
-            }
-            Entry::Occupied(mut entry) => {
-                let repeated = entry.get().has_seen(index);
-                assert!(!repeated, "nonce of SSRC {ssrc:#x}, index {index} reused");
-                entry.get_mut().accept(index);
-            }
+    fn take_note(&mut self, ssrc: u32, index: u64, plain: &[u8]) {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+
+        let mut hasher = DefaultHasher::new();
+        plain.hash(&mut hasher);
+        let digest = hasher.finish();
+        let before = self.packets.insert((ssrc, index), digest);
+        assert!(
+            before.is_none_or(|before| before == digest),
+            "nonce of SSRC {ssrc:#x}, index {index} reused"
+        );
+        if self.packets.len() > Self::REMEMBERED {
+            self.packets.pop_first();
         }
     }
 }

@@ -1,0 +1,39 @@
+//! The world as a simulated shard sees it: everything it produces is put into queues.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
+use kinguicall_proto::egress::Batch;
+
+/// What a shard has produced since it was last looked at.
+#[derive(Debug, Default)]
+pub struct SimHost {
+    pub datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    pub media: VecDeque<(ShardId, MediaMeta, Vec<u8>)>,
+    pub messages: VecDeque<(ShardId, PeerMessage)>,
+    pub events: Vec<Event>,
+}
+
+impl Host for SimHost {
+    fn flush(&mut self, batch: &mut Batch) {
+        for datagram in batch.datagrams() {
+            self.datagrams
+                .push_back((datagram.to, batch.bytes_of(datagram).to_vec()));
+        }
+        batch.clear();
+    }
+
+    fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool {
+        self.media.push_back((to, *meta, payload.to_vec()));
+        true
+    }
+
+    fn peer(&mut self, to: ShardId, message: PeerMessage) {
+        self.messages.push_back((to, message));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+}

@@ -1,0 +1,412 @@
+//! Shards, clients and the time that passes between them, in steps of a millisecond.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kinguicall_proto::api::{
+    Codec, Command, DataMember, DtlsRole, Event, ExtensionId, ExtensionKind, IceCredentials,
+    MediaKind, Mid, OpenTransport, Publish, ReceiveCodec, RemoteDescription, Rid, RoomId,
+    SendCodec, ShardId, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings, TrackId,
+    TransportId,
+};
+use kinguicall_proto::egress::SocketIndex;
+use kinguicall_proto::shard::{Shard, ShardConfig};
+use str0m::rtp::{ExtensionValues, RtpWrite};
+
+use crate::client::Client;
+use crate::host::SimHost;
+
+/// Number of a client in its world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientIndex(pub usize);
+
+/// What a test publishes: its numbers on the publisher's side.
+#[derive(Debug, Clone)]
+pub struct Published {
+    pub client: ClientIndex,
+    pub kind: MediaKind,
+    /// Media and RTX SSRC per layer, lowest first.
+    pub ssrcs: Vec<(u32, Option<u32>)>,
+}
+
+/// A published track as a subscriber can refer to it.
+#[derive(Debug, Clone)]
+pub struct Track {
+    pub id: TrackId,
+    pub published: Published,
+}
+
+/// Steps of simulated time.
+const STEP: Duration = Duration::from_millis(1);
+const VP8: u8 = 96;
+const VP8_RTX: u8 = 97;
+const OPUS: u8 = 111;
+
+/// Everything that takes part.
+pub struct World {
+    pub now: Instant,
+    pub start: Instant,
+    pub clients: Vec<Client>,
+    pub events: Vec<Event>,
+    shards: Vec<(Shard, SimHost)>,
+    fingerprint: Vec<u8>,
+    serial: u32,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("clients", &self.clients.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl World {
+    pub fn new(shards: u8) -> Self {
+        // The one reading of a clock: simulated time has to start somewhere.
+        let now = Instant::now();
+        let certificate = dimpl::certificate::generate_self_signed_certificate()
+            .expect("the crypto backend can make a certificate");
+        let fingerprint = certificate.fingerprint();
+        let shards = (0..shards)
+            .map(|id| {
+                let config = ShardConfig {
+                    id: ShardId(id),
+                    certificate: certificate.clone(),
+                    local_addresses: Arc::from([server_address(ShardId(id))]),
+                    shards,
+                    epoch: now,
+                    epoch_ntp: 0xe000_0000 << 32,
+                    gather: Duration::from_millis(1),
+                };
+                let shard = Shard::new(config).expect("the crypto backend works");
+                (shard, SimHost::default())
+            })
+            .collect();
+        Self {
+            now,
+            start: now,
+            clients: Vec::new(),
+            events: Vec::new(),
+            shards,
+            fingerprint,
+            serial: 0,
+        }
+    }
+
+    /// Adds a client with its peer connection on `shard`.
+    pub fn connect(&mut self, shard: u8, open_data_channels: bool) -> ClientIndex {
+        let shard = ShardId(shard);
+        let serial = self.next_serial();
+        let id = TransportId::new(shard, serial);
+        let local = IceCredentials {
+            ufrag: format!("ufrag{serial:011}"),
+            password: format!("password{serial:022}"),
+        };
+        self.command(
+            shard,
+            Command::OpenTransport(Box::new(OpenTransport {
+                id,
+                local: local.clone(),
+                open_data_channels,
+                dtls_rng_seed: Some(u64::from(serial)),
+            })),
+        );
+        let address = SocketAddr::from(([10, 1, (serial >> 8) as u8, serial as u8], 5_000));
+        let server = server_address(shard);
+        let mut client = Client::new(
+            self.now,
+            id,
+            address,
+            server,
+            &local,
+            self.fingerprint.clone(),
+        );
+        let remote = RemoteDescription {
+            ice: client.local_credentials(),
+            fingerprint_sha256: client.fingerprint_sha256(),
+            dtls_role: DtlsRole::Server,
+        };
+        self.command(shard, Command::SetRemote(id, Box::new(remote)));
+        self.clients.push(client);
+        ClientIndex(self.clients.len() - 1)
+    }
+
+    /// Publishes a track of `layers` simulcast layers (1: a single encoding without rid).
+    pub fn publish(&mut self, client: ClientIndex, kind: MediaKind, layers: u8) -> Track {
+        let serial = self.next_serial();
+        let peer = &mut self.clients[client.0];
+        let id = TrackId::new(peer.transport.shard(), serial);
+        let mid = format!("m{serial}");
+        let media_kind = match kind {
+            MediaKind::Audio => str0m::media::MediaKind::Audio,
+            MediaKind::Video => str0m::media::MediaKind::Video,
+        };
+        let mut direct = peer.rtc.direct_api();
+        direct.declare_media(mid.as_str().into(), media_kind);
+        let mut ssrcs = Vec::new();
+        for layer in 0..layers {
+            let ssrc = serial * 100 + u32::from(layer) * 2 + 1;
+            let rtx = (kind == MediaKind::Video).then_some(ssrc + 1);
+            let rid = (layers > 1).then(|| RIDS[usize::from(layer)].into());
+            direct.declare_stream_tx(ssrc.into(), rtx.map(Into::into), mid.as_str().into(), rid);
+            ssrcs.push((ssrc, rtx));
+        }
+        let command = Command::Publish(Box::new(Publish {
+            track: id,
+            transport: peer.transport,
+            kind,
+            mid: Mid::new(mid.as_bytes()).expect("a short mid"),
+            codecs: vec![receive_codec(kind)],
+            extensions: extensions(),
+            rids: (0..layers)
+                .filter(|_| layers > 1)
+                .filter_map(|layer| Rid::new(RIDS[usize::from(layer)].as_bytes()))
+                .collect(),
+            ssrcs: Vec::new(),
+            nack: true,
+        }));
+        self.command(id.shard(), command);
+        let published = Published {
+            client,
+            kind,
+            ssrcs,
+        };
+        Track { id, published }
+    }
+
+    /// Subscribes a client to a track; returns the subscription and the SSRC it will arrive under.
+    pub fn subscribe(&mut self, client: ClientIndex, track: &Track) -> (SubscriptionId, u32) {
+        let serial = self.next_serial();
+        let peer = &mut self.clients[client.0];
+        let transport = peer.transport;
+        let id = SubscriptionId::new(transport.shard(), serial);
+        let ssrc = 1_000_000 + serial * 2;
+        let kind = track.published.kind;
+        let rtx = (kind == MediaKind::Video).then_some(ssrc + 1);
+        let mid = format!("s{serial}");
+        let media_kind = match kind {
+            MediaKind::Audio => str0m::media::MediaKind::Audio,
+            MediaKind::Video => str0m::media::MediaKind::Video,
+        };
+        let mut direct = peer.rtc.direct_api();
+        direct.declare_media(mid.as_str().into(), media_kind);
+        direct.expect_stream_rx(ssrc.into(), rtx.map(Into::into), mid.as_str().into(), None);
+        let codec = receive_codec(kind);
+        self.command(
+            transport.shard(),
+            Command::Subscribe(Box::new(Subscribe {
+                id,
+                transport,
+                track: track.id,
+                kind,
+                ssrc: Ssrc(ssrc),
+                rtx_ssrc: rtx.map(Ssrc),
+                codecs: vec![SendCodec {
+                    from_payload_type: codec.payload_type,
+                    payload_type: codec.payload_type,
+                    rtx_payload_type: codec.rtx_payload_type,
+                    codec: codec.codec,
+                    clock_rate_hz: codec.clock_rate_hz,
+                }],
+                extensions: Vec::new(),
+                first_sequence: 17,
+                cname: "publisher".to_owned(),
+                settings: SubscriptionSettings {
+                    paused: false,
+                    max_layer: 2,
+                },
+            })),
+        );
+        (id, ssrc)
+    }
+
+    /// Makes a client a member of a room's data plane, sending and receiving on one transport.
+    pub fn join_data(&mut self, room: RoomId, client: ClientIndex, name: &str) {
+        let transport = self.clients[client.0].transport;
+        for shard in 0..self.shards.len() {
+            let member = DataMember {
+                room,
+                sid: format!("PA_{name}"),
+                identity: name.to_owned(),
+                sends_on: transport,
+                receives_on: transport,
+                can_publish: true,
+                hidden: false,
+            };
+            self.command(
+                ShardId(shard as u8),
+                Command::SetDataMember(Box::new(member)),
+            );
+        }
+    }
+
+    /// Sends one RTP packet from a publisher.
+    pub fn send(&mut self, track: &Track, layer: usize, packet: &SentPacket<'_>) {
+        let wallclock = self.now;
+        let peer = &mut self.clients[track.published.client.0];
+        let payload_type = receive_codec(track.published.kind).payload_type;
+        let mut direct = peer.rtc.direct_api();
+        let ssrc = track.published.ssrcs[layer].0.into();
+        let stream = direct.stream_tx(&ssrc).expect("declared by publish");
+        let write = RtpWrite::new(
+            payload_type.into(),
+            packet.sequence.into(),
+            packet.timestamp,
+            wallclock,
+            packet.payload,
+        )
+        .marker(packet.marker)
+        .nackable(true)
+        .ext_vals(ExtensionValues {
+            audio_level: packet.audio_level,
+            voice_activity: packet.audio_level.map(|_| true),
+            ..ExtensionValues::default()
+        });
+        stream.write_rtp(write);
+    }
+
+    /// Gives an order to a shard.
+    pub fn command(&mut self, shard: ShardId, command: Command) {
+        let (shard, host) = &mut self.shards[usize::from(shard.0)];
+        shard.handle_command(self.now, command, host);
+        shard.end_turn(self.now, host);
+    }
+
+    /// A datagram from nobody in particular.
+    pub fn inject(&mut self, shard: ShardId, from: SocketAddr, mut datagram: Vec<u8>) {
+        let (shard, host) = &mut self.shards[usize::from(shard.0)];
+        shard.handle_datagram(self.now, SocketIndex(0), from, &mut datagram, host);
+        shard.end_turn(self.now, host);
+    }
+
+    pub fn shard(&self, shard: ShardId) -> &Shard {
+        &self.shards[usize::from(shard.0)].0
+    }
+
+    /// Lets `duration` pass.
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    /// Runs until `done`, at most `limit`; tells whether it was reached.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end = self.now + limit;
+        while self.now < end {
+            if done(self) {
+                return true;
+            }
+            self.step();
+        }
+        done(self)
+    }
+
+    pub fn run_until_connected(&mut self) {
+        let connected = self.run_until(Duration::from_secs(20), |world| {
+            world.clients.iter().all(|client| client.connected)
+        });
+        assert!(connected, "some client has not connected");
+    }
+
+    fn step(&mut self) {
+        self.now += STEP;
+        for client in &mut self.clients {
+            let from = client.address;
+            let shard = usize::from(client.transport.shard().0);
+            for mut datagram in client.advance(self.now) {
+                let (shard, host) = &mut self.shards[shard];
+                shard.handle_datagram(self.now, SocketIndex(0), from, &mut datagram, host);
+            }
+        }
+        for (shard, host) in &mut self.shards {
+            shard.handle_timeout(self.now, host);
+            shard.end_turn(self.now, host);
+        }
+        self.exchange();
+        self.deliver();
+    }
+
+    fn exchange(&mut self) {
+        for from in 0..self.shards.len() {
+            while let Some((to, message)) = self.shards[from].1.messages.pop_front() {
+                let (shard, host) = &mut self.shards[usize::from(to.0)];
+                shard.handle_peer(self.now, message, host);
+            }
+            while let Some((to, meta, payload)) = self.shards[from].1.media.pop_front() {
+                let (shard, host) = &mut self.shards[usize::from(to.0)];
+                shard.handle_media(self.now, &meta, &payload, host);
+            }
+        }
+        for (shard, host) in &mut self.shards {
+            shard.end_turn(self.now, host);
+        }
+    }
+
+    fn deliver(&mut self) {
+        for (_, host) in &mut self.shards {
+            self.events.append(&mut host.events);
+            while let Some((to, datagram)) = host.datagrams.pop_front() {
+                if let Some(client) = self.clients.iter_mut().find(|c| c.address == to) {
+                    client.arrive(self.now, datagram);
+                }
+            }
+        }
+    }
+
+    fn next_serial(&mut self) -> u32 {
+        self.serial += 1;
+        self.serial
+    }
+}
+
+/// One packet as a test sends it.
+#[derive(Debug, Clone, Copy)]
+pub struct SentPacket<'a> {
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    pub payload: &'a [u8],
+    /// In dBov, 0 the loudest and -127 silence.
+    pub audio_level: Option<i8>,
+}
+
+const RIDS: [&str; 3] = ["q", "h", "f"];
+
+fn server_address(shard: ShardId) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 7_882 + u16::from(shard.0)))
+}
+
+fn receive_codec(kind: MediaKind) -> ReceiveCodec {
+    match kind {
+        MediaKind::Audio => ReceiveCodec {
+            payload_type: OPUS,
+            codec: Codec::Opus,
+            clock_rate_hz: 48_000,
+            rtx_payload_type: None,
+        },
+        MediaKind::Video => ReceiveCodec {
+            payload_type: VP8,
+            codec: Codec::Vp8,
+            clock_rate_hz: 90_000,
+            rtx_payload_type: Some(VP8_RTX),
+        },
+    }
+}
+
+/// The identifiers that str0m uses by default.
+fn extensions() -> Vec<ExtensionId> {
+    [
+        (1, ExtensionKind::AudioLevel),
+        (2, ExtensionKind::AbsSendTime),
+        (3, ExtensionKind::TransportCc),
+        (4, ExtensionKind::Mid),
+        (10, ExtensionKind::Rid),
+        (11, ExtensionKind::RepairedRid),
+    ]
+    .map(|(id, kind)| ExtensionId { id, kind })
+    .to_vec()
+}

@@ -1,0 +1,91 @@
+//! Media as the tests send it: frames of VP8 and Opus that can be told apart on arrival.
+
+use std::time::Duration;
+
+use kinguicall_netem::{SentPacket, Track, World};
+
+/// A VP8 source: 30 frames a second of three packets each.
+pub struct Vp8Source {
+    track: Track,
+    layer: usize,
+    sequence: u64,
+    frame: u32,
+    key_frame_every: u32,
+}
+
+pub const PACKETS_PER_FRAME: u64 = 3;
+
+impl Vp8Source {
+    pub fn new(track: &Track, layer: usize, first_sequence: u64) -> Self {
+        Self {
+            track: track.clone(),
+            layer,
+            sequence: first_sequence,
+            frame: 0,
+            key_frame_every: u32::MAX,
+        }
+    }
+
+    pub fn key_frame_every(mut self, frames: u32) -> Self {
+        self.key_frame_every = frames;
+        self
+    }
+
+    /// Sends one frame, a key frame if asked for, due, or the first.
+    pub fn frame(&mut self, world: &mut World, key: bool) {
+        let key = key || self.frame.is_multiple_of(self.key_frame_every);
+        for part in 0..PACKETS_PER_FRAME {
+            let payload = self.payload(part, key);
+            world.send(
+                &self.track,
+                self.layer,
+                &SentPacket {
+                    sequence: self.sequence,
+                    timestamp: self
+                        .frame
+                        .wrapping_mul(3_000)
+                        .wrapping_add(self.layer as u32 * 777),
+                    marker: part == PACKETS_PER_FRAME - 1,
+                    payload: &payload,
+                    audio_level: None,
+                },
+            );
+            self.sequence += 1;
+        }
+        self.frame += 1;
+    }
+
+    /// Sends `frames` frames in step with simulated time; answers key-frame requests.
+    pub fn run(&mut self, world: &mut World, frames: u32) {
+        let publisher = self.track.published.client.0;
+        for _ in 0..frames {
+            let asked = std::mem::take(&mut world.clients[publisher].key_frame_requests) > 0;
+            self.frame(world, asked);
+            world.run(Duration::from_millis(33));
+        }
+    }
+
+    /// Numbers that the packet had at its source, where the decoder would see the frame.
+    fn payload(&self, part: u64, key: bool) -> Vec<u8> {
+        let start = if part == 0 { 0x10 } else { 0x00 };
+        let [high, low] = ((self.frame as u16 & 0x7fff) | 0x8000).to_be_bytes();
+        let mut payload = vec![0x80 | start, 0xe0, high, low, self.frame as u8, 0x20];
+        if part == 0 {
+            // Frame tag: bit 0 clear for a key frame, then the start code.
+            payload.extend_from_slice(if key {
+                &[0x10, 0, 0, 0x9d, 0x01, 0x2a]
+            } else {
+                &[0x11, 0, 0, 1, 2, 3]
+            });
+        }
+        payload.push(self.layer as u8);
+        payload.extend_from_slice(&self.frame.to_be_bytes());
+        payload.resize(900 + self.layer * 50, part as u8);
+        payload
+    }
+}
+
+/// Picture id of a received VP8 payload.
+pub fn picture_id(payload: &[u8]) -> u16 {
+    u16::from_be_bytes([payload[2], payload[3]]) & 0x7fff
+}

@@ -1,0 +1,24 @@
+//! From one received stream to many sent ones.
+//!
+//! A [`Track`] keeps its latest packets once, whoever watches. A [`Subscription`] holds only what
+//! differs per subscriber: how sequence numbers, timestamps and VP8 picture ids are shifted, and
+//! which packet left under which number. Its cost does not depend on what else the subscriber
+//! watches.
+
+mod clock;
+mod history;
+mod key_frames;
+mod layers;
+mod sequence;
+mod store;
+mod subscription;
+mod track;
+
+pub use clock::LayerClock;
+pub use history::{History, Sent};
+pub use key_frames::{KeyFrameRequests, MAX_LAYERS};
+pub use layers::LayerActivity;
+pub use sequence::SequenceMap;
+pub use store::{PacketStore, StoredPacket};
+pub use subscription::{Outgoing, Subscription, Verdict, Vp8Numbers};
+pub use track::{Kept, MAX_PENDING, Pending, Track};

@@ -1,0 +1,359 @@
+//! One track towards one subscriber: which packets, under which numbers.
+//!
+//! States of the layer choice: nothing flows (`current` is `None`) → a switch point of `target`
+//! arrives → it flows; a new target waits for its own switch point while the old layer goes on.
+//! Pausing stops at once and keeps all numbers, so that resuming continues where it stopped.
+
+use std::time::{Duration, Instant};
+
+use super::clock::LayerClock;
+use super::history::{History, Sent};
+use super::key_frames::MAX_LAYERS;
+use super::sequence::SequenceMap;
+use crate::api::{
+    Codec, ExtensionKind, Layer, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
+    SubscriptionSettings,
+};
+use crate::rtp::payload::vp8;
+
+/// Packets that can be asked for again: about two seconds of video, and of speech.
+const VIDEO_HISTORY: usize = 512;
+const AUDIO_HISTORY: usize = 64;
+
+/// A packet as it is to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outgoing {
+    /// With the rollovers that the subscriber's SRTP context needs.
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub payload_type: u8,
+    pub vp8: Option<Vp8Numbers>,
+}
+
+/// Frame numbers to be written into a VP8 payload descriptor (RFC 7741).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Vp8Numbers {
+    pub picture_id: u16,
+    pub tl0_pic_idx: u8,
+}
+
+/// What to do with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Skip,
+    Send(Outgoing),
+}
+
+/// Shift of VP8 frame numbers, constant between two switches.
+#[derive(Debug, Clone, Copy, Default)]
+struct Vp8Shift {
+    picture_id: u16,
+    tl0_pic_idx: u8,
+    last: Option<Vp8Numbers>,
+}
+
+/// A subscriber's side of a track.
+#[derive(Debug)]
+pub struct Subscription {
+    pub ssrc: Ssrc,
+    pub rtx_ssrc: Option<Ssrc>,
+    pub cname: Box<str>,
+    /// Identifier under which the subscriber negotiated absolute capture time.
+    pub abs_capture_time_id: Option<u8>,
+    pub packets_sent: u32,
+    pub octets_sent: u32,
+    kind: MediaKind,
+    codecs: Box<[SendCodec]>,
+    settings: SubscriptionSettings,
+    current: Option<Layer>,
+    target: Option<Layer>,
+    numbers: SequenceMap,
+    timestamp_shift: [Option<u32>; MAX_LAYERS],
+    last_layer: Option<Layer>,
+    last_timestamp: u32,
+    last_sent_at: Option<Instant>,
+    vp8: Vp8Shift,
+    history: History,
+    rtx_sequence: u64,
+}
+
+impl Subscription {
+    pub fn new(request: &Subscribe, now: Instant) -> Self {
+        let history = match request.kind {
+            MediaKind::Audio => AUDIO_HISTORY,
+            MediaKind::Video => VIDEO_HISTORY,
+        };
+        let id_of = |kind| {
+            request
+                .extensions
+                .iter()
+                .find(|e| e.kind == kind)
+                .map(|e| e.id)
+        };
+        Self {
+            ssrc: request.ssrc,
+            rtx_ssrc: request.rtx_ssrc,
+            cname: request.cname.as_str().into(),
+            abs_capture_time_id: id_of(ExtensionKind::AbsCaptureTime),
+            packets_sent: 0,
+            octets_sent: 0,
+            kind: request.kind,
+            codecs: request.codecs.as_slice().into(),
+            settings: request.settings,
+            current: None,
+            target: None,
+            numbers: SequenceMap::new(request.first_sequence & 0x7fff),
+            timestamp_shift: [None; MAX_LAYERS],
+            last_layer: None,
+            last_timestamp: 0,
+            last_sent_at: None,
+            vp8: Vp8Shift::default(),
+            history: History::new(history, now),
+            rtx_sequence: u64::from(request.first_sequence & 0x7fff),
+        }
+    }
+
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    pub fn settings(&self) -> SubscriptionSettings {
+        self.settings
+    }
+
+    pub fn set_settings(&mut self, settings: SubscriptionSettings) {
+        self.settings = settings;
+        if settings.paused {
+            self.current = None;
+            self.target = None;
+        }
+    }
+
+    /// `best` is the layer that the settings ask for among those that arrive.
+    pub fn retarget(&mut self, best: Option<Layer>) {
+        self.target = if self.settings.paused { None } else { best };
+    }
+
+    /// The publisher has begun a new stream on `layer`: its numbers have nothing to do with the
+    /// ones before, so the next switch point starts afresh.
+    pub fn source_restarted(&mut self, layer: Layer) {
+        if self.current == Some(layer) {
+            self.current = None;
+        }
+        if let Some(shift) = self.timestamp_shift.get_mut(usize::from(layer.0)) {
+            *shift = None;
+        }
+    }
+
+    /// The layer whose key frame this subscriber waits for.
+    pub fn waits_for(&self) -> Option<Layer> {
+        self.target.filter(|target| self.current != Some(*target))
+    }
+
+    /// The layer that flows.
+    pub fn current(&self) -> Option<Layer> {
+        self.current
+    }
+
+    /// Decides on a packet and assigns its numbers.
+    pub fn forward(
+        &mut self,
+        meta: &MediaMeta,
+        vp8: Option<&vp8::Descriptor>,
+        clocks: &[Option<LayerClock>; MAX_LAYERS],
+    ) -> Verdict {
+        let Some(codec) = self.codec_for(meta.payload_type).copied() else {
+            return Verdict::Skip;
+        };
+        if self.waits_for() == Some(meta.layer) && meta.switch_point {
+            self.switch_to(meta, vp8, clocks, codec.clock_rate_hz);
+        }
+        if self.current != Some(meta.layer) {
+            return Verdict::Skip;
+        }
+        let Some(sequence) = self.numbers.map(meta.sequence) else {
+            return Verdict::Skip;
+        };
+        let timestamp = meta.timestamp.wrapping_add(self.shift_of(meta.layer));
+        let numbers = vp8
+            .filter(|_| codec.codec == Codec::Vp8)
+            .map(|d| self.vp8.apply(d));
+        if self.numbers.highest() == Some(sequence) {
+            self.last_timestamp = timestamp;
+            self.last_sent_at = Some(meta.received_at);
+        }
+        self.history.record(
+            sequence,
+            Sent {
+                source_low: meta.sequence as u32,
+                picture_id: numbers.map_or(0, |n| n.picture_id),
+                tl0_pic_idx: numbers.map_or(0, |n| n.tl0_pic_idx),
+                layer: meta.layer,
+            },
+        );
+        Verdict::Send(Outgoing {
+            sequence,
+            timestamp,
+            payload_type: codec.payload_type,
+            vp8: numbers,
+        })
+    }
+
+    /// What has been sent as `out`, if it may be sent again now.
+    pub fn answer_nack(
+        &mut self,
+        out: u16,
+        now: Instant,
+        spacing: Duration,
+    ) -> Option<(u64, Sent)> {
+        let sent = self.history.answer(out, now, spacing)?;
+        Some((widen(self.numbers.highest()?, out), sent))
+    }
+
+    /// How the packet `meta`, sent before as `sequence`, has to look when it is repeated.
+    pub fn repeat(&self, meta: &MediaMeta, sequence: u64, sent: &Sent) -> Option<Outgoing> {
+        let codec = self.codec_for(meta.payload_type)?;
+        Some(Outgoing {
+            sequence,
+            timestamp: meta.timestamp.wrapping_add(self.shift_of(sent.layer)),
+            payload_type: codec.payload_type,
+            vp8: (codec.codec == Codec::Vp8).then_some(Vp8Numbers {
+                picture_id: sent.picture_id,
+                tl0_pic_idx: sent.tl0_pic_idx,
+            }),
+        })
+    }
+
+    /// Payload type and next sequence number of the retransmission stream, where negotiated.
+    pub fn next_rtx(&mut self, source_payload_type: u8) -> Option<(Ssrc, u8, u64)> {
+        let payload_type = self.codec_for(source_payload_type)?.rtx_payload_type?;
+        let ssrc = self.rtx_ssrc?;
+        self.rtx_sequence += 1;
+        Some((ssrc, payload_type, self.rtx_sequence))
+    }
+
+    /// NTP and RTP time for a sender report at `now`, once anything has been sent.
+    pub fn report_time(
+        &self,
+        clocks: &[Option<LayerClock>; MAX_LAYERS],
+        now: Instant,
+    ) -> Option<(u64, u32)> {
+        let layer = self.last_layer.filter(|_| self.packets_sent > 0)?;
+        let clock = clocks.get(usize::from(layer.0))?.as_ref()?;
+        let (ntp, rtp) = clock.at(now);
+        Some((ntp, rtp.wrapping_add(self.shift_of(layer))))
+    }
+
+    fn switch_to(
+        &mut self,
+        meta: &MediaMeta,
+        vp8: Option<&vp8::Descriptor>,
+        clocks: &[Option<LayerClock>; MAX_LAYERS],
+        clock_rate_hz: u32,
+    ) {
+        let index = usize::from(meta.layer.0);
+        if index >= MAX_LAYERS {
+            return;
+        }
+        self.current = Some(meta.layer);
+        self.numbers.start(meta.sequence);
+        if self.timestamp_shift[index].is_none() {
+            let shift = self.aligned_shift(meta, clocks, clock_rate_hz);
+            self.timestamp_shift[index] = Some(shift);
+        }
+        self.last_layer = Some(meta.layer);
+        if let Some(descriptor) = vp8 {
+            self.vp8.start(descriptor);
+        }
+    }
+
+    /// Shift that lets the new layer's timestamps continue the time line sent so far: by the
+    /// publisher's clock where both layers have reported it, else by the time that has passed.
+    fn aligned_shift(
+        &self,
+        meta: &MediaMeta,
+        clocks: &[Option<LayerClock>; MAX_LAYERS],
+        clock_rate_hz: u32,
+    ) -> u32 {
+        let (Some(last_layer), Some(last_sent_at)) = (self.last_layer, self.last_sent_at) else {
+            return 0;
+        };
+        let clock = |layer: Layer| clocks.get(usize::from(layer.0)).and_then(Option::as_ref);
+        if let (Some(new), Some(old)) = (clock(meta.layer), clock(last_layer)) {
+            let out = new
+                .convert(meta.timestamp, old)
+                .wrapping_add(self.shift_of(last_layer));
+            let ahead = out.wrapping_sub(self.last_timestamp) as i32;
+            if ahead > 0 && (ahead as u32) < clock_rate_hz.saturating_mul(10) {
+                return out.wrapping_sub(meta.timestamp);
+            }
+        }
+        let elapsed = meta.received_at.saturating_duration_since(last_sent_at);
+        let ticks = (elapsed.as_secs_f64() * f64::from(clock_rate_hz)).max(1.0) as u64 as u32;
+        self.last_timestamp
+            .wrapping_add(ticks)
+            .wrapping_sub(meta.timestamp)
+    }
+
+    fn shift_of(&self, layer: Layer) -> u32 {
+        self.timestamp_shift
+            .get(usize::from(layer.0))
+            .copied()
+            .flatten()
+            .unwrap_or(0)
+    }
+
+    fn codec_for(&self, source_payload_type: u8) -> Option<&SendCodec> {
+        self.codecs
+            .iter()
+            .find(|codec| codec.from_payload_type == source_payload_type)
+    }
+}
+
+impl Vp8Shift {
+    fn start(&mut self, first: &vp8::Descriptor) {
+        let Some(last) = self.last else { return };
+        let picture_id = first.picture_id.map_or(0, |p| p.value);
+        let tl0 = first.tl0_pic_idx.map_or(0, |t| t.value);
+        self.picture_id = last.picture_id.wrapping_add(1).wrapping_sub(picture_id);
+        self.tl0_pic_idx = last.tl0_pic_idx.wrapping_add(1).wrapping_sub(tl0);
+    }
+
+    fn apply(&mut self, descriptor: &vp8::Descriptor) -> Vp8Numbers {
+        let numbers = Vp8Numbers {
+            picture_id: descriptor
+                .picture_id
+                .map_or(0, |p| p.value)
+                .wrapping_add(self.picture_id)
+                & 0x7fff,
+            tl0_pic_idx: descriptor
+                .tl0_pic_idx
+                .map_or(0, |t| t.value)
+                .wrapping_add(self.tl0_pic_idx),
+        };
+        let newer = self
+            .last
+            .is_none_or(|last| numbers.picture_id.wrapping_sub(last.picture_id) & 0x7fff < 0x4000);
+        if newer {
+            self.last = Some(numbers);
+        }
+        numbers
+    }
+}
+
+/// The extended number nearest to `near` whose low half is `low`.
+fn widen(near: u64, low: u16) -> u64 {
+    let candidate = (near & !0xffff) | u64::from(low);
+    if candidate > near + 0x8000 {
+        candidate.saturating_sub(0x1_0000)
+    } else if candidate + 0x8000 < near {
+        candidate + 0x1_0000
+    } else {
+        candidate
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+#[path = "subscription_tests.rs"]
+mod tests;

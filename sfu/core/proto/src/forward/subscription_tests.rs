@@ -1,0 +1,210 @@
+//! What a subscriber would notice: gaps, jumps and repeats in its numbers.
+
+use super::*;
+use crate::api::{ShardId, SubscriptionId, TrackId, TransportId};
+
+const NO_CLOCKS: [Option<LayerClock>; MAX_LAYERS] = [None; MAX_LAYERS];
+
+#[test]
+fn starts_on_a_key_frame_only() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    assert_eq!(
+        sub.forward(&packet(0, 70_000, 0, false), None, &NO_CLOCKS),
+        Verdict::Skip
+    );
+    assert_eq!(sub.waits_for(), Some(Layer(0)));
+    let first = sent(sub.forward(&packet(0, 70_001, 0, true), None, &NO_CLOCKS));
+    assert_eq!(first.sequence, 100);
+    assert_eq!(first.payload_type, 97);
+    assert_eq!(sub.waits_for(), None);
+}
+
+#[test]
+fn a_late_joiner_starts_at_rollover_zero() {
+    for packets_before in [70_000u64, 140_000] {
+        let mut sub = subscription();
+        sub.retarget(Some(Layer(0)));
+        let first = sent(sub.forward(
+            &packet(0, 65_536 + packets_before, 0, true),
+            None,
+            &NO_CLOCKS,
+        ));
+        assert!(first.sequence < 1 << 15);
+    }
+}
+
+#[test]
+fn a_switch_keeps_numbers_and_time_continuous() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    let start = Instant::now();
+    let mut low = packet(0, 70_000, 1_000, true);
+    low.received_at = start;
+    sent(sub.forward(&low, Some(&descriptor(10, 3)), &NO_CLOCKS));
+    sub.retarget(Some(Layer(2)));
+    let mut high = packet(2, 90_000, 555_000, false);
+    high.received_at = start + Duration::from_millis(100);
+    assert_eq!(
+        sub.forward(&high, Some(&descriptor(70, 30)), &NO_CLOCKS),
+        Verdict::Skip
+    );
+    let low = packet(0, 70_001, 4_000, false);
+    let before = sent(sub.forward(&low, Some(&descriptor(11, 4)), &NO_CLOCKS));
+    high.switch_point = true;
+    high.sequence += 1;
+    let after = sent(sub.forward(&high, Some(&descriptor(71, 31)), &NO_CLOCKS));
+    assert_eq!(after.sequence, before.sequence + 1);
+    let step = after.timestamp.wrapping_sub(before.timestamp);
+    assert!(step > 0 && step < 90_000, "{step}");
+    let (old, new) = (before.vp8.expect("vp8"), after.vp8.expect("vp8"));
+    assert_eq!(new.picture_id, old.picture_id + 1);
+    assert_eq!(new.tl0_pic_idx, old.tl0_pic_idx + 1);
+    let stray = packet(0, 70_002, 7_000, false);
+    assert_eq!(
+        sub.forward(&stray, None, &NO_CLOCKS),
+        Verdict::Skip,
+        "the old layer has ended"
+    );
+}
+
+#[test]
+fn a_switch_follows_the_publishers_clock_where_it_is_known() {
+    let mut sub = subscription();
+    let now = Instant::now();
+    let clock = |rtp| {
+        Some(LayerClock {
+            ntp: 9 << 32,
+            rtp,
+            received_at: now,
+            clock_rate_hz: 90_000,
+        })
+    };
+    let clocks = [clock(1_000), None, clock(500_000)];
+    sub.retarget(Some(Layer(0)));
+    sent(sub.forward(&packet(0, 70_000, 1_000, true), None, &clocks));
+    sub.retarget(Some(Layer(2)));
+    let out = sent(sub.forward(&packet(2, 90_000, 503_000, true), None, &clocks));
+    assert_eq!(out.timestamp, 4_000);
+    assert_eq!(
+        sub.report_time(&clocks, now),
+        None,
+        "nothing counted as sent yet"
+    );
+    sub.packets_sent = 2;
+    assert_eq!(sub.report_time(&clocks, now), Some((9 << 32, 1_000)));
+}
+
+#[test]
+fn pausing_stops_at_once_and_resuming_continues() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    let before = sent(sub.forward(&packet(0, 70_000, 0, true), None, &NO_CLOCKS));
+    sub.set_settings(SubscriptionSettings {
+        paused: true,
+        max_layer: 2,
+    });
+    sub.retarget(Some(Layer(0)));
+    assert_eq!(
+        sub.forward(&packet(0, 70_001, 0, true), None, &NO_CLOCKS),
+        Verdict::Skip
+    );
+    sub.set_settings(SubscriptionSettings {
+        paused: false,
+        max_layer: 2,
+    });
+    sub.retarget(Some(Layer(0)));
+    assert_eq!(
+        sub.forward(&packet(0, 80_000, 3_000, false), None, &NO_CLOCKS),
+        Verdict::Skip
+    );
+    let after = sent(sub.forward(&packet(0, 80_001, 6_000, true), None, &NO_CLOCKS));
+    assert_eq!(after.sequence, before.sequence + 1);
+    assert_eq!(after.timestamp, 6_000, "one layer is one clock");
+}
+
+#[test]
+fn repeats_exactly_what_was_sent() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    let meta = packet(0, 70_000, 1_000, true);
+    let first = sent(sub.forward(&meta, Some(&descriptor(10, 3)), &NO_CLOCKS));
+    let (sequence, history) = sub
+        .answer_nack(first.sequence as u16, Instant::now(), Duration::ZERO)
+        .expect("just sent");
+    assert_eq!(sub.repeat(&meta, sequence, &history), Some(first));
+    let (ssrc, payload_type, one) = sub.next_rtx(96).expect("negotiated");
+    assert_eq!((ssrc, payload_type), (Ssrc(8), 98));
+    assert_eq!(sub.next_rtx(96).expect("negotiated").2, one + 1);
+    assert!(
+        sub.answer_nack(5_000, Instant::now(), Duration::ZERO)
+            .is_none()
+    );
+}
+
+#[test]
+fn a_codec_that_was_not_negotiated_is_skipped() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    let mut meta = packet(0, 70_000, 0, true);
+    meta.payload_type = 45;
+    assert_eq!(sub.forward(&meta, None, &NO_CLOCKS), Verdict::Skip);
+}
+
+#[test]
+fn widening_takes_the_nearest_number() {
+    assert_eq!(widen(0x1_0005, 0xfff0), 0xfff0);
+    assert_eq!(widen(0xfff0, 0x0005), 0x1_0005);
+    assert_eq!(widen(0x2_8000, 0x8001), 0x2_8001);
+    assert_eq!(widen(5, 0xfff0), 0xfff0);
+}
+
+fn sent(verdict: Verdict) -> Outgoing {
+    match verdict {
+        Verdict::Send(outgoing) => outgoing,
+        Verdict::Skip => panic!("expected the packet to be sent"),
+    }
+}
+
+fn descriptor(picture_id: u16, tl0: u8) -> vp8::Descriptor {
+    // X, I and L set, 15-bit picture id, TL0PICIDX; start of partition 0.
+    let [high, low] = (picture_id | 0x8000).to_be_bytes();
+    vp8::Descriptor::parse(&[0x90, 0xc0, high, low, tl0, 0x00, 0, 0, 0x9d, 1, 0x2a])
+        .expect("well formed")
+}
+
+fn packet(layer: u8, sequence: u64, timestamp: u32, switch_point: bool) -> MediaMeta {
+    MediaMeta {
+        layer: Layer(layer),
+        timestamp,
+        switch_point,
+        ..super::super::track::tests::meta(sequence)
+    }
+}
+
+fn subscription() -> Subscription {
+    let shard = ShardId(0);
+    let request = Subscribe {
+        id: SubscriptionId::new(shard, 1),
+        transport: TransportId::new(shard, 1),
+        track: TrackId::new(shard, 1),
+        kind: MediaKind::Video,
+        ssrc: Ssrc(7),
+        rtx_ssrc: Some(Ssrc(8)),
+        codecs: vec![SendCodec {
+            from_payload_type: 96,
+            payload_type: 97,
+            rtx_payload_type: Some(98),
+            codec: Codec::Vp8,
+            clock_rate_hz: 90_000,
+        }],
+        extensions: Vec::new(),
+        first_sequence: 100,
+        cname: "PA_x".to_owned(),
+        settings: SubscriptionSettings {
+            paused: false,
+            max_layer: 2,
+        },
+    };
+    Subscription::new(&request, Instant::now())
+}

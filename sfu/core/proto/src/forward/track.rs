@@ -1,0 +1,177 @@
+//! A track on a shard that has it: its latest packets, who watches, and what waits to be fanned
+//! out. The shard that receives the track feeds it; another shard gets its packets from there.
+
+use super::clock::LayerClock;
+use super::key_frames::{KeyFrameRequests, MAX_LAYERS};
+use super::layers::LayerActivity;
+use super::store::{PacketStore, StoredPacket};
+use crate::api::{Layer, MediaKind, MediaMeta, ShardId, TrackId};
+
+/// A packet that waits for the end of the gathering time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    pub layer: Layer,
+    pub sequence: u64,
+}
+
+/// Most packets of one track that wait; at this number they are fanned out at once.
+pub const MAX_PENDING: usize = 64;
+
+/// A track's state on one shard.
+#[derive(Debug)]
+pub struct Track {
+    pub id: TrackId,
+    pub kind: MediaKind,
+    /// Keys of its subscriptions on this shard.
+    pub subscriptions: Vec<usize>,
+    /// Other shards that have subscribers of it. Only on the receiving shard.
+    pub sinks: Vec<ShardId>,
+    pub key_frames: KeyFrameRequests,
+    pub activity: LayerActivity,
+    pub clocks: [Option<LayerClock>; MAX_LAYERS],
+    pending: Vec<Pending>,
+    stores: [Option<PacketStore>; MAX_LAYERS],
+    newest: [u64; MAX_LAYERS],
+}
+
+/// What a track made of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It waits; the bool tells whether the waiting list is full.
+    Waiting { full: bool },
+    /// The layer is out of range, or the packet is too old for the store.
+    Refused,
+}
+
+impl Track {
+    pub fn new(id: TrackId, kind: MediaKind) -> Self {
+        Self {
+            id,
+            kind,
+            subscriptions: Vec::new(),
+            sinks: Vec::new(),
+            key_frames: KeyFrameRequests::default(),
+            activity: LayerActivity::default(),
+            clocks: [None; MAX_LAYERS],
+            pending: Vec::with_capacity(MAX_PENDING),
+            stores: [None, None, None],
+            newest: [0; MAX_LAYERS],
+        }
+    }
+
+    /// Keeps a packet and notes it for the next fan-out.
+    pub fn insert(&mut self, meta: &MediaMeta, payload: &[u8]) -> Kept {
+        let index = usize::from(meta.layer.0);
+        let Some(slot) = self.stores.get_mut(index) else {
+            return Kept::Refused;
+        };
+        let store = slot.get_or_insert_with(|| PacketStore::new(self.kind));
+        if !store.insert(meta, payload) {
+            return Kept::Refused;
+        }
+        self.newest[index] = self.newest[index].max(meta.sequence);
+        self.pending.push(Pending {
+            layer: meta.layer,
+            sequence: meta.sequence,
+        });
+        Kept::Waiting {
+            full: self.pending.len() >= MAX_PENDING,
+        }
+    }
+
+    /// Moves what waits into `scratch`, which is cleared first.
+    pub fn take_pending(&mut self, scratch: &mut Vec<Pending>) {
+        scratch.clear();
+        scratch.append(&mut self.pending);
+    }
+
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub fn packet(&self, layer: Layer, sequence: u64) -> Option<StoredPacket<'_>> {
+        self.stores
+            .get(usize::from(layer.0))?
+            .as_ref()?
+            .get(sequence)
+    }
+
+    /// The packet whose extended sequence number ends in `low`.
+    pub fn packet_by_low(&self, layer: Layer, low: u32) -> Option<StoredPacket<'_>> {
+        let newest = *self.newest.get(usize::from(layer.0))?;
+        let candidate = (newest & !0xffff_ffff) | u64::from(low);
+        let sequence = if candidate > newest {
+            candidate.checked_sub(1 << 32)?
+        } else {
+            candidate
+        };
+        self.packet(layer, sequence)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+pub(super) mod tests {
+    use super::*;
+    use crate::api::Codec;
+    use std::time::Instant;
+
+    #[test]
+    fn keeps_layers_apart_and_reports_a_full_list() {
+        let mut track = Track::new(TrackId::new(ShardId(0), 1), MediaKind::Video);
+        let mut high = meta(70_000);
+        high.layer = Layer(2);
+        assert_eq!(
+            track.insert(&meta(70_000), b"low"),
+            Kept::Waiting { full: false }
+        );
+        assert_eq!(track.insert(&high, b"high"), Kept::Waiting { full: false });
+        assert_eq!(
+            track.packet(Layer(2), 70_000).expect("kept").payload,
+            b"high"
+        );
+        assert_eq!(
+            track.packet_by_low(Layer(0), 70_000).expect("kept").payload,
+            b"low"
+        );
+        for sequence in 1..62 {
+            assert_eq!(
+                track.insert(&meta(70_000 + sequence), b""),
+                Kept::Waiting { full: false }
+            );
+        }
+        assert_eq!(
+            track.insert(&meta(70_062), b""),
+            Kept::Waiting { full: true }
+        );
+        let mut scratch = Vec::new();
+        track.take_pending(&mut scratch);
+        assert_eq!(scratch.len(), MAX_PENDING);
+        assert!(!track.has_pending());
+    }
+
+    #[test]
+    fn refuses_a_layer_out_of_range() {
+        let mut track = Track::new(TrackId::new(ShardId(0), 1), MediaKind::Video);
+        let mut odd = meta(70_000);
+        odd.layer = Layer(3);
+        assert_eq!(track.insert(&odd, b"x"), Kept::Refused);
+        assert!(track.packet_by_low(Layer(3), 1).is_none());
+    }
+
+    pub(in crate::forward) fn meta(sequence: u64) -> MediaMeta {
+        MediaMeta {
+            track: TrackId::new(ShardId(0), 1),
+            layer: Layer(0),
+            payload_type: 96,
+            codec: Codec::Vp8,
+            marker: false,
+            switch_point: true,
+            sequence,
+            timestamp: (sequence as u32).wrapping_mul(3_000),
+            abs_capture_time: [0; 16],
+            abs_capture_time_len: 0,
+            received_at: Instant::now(),
+        }
+    }
+}

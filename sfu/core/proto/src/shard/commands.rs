@@ -1,0 +1,225 @@
+//! Orders from policy. An order about something that has gone is ignored.
+
+use std::time::Instant;
+
+use super::Shard;
+use super::peer::Peer;
+use super::source::Source;
+use super::subscriber::SubscriptionEntry;
+use super::timers::Due;
+use crate::api::{
+    Command, ExtensionId, Host, Layer, OpenTransport, Publish, RemoteDescription, Subscribe,
+    SubscriptionId, SubscriptionSettings, TransportId,
+};
+use crate::forward::{MAX_LAYERS, Subscription};
+use crate::receive::Section;
+use crate::rtp::ExtensionMap;
+use crate::transport::Transport;
+
+impl Shard {
+    pub(super) fn command(&mut self, now: Instant, command: Command, host: &mut dyn Host) {
+        match command {
+            Command::OpenTransport(request) => self.open_transport(now, &request, host),
+            Command::SetRemote(id, remote) => self.set_remote(now, id, *remote, host),
+            Command::RestartIce(id, local) => {
+                if let Some(key) = self.transport_ids.get(&id).copied() {
+                    self.peers[key].transport.restart_ice(local);
+                    self.update_ufrags(key);
+                    self.drive_transport(now, key, host);
+                }
+            }
+            Command::CloseTransport(id) => {
+                if let Some(key) = self.transport_ids.get(&id).copied() {
+                    self.peers[key].transport.close();
+                    self.drive_transport(now, key, host);
+                    self.remove_peer(key, host);
+                }
+            }
+            Command::Publish(request) => self.publish(&request, host),
+            Command::Unpublish(track) => {
+                if let Some(key) = self.track_ids.get(&track).copied() {
+                    self.remove_track(key, host);
+                }
+            }
+            Command::Subscribe(request) => self.subscribe(now, &request, host),
+            Command::UpdateSubscription(id, settings) => {
+                self.update_subscription(now, id, settings);
+            }
+            Command::Unsubscribe(id) => {
+                if let Some(sub) = self.subscription_ids.get(&id).copied() {
+                    self.remove_subscription(sub, host);
+                }
+            }
+            Command::RequestKeyFrame(track) => {
+                if let Some(key) = self.track_ids.get(&track).copied() {
+                    for layer in 0..MAX_LAYERS {
+                        self.want_key_frame(now, key, Layer(layer as u8));
+                    }
+                }
+            }
+            Command::SetDataMember(member) => self.set_data_member(now, *member, host),
+            Command::RemoveDataMember { .. } => {}
+            Command::SendData {
+                room,
+                delivery,
+                packet,
+            } => self.send_server_data(now, room, delivery, &packet, host),
+        }
+    }
+
+    fn open_transport(&mut self, now: Instant, request: &OpenTransport, host: &mut dyn Host) {
+        if self.transport_ids.contains_key(&request.id) {
+            return;
+        }
+        let transport = Transport::new(now, request.clone(), &self.transport_settings);
+        let peer = Peer::new(request.id, transport, request.open_data_channels, now);
+        let key = self.peers.insert(peer);
+        self.transport_ids.insert(request.id, key);
+        self.update_ufrags(key);
+        self.drive_transport(now, key, host);
+    }
+
+    fn set_remote(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        remote: RemoteDescription,
+        host: &mut dyn Host,
+    ) {
+        if let Some(key) = self.transport_ids.get(&id).copied() {
+            self.peers[key].transport.set_remote(now, remote);
+            self.update_ufrags(key);
+            self.drive_transport(now, key, host);
+        }
+    }
+
+    /// The ufrags under which checks for a peer may come: old and new ones during a restart.
+    pub(super) fn update_ufrags(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        for ufrag in peer.ufrags.drain(..) {
+            self.ufrags.remove(&ufrag);
+        }
+        for ufrag in peer.transport.local_ufrags() {
+            self.ufrags.insert(ufrag.to_owned(), key);
+            peer.ufrags.push(ufrag.to_owned());
+        }
+    }
+
+    /// Ends a peer with everything that hangs on it.
+    pub(super) fn remove_peer(&mut self, key: usize, host: &mut dyn Host) {
+        let Some(peer) = self.peers.get(key) else {
+            return;
+        };
+        let subscriptions: Vec<usize> = peer.sent.values().copied().collect();
+        for sub in subscriptions {
+            self.remove_subscription(sub, host);
+        }
+        let published: Vec<usize> = self
+            .tracks
+            .iter()
+            .filter(|(_, track)| track.source.as_ref().is_some_and(|s| s.peer == key))
+            .map(|(track, _)| track)
+            .collect();
+        for track in published {
+            self.remove_track(track, host);
+        }
+        let Some(peer) = self.peers.try_remove(key) else {
+            return;
+        };
+        self.transport_ids.remove(&peer.id);
+        for ufrag in &peer.ufrags {
+            self.ufrags.remove(ufrag);
+        }
+        for address in &peer.addresses {
+            if self.addresses.get(address) == Some(&key) {
+                self.addresses.remove(address);
+            }
+        }
+    }
+
+    fn publish(&mut self, request: &Publish, host: &mut dyn Host) {
+        let Some(key) = self.transport_ids.get(&request.transport).copied() else {
+            return;
+        };
+        if let Some(old) = self.track_ids.get(&request.track).copied() {
+            self.remove_track(old, host);
+        }
+        let publishing = &mut self.peers[key].publishing;
+        let section = Section {
+            track: request.track,
+            mid: request.mid,
+            codecs: request.codecs.clone(),
+            rids: request.rids.clone(),
+            ssrcs: request.ssrcs.clone(),
+            kind: request.kind,
+            nack: request.nack,
+        };
+        if let Err(error) = publishing.router.add_section(section) {
+            log::warn!("track {:?} cannot be published: {error}", request.track);
+            return;
+        }
+        for extension in &request.extensions {
+            let known = &mut publishing.extension_ids;
+            known.retain(|e: &ExtensionId| e.id != extension.id);
+            known.push(*extension);
+        }
+        publishing.extensions = ExtensionMap::new(&publishing.extension_ids);
+        let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
+        let source = Source::new(key, request);
+        self.add_track(request.track, request.kind, Some(source), clock_rate_hz);
+    }
+
+    fn subscribe(&mut self, now: Instant, request: &Subscribe, host: &mut dyn Host) {
+        let Some(peer) = self.transport_ids.get(&request.transport).copied() else {
+            return;
+        };
+        if self.peers[peer].sent.contains_key(&request.ssrc.0) {
+            return;
+        }
+        let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
+        let Some(track_key) =
+            self.track_or_attach(request.track, request.kind, clock_rate_hz, host)
+        else {
+            return;
+        };
+        let sub = self.subscriptions.insert(SubscriptionEntry {
+            id: request.id,
+            peer,
+            track_key,
+            started: false,
+            inner: Subscription::new(request, now),
+            last_report: None,
+            reports_due: Due::default(),
+            fraction_lost: 0,
+        });
+        self.subscription_ids.insert(request.id, sub);
+        self.peers[peer].sent.insert(request.ssrc.0, sub);
+        self.tracks[track_key].inner.subscriptions.push(sub);
+        self.retarget(now, sub);
+    }
+
+    fn update_subscription(
+        &mut self,
+        now: Instant,
+        id: SubscriptionId,
+        settings: SubscriptionSettings,
+    ) {
+        let Some(sub) = self.subscription_ids.get(&id).copied() else {
+            return;
+        };
+        if let Some(entry) = self.subscriptions.get_mut(sub) {
+            entry.inner.set_settings(settings);
+        }
+        self.retarget(now, sub);
+    }
+
+    /// A peer can take media: whatever it waits for must begin with a key frame.
+    pub(super) fn start_subscriptions(&mut self, now: Instant, key: usize) {
+        let subscriptions: Vec<usize> = self.peers[key].sent.values().copied().collect();
+        for sub in subscriptions {
+            self.retarget(now, sub);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A peer's way from its first connectivity check to media, and its end.
+
+use std::time::Instant;
+
+use super::Shard;
+use super::peer::Path;
+use super::timers::Timer;
+use crate::api::{Event, Host, TransportState};
+use crate::egress::MAX_DATAGRAM;
+use crate::srtp::{self, Profile};
+use crate::transport::{KeyingMaterial, Output, SrtpProfile};
+
+impl Shard {
+    /// Does what a transport wants done, until it wants nothing more.
+    pub(super) fn drive_transport(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let mut application_data: Vec<Vec<u8>> = Vec::new();
+        let mut closed = false;
+        while let Some(peer) = self.peers.get_mut(key) {
+            let Some(output) = peer.transport.poll_output(now, &mut self.poll_buffer) else {
+                break;
+            };
+            match output {
+                Output::Transmit { socket, to, bytes } => {
+                    if !self.batch.has_room() {
+                        host.flush(&mut self.batch);
+                    }
+                    if bytes.len() <= MAX_DATAGRAM {
+                        self.batch.space()[..bytes.len()].copy_from_slice(bytes);
+                        self.batch.commit(socket, to, bytes.len(), None);
+                    }
+                }
+                Output::AddressValidated(address) => {
+                    peer.addresses.push(address);
+                    self.addresses.insert(address, key);
+                }
+                Output::AddressExpired(address) => {
+                    peer.addresses.retain(|known| *known != address);
+                    if self.addresses.get(&address) == Some(&key) {
+                        self.addresses.remove(&address);
+                    }
+                }
+                Output::SelectedPair { socket, to } => {
+                    let old = peer.path.take();
+                    peer.path = Some(Path {
+                        socket,
+                        to,
+                        round_trip: None,
+                        bytes_sent: old.map_or(0, |path| path.bytes_sent),
+                    });
+                }
+                Output::UfragRetired(ufrag) => {
+                    peer.ufrags.retain(|known| *known != ufrag);
+                    self.ufrags.remove(&ufrag);
+                }
+                Output::Keys {
+                    profile,
+                    keying_material,
+                    we_are_client,
+                } => self.set_keys(key, profile, &keying_material, we_are_client),
+                Output::State(state) => {
+                    peer.state = state;
+                    host.event(Event::TransportState(peer.id, state));
+                    match state {
+                        TransportState::Connected => self.start_subscriptions(now, key),
+                        TransportState::Closed(_) => closed = true,
+                        _ => {}
+                    }
+                }
+                Output::ApplicationData(data) => application_data.push(data.to_vec()),
+            }
+        }
+        for packet in &application_data {
+            self.sctp_packet(now, key, packet, host);
+        }
+        if closed {
+            self.remove_peer(key, host);
+        } else {
+            self.schedule_transport(key);
+        }
+    }
+
+    /// The transport timer: ICE, DTLS and SCTP.
+    pub(super) fn transport_timer(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        self.peers[key].transport.handle_timeout(now);
+        self.sctp_timeout(now, key, host);
+        self.drive_transport(now, key, host);
+    }
+
+    pub(super) fn schedule_transport(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let transport = peer.transport.poll_timeout().map(|(at, _reason)| at);
+        let sctp = peer.sctp_timeout();
+        if let Some(at) = transport.into_iter().chain(sctp).min() {
+            self.timers
+                .schedule(&mut peer.transport_due, at, Timer::Transport(key));
+        }
+    }
+
+    fn set_keys(
+        &mut self,
+        key: usize,
+        profile: SrtpProfile,
+        keying_material: &KeyingMaterial,
+        we_are_client: bool,
+    ) {
+        let peer = &mut self.peers[key];
+        let contexts = Profile::from_dimpl(profile)
+            .map(|profile| srtp::contexts(profile, keying_material, we_are_client));
+        match contexts {
+            Some(Ok((outbound, inbound))) => peer.set_keys(outbound, inbound),
+            Some(Err(error)) => log::error!("keys of {:?} are unusable: {error}", peer.id),
+            None => log::error!("{:?} agreed on an SRTP profile unknown here", peer.id),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The hot path: every waiting packet of a track to every subscriber that wants it.
+//!
+//! The outer loop is over subscribers and the inner one over packets, so that what goes to one
+//! subscriber lies side by side in the batch. Nothing here allocates or looks at the other tracks
+//! of a subscriber.
+
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+use slab::Slab;
+
+use super::Shard;
+use super::peer::{Path, Peer};
+use super::subscriber::SubscriptionEntry;
+use crate::api::{Codec, Event, Host, MediaKind};
+use crate::egress::Batch;
+use crate::forward::{MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict};
+use crate::rtp::payload::vp8;
+use crate::rtp::{OutHeader, write_header};
+use crate::srtp::Outbound;
+use crate::stats::{Counters, DropReason};
+
+/// A waiting packet with what is worked out once for all subscribers.
+struct Prepared<'a> {
+    packet: StoredPacket<'a>,
+    vp8: Option<vp8::Descriptor>,
+}
+
+/// Where packets are written, and what counts them.
+pub(super) struct Writer<'a> {
+    pub(super) batch: &'a mut Batch,
+    pub(super) counters: &'a mut Counters,
+    pub(super) host: &'a mut dyn Host,
+}
+
+impl Shard {
+    /// Sends everything that waits, whatever its age.
+    pub(super) fn fan_out(&mut self, now: Instant, host: &mut dyn Host) {
+        let mut dirty = std::mem::take(&mut self.dirty_tracks);
+        for key in dirty.drain(..) {
+            let Some(track) = self.tracks.get_mut(key) else {
+                continue;
+            };
+            let mut pending = std::mem::take(&mut self.pending_scratch);
+            track.inner.take_pending(&mut pending);
+            let mut prepared: ArrayVec<Prepared<'_>, MAX_PENDING> = ArrayVec::new();
+            for entry in &pending {
+                if let Some(packet) = track.inner.packet(entry.layer, entry.sequence) {
+                    let vp8 = (packet.meta.codec == Codec::Vp8)
+                        .then(|| vp8::Descriptor::parse(packet.payload))
+                        .flatten();
+                    let _ = prepared.try_push(Prepared { packet, vp8 });
+                }
+            }
+            let mut writer = Writer {
+                batch: &mut self.batch,
+                counters: &mut self.counters,
+                host,
+            };
+            to_other_shards(&track.inner, &prepared, &mut writer);
+            to_subscribers(
+                &track.inner,
+                &prepared,
+                &mut self.subscriptions,
+                &mut self.peers,
+                &mut writer,
+            );
+            drop(prepared);
+            self.pending_scratch = pending;
+            self.after_fan_out(now, key);
+        }
+        self.dirty_tracks = dirty;
+        self.flush_at = None;
+    }
+}
+
+fn to_other_shards(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer<'_>) {
+    for shard in &track.sinks {
+        for entry in prepared {
+            let StoredPacket { meta, payload } = entry.packet;
+            if !writer.host.media(*shard, meta, payload) {
+                writer.counters.drop(DropReason::ShardQueueFull);
+            }
+        }
+    }
+}
+
+fn to_subscribers(
+    track: &Track,
+    prepared: &[Prepared<'_>],
+    subscriptions: &mut Slab<SubscriptionEntry>,
+    peers: &mut Slab<Peer>,
+    writer: &mut Writer<'_>,
+) {
+    for key in &track.subscriptions {
+        let Some(entry) = subscriptions.get_mut(*key) else {
+            continue;
+        };
+        let Some((path, outbound)) = peers.get_mut(entry.peer).and_then(Peer::sending) else {
+            continue;
+        };
+        let subscription = &mut entry.inner;
+        for item in prepared {
+            let StoredPacket { meta, payload } = item.packet;
+            let Verdict::Send(out) = subscription.forward(meta, item.vp8.as_ref(), &track.clocks)
+            else {
+                continue;
+            };
+            let packet = PacketToWrite {
+                out,
+                source: item.packet,
+                vp8: item.vp8.as_ref(),
+                subscription,
+                received_at: Some(meta.received_at),
+            };
+            if write_media(&packet, path, outbound, writer) {
+                count(subscription, payload.len());
+                path.bytes_sent += payload.len() as u64;
+                writer.counters.media_packets_forwarded += 1;
+            }
+        }
+        if !entry.started && entry.inner.packets_sent > 0 {
+            entry.started = true;
+            writer.host.event(Event::SubscriptionStarted(entry.id));
+        }
+    }
+}
+
+fn count(subscription: &mut Subscription, payload_len: usize) {
+    subscription.packets_sent = subscription.packets_sent.wrapping_add(1);
+    subscription.octets_sent = subscription.octets_sent.wrapping_add(payload_len as u32);
+}
+
+/// One packet with all that its bytes depend on.
+struct PacketToWrite<'a> {
+    out: Outgoing,
+    source: StoredPacket<'a>,
+    vp8: Option<&'a vp8::Descriptor>,
+    subscription: &'a Subscription,
+    /// For the latency histogram; a repeat says nothing about how long the node holds packets.
+    received_at: Option<Instant>,
+}
+
+/// Writes, encrypts and queues one packet; `false` if it could not be.
+fn write_media(
+    packet: &PacketToWrite<'_>,
+    path: &Path,
+    outbound: &mut Outbound,
+    writer: &mut Writer<'_>,
+) -> bool {
+    let header = OutHeader {
+        payload_type: packet.out.payload_type,
+        marker: packet.source.meta.marker,
+        sequence: packet.out.sequence as u16,
+        timestamp: packet.out.timestamp,
+        ssrc: packet.subscription.ssrc,
+    };
+    write_packet(
+        packet,
+        &header,
+        packet.out.sequence,
+        None,
+        path,
+        outbound,
+        writer,
+    )
+}
+
+/// `prefix` is the original sequence number of a retransmission (RFC 4588).
+fn write_packet(
+    packet: &PacketToWrite<'_>,
+    header: &OutHeader,
+    sequence: u64,
+    prefix: Option<[u8; 2]>,
+    path: &Path,
+    outbound: &mut Outbound,
+    writer: &mut Writer<'_>,
+) -> bool {
+    if !writer.batch.has_room() {
+        writer.host.flush(writer.batch);
+    }
+    let meta = packet.source.meta;
+    let capture_time = &meta.abs_capture_time[..usize::from(meta.abs_capture_time_len.min(16))];
+    let extension = [(
+        packet.subscription.abs_capture_time_id.unwrap_or(0),
+        capture_time,
+    )];
+    let has_extension =
+        packet.subscription.abs_capture_time_id.is_some() && !capture_time.is_empty();
+    let extensions = if has_extension { &extension[..] } else { &[] };
+    let space = writer.batch.space();
+    let mut at = write_header(space, header, extensions);
+    let prefix_len = prefix.map_or(0, |p| p.len());
+    let payload = packet.source.payload;
+    let end = at + prefix_len + payload.len();
+    if at == 0 || end > space.len() {
+        writer.counters.drop(DropReason::Malformed);
+        return false;
+    }
+    let header_len = at;
+    if let Some(prefix) = prefix {
+        space[at..at + prefix.len()].copy_from_slice(&prefix);
+        at += prefix.len();
+    }
+    space[at..end].copy_from_slice(payload);
+    if let (Some(descriptor), Some(numbers)) = (packet.vp8, packet.out.vp8) {
+        descriptor.patch(
+            &mut space[at..end],
+            Some(numbers.picture_id),
+            Some(numbers.tl0_pic_idx),
+        );
+    }
+    let rollover = (sequence >> 16) as u32;
+    match outbound.protect_rtp(space, header_len, end, rollover) {
+        Ok(len) => {
+            writer
+                .batch
+                .commit(path.socket, path.to, len, packet.received_at);
+            true
+        }
+        Err(_) => {
+            writer.counters.drop(DropReason::Srtp);
+            false
+        }
+    }
+}
+
+/// Answers one NACKed number: by RTX where negotiated, else by the same packet again.
+/// Returns the bytes sent.
+pub(super) fn retransmit(
+    track: &Track,
+    subscription: &mut Subscription,
+    lost: u16,
+    now: Instant,
+    sending: (&mut Path, &mut Outbound),
+    writer: &mut Writer<'_>,
+) -> Option<usize> {
+    let (path, outbound) = sending;
+    let spacing = path.retransmission_spacing();
+    let (sequence, sent) = subscription.answer_nack(lost, now, spacing)?;
+    let source = track.packet_by_low(sent.layer, sent.source_low)?;
+    let out = subscription.repeat(source.meta, sequence, &sent)?;
+    let vp8 = (source.meta.codec == Codec::Vp8)
+        .then(|| vp8::Descriptor::parse(source.payload))
+        .flatten();
+    let rtx = match subscription.kind() {
+        MediaKind::Video => subscription.next_rtx(source.meta.payload_type),
+        MediaKind::Audio => None,
+    };
+    let packet = PacketToWrite {
+        out,
+        source,
+        vp8: vp8.as_ref(),
+        subscription,
+        received_at: None,
+    };
+    let (ssrc, payload_type, number, prefix) = match rtx {
+        Some((ssrc, payload_type, number)) => {
+            (ssrc, payload_type, number, Some(lost.to_be_bytes()))
+        }
+        None => (subscription.ssrc, out.payload_type, sequence, None),
+    };
+    let header = OutHeader {
+        payload_type,
+        marker: source.meta.marker,
+        sequence: number as u16,
+        timestamp: out.timestamp,
+        ssrc,
+    };
+    let written = write_packet(&packet, &header, number, prefix, path, outbound, writer);
+    written.then_some(source.payload.len())
+}

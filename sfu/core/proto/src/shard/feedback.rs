@@ -1,0 +1,292 @@
+//! RTCP: what publishers are told, and what subscribers tell.
+//!
+//! Towards publishers: NACK, transport feedback, receiver reports and key-frame requests, merged
+//! into as few datagrams as they fit. From subscribers: loss, round trip, NACK and key-frame
+//! requests. Feedback is reduced-size (RFC 5506).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::fanout::{Writer, retransmit};
+use super::timers::Timer;
+use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
+use crate::api::{Host, Layer, PeerMessage, Ssrc};
+use crate::egress::MAX_DATAGRAM;
+use crate::forward::LayerClock;
+use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
+use crate::stats::DropReason;
+
+/// A publisher that has been silent for so long needs no feedback; its next packet asks again.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// Room for SRTCP's index and tag.
+const SRTCP_OVERHEAD: usize = 20;
+/// Most sequence numbers of one NACK that are looked at: more could only be an attack.
+const MAX_NACKED: usize = 512;
+
+impl Shard {
+    /// Everything that a publisher is told on the feedback timer.
+    pub(super) fn feedback(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let sender = peer.feedback_ssrc();
+        let round_trip = peer
+            .path
+            .as_ref()
+            .map_or(Duration::from_millis(100), |path| {
+                path.round_trip_or_default()
+            });
+        let mut out = std::mem::take(&mut self.rtcp_scratch);
+        out.clear();
+        let publishing = &mut peer.publishing;
+        let mut want_key_frame: Option<(usize, u8)> = None;
+        for (place, received) in &mut publishing.streams {
+            let Some(nack) = received.nack.as_mut() else {
+                continue;
+            };
+            self.nack_scratch.clear();
+            if nack.poll(now, round_trip, &mut self.nack_scratch) {
+                want_key_frame = Some(*place);
+            }
+            if !self.nack_scratch.is_empty() {
+                rtcp::write::nack(
+                    &mut out,
+                    Ssrc(sender),
+                    received.stream.ssrc(),
+                    &self.nack_scratch,
+                );
+            }
+        }
+        let any_ssrc = publishing
+            .streams
+            .values()
+            .next()
+            .map_or(0, |r| r.stream.ssrc().0);
+        let recorder = &mut publishing.transport_feedback;
+        while recorder.poll(now, Ssrc(sender), Ssrc(any_ssrc), &mut out) {}
+        if publishing.reports_at <= now && !publishing.streams.is_empty() {
+            publishing.reports_at = now + REPORT_INTERVAL;
+            let blocks: Vec<ReportBlock> = publishing
+                .streams
+                .values_mut()
+                .filter_map(|received| received.stream.report_block(now))
+                .collect();
+            rtcp::write::receiver_report(&mut out, Ssrc(sender), &blocks);
+        }
+        if now.saturating_duration_since(publishing.last_media_at) < SILENT_AFTER {
+            self.timers.schedule(
+                &mut peer.feedback_due,
+                now + FEEDBACK_INTERVAL,
+                Timer::Feedback(key),
+            );
+        }
+        self.send_rtcp(key, &out, host);
+        self.rtcp_scratch = out;
+        if let Some((track_key, layer)) = want_key_frame {
+            self.want_key_frame(now, track_key, Layer(layer));
+        }
+    }
+
+    /// Encrypts a compound and queues it, split where it would exceed a datagram.
+    pub(super) fn send_rtcp(&mut self, key: usize, compound: &[u8], host: &mut dyn Host) {
+        for part in rtcp::split(compound, MAX_DATAGRAM - SRTCP_OVERHEAD) {
+            if !self.batch.has_room() {
+                host.flush(&mut self.batch);
+            }
+            let Some((path, outbound)) = self.peers.get_mut(key).and_then(|p| p.sending()) else {
+                return;
+            };
+            let space = self.batch.space();
+            space[..part.len()].copy_from_slice(part);
+            if let Ok(len) = outbound.protect_rtcp(space, part.len()) {
+                self.batch.commit(path.socket, path.to, len, None);
+            }
+        }
+    }
+
+    pub(super) fn rtcp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), DropReason> {
+        let key = *self.addresses.get(&from).ok_or(DropReason::UnknownSource)?;
+        let inbound = self.peers[key].inbound.as_mut().ok_or(DropReason::Srtp)?;
+        let len = inbound
+            .unprotect_rtcp(datagram)
+            .map_err(|_| DropReason::Srtp)?;
+        for packet in rtcp::packets(&datagram[..len]) {
+            let packet = packet.map_err(|_| DropReason::Malformed)?;
+            self.rtcp_packet(now, key, &packet, host);
+        }
+        Ok(())
+    }
+
+    fn rtcp_packet(&mut self, now: Instant, key: usize, packet: &Packet<'_>, host: &mut dyn Host) {
+        match packet {
+            Packet::SenderReport(report) => {
+                self.publisher_clock(now, key, &report.info, host);
+                for block in report.blocks {
+                    self.receiver_report(now, key, &block);
+                }
+            }
+            Packet::ReceiverReport(report) => {
+                for block in report.blocks {
+                    self.receiver_report(now, key, &block);
+                }
+            }
+            Packet::Nack(nack) => {
+                for lost in (*nack).take(MAX_NACKED) {
+                    self.answer_nack(now, key, nack.media, lost, host);
+                }
+            }
+            Packet::Pli(pli) => self.key_frame_asked(now, key, pli.media),
+            Packet::Fir(fir) => {
+                for entry in *fir {
+                    self.key_frame_asked(now, key, entry.media);
+                }
+            }
+            Packet::ExtendedReport(report) => {
+                if let Some(reference) = report.receiver_reference_time {
+                    let mut out = std::mem::take(&mut self.rtcp_scratch);
+                    out.clear();
+                    let sender = Ssrc(self.peers[key].feedback_ssrc());
+                    let answer = Dlrr::answer(report.sender, reference, Duration::ZERO);
+                    rtcp::write::dlrr(&mut out, sender, &[answer]);
+                    self.send_rtcp(key, &out, host);
+                    self.rtcp_scratch = out;
+                }
+            }
+            // Estimation reads these (REMB and transport feedback); the rest says nothing here.
+            _ => {}
+        }
+    }
+
+    fn publisher_clock(
+        &mut self,
+        now: Instant,
+        key: usize,
+        info: &SenderInfo,
+        host: &mut dyn Host,
+    ) {
+        let (ntp, rtp) = (info.ntp, info.rtp);
+        let streams = &mut self.peers[key].publishing.streams;
+        let Some((place, received)) = streams
+            .iter_mut()
+            .find(|(_, r)| r.stream.ssrc() == info.ssrc)
+        else {
+            return;
+        };
+        received.stream.on_sender_report(now, ntp, rtp);
+        let (track_key, layer) = *place;
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        let track = entry.inner.id;
+        for shard in &entry.inner.sinks {
+            let message = PeerMessage::SenderReport {
+                track,
+                layer: Layer(layer),
+                ntp,
+                rtp,
+                received_at: now,
+            };
+            host.peer(*shard, message);
+        }
+        self.set_clock(track_key, Layer(layer), ntp, rtp, now);
+    }
+
+    /// Notes the publisher's clock, and reports it to subscribers who have none yet.
+    pub(super) fn set_clock(
+        &mut self,
+        track_key: usize,
+        layer: Layer,
+        ntp: u64,
+        rtp: u32,
+        received_at: Instant,
+    ) {
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        let clock_rate_hz = entry.clock_rate_hz;
+        if let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) {
+            *clock = Some(LayerClock {
+                ntp,
+                rtp,
+                received_at,
+                clock_rate_hz,
+            });
+        }
+    }
+
+    fn receiver_report(&mut self, now: Instant, key: usize, block: &ReportBlock) {
+        let peer = &mut self.peers[key];
+        let Some(entry) = peer
+            .sent
+            .get(&block.ssrc.0)
+            .and_then(|sub| self.subscriptions.get_mut(*sub))
+        else {
+            return;
+        };
+        entry.fraction_lost = block.fraction_lost;
+        if let (Some((middle, at)), Some(path)) = (entry.last_report, peer.path.as_mut())
+            && block.last_sender_report == middle
+            && middle != 0
+        {
+            let delay = f64::from(block.delay_since_last_sender_report) / 65_536.0;
+            let held = Duration::from_secs_f64(delay);
+            path.round_trip = now.saturating_duration_since(at).checked_sub(held);
+        }
+    }
+
+    fn answer_nack(
+        &mut self,
+        now: Instant,
+        key: usize,
+        ssrc: Ssrc,
+        lost: u16,
+        host: &mut dyn Host,
+    ) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let Some(entry) = peer
+            .sent
+            .get(&ssrc.0)
+            .and_then(|sub| self.subscriptions.get_mut(*sub))
+        else {
+            return;
+        };
+        let (Some(track), Some(sending)) = (self.tracks.get(entry.track_key), peer.sending())
+        else {
+            return;
+        };
+        let mut writer = Writer {
+            batch: &mut self.batch,
+            counters: &mut self.counters,
+            host,
+        };
+        let subscription = &mut entry.inner;
+        let sent = retransmit(&track.inner, subscription, lost, now, sending, &mut writer);
+        if let (Some(bytes), Some(path)) = (sent, peer.path.as_mut()) {
+            path.bytes_sent += bytes as u64;
+            self.counters.retransmissions_sent += 1;
+        }
+    }
+
+    /// A subscriber has asked for a key frame of what it receives under `ssrc`.
+    fn key_frame_asked(&mut self, now: Instant, key: usize, ssrc: Ssrc) {
+        let Some(entry) = self.peers[key]
+            .sent
+            .get(&ssrc.0)
+            .and_then(|sub| self.subscriptions.get(*sub))
+        else {
+            return;
+        };
+        let layer = entry.inner.waits_for().or(entry.inner.current());
+        if let Some(layer) = layer {
+            self.want_key_frame(now, entry.track_key, layer);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What arrives: sorted by first byte (RFC 7983), checked, decrypted and handed on.
+//!
+//! STUN is for whoever owns the ufrag in it. Everything else is looked at only if its source
+//! address has passed a connectivity check.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Shard;
+use super::timers::Timer;
+use crate::api::{Event, Host, MediaMeta};
+use crate::egress::SocketIndex;
+use crate::forward::Kept;
+use crate::receive::{Arrival, Route, rtx};
+use crate::rtp::{Header, payload};
+use crate::stats::DropReason;
+use crate::transport::demux::{DatagramKind, classify, stun_local_ufrag};
+
+impl Shard {
+    pub(super) fn ingest(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), DropReason> {
+        match classify(datagram) {
+            DatagramKind::Stun => self.stun(now, socket, from, datagram, host),
+            DatagramKind::Dtls => {
+                let key = self.validated(from)?;
+                self.peers[key].transport.handle_dtls(now, from, datagram);
+                self.drive_transport(now, key, host);
+                Ok(())
+            }
+            DatagramKind::Rtp => self.rtp(now, from, datagram, host),
+            DatagramKind::Rtcp => self.rtcp(now, from, datagram, host),
+            DatagramKind::Unknown => Err(DropReason::NotRecognised),
+        }
+    }
+
+    fn validated(&self, from: SocketAddr) -> Result<usize, DropReason> {
+        self.addresses
+            .get(&from)
+            .copied()
+            .ok_or(DropReason::UnknownSource)
+    }
+
+    fn stun(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+        datagram: &[u8],
+        host: &mut dyn Host,
+    ) -> Result<(), DropReason> {
+        let key = stun_local_ufrag(datagram)
+            .and_then(|ufrag| self.ufrags.get(ufrag).copied())
+            .ok_or(DropReason::UnknownSource)?;
+        let valid = self.peers[key]
+            .transport
+            .handle_stun(now, socket, from, datagram);
+        self.drive_transport(now, key, host);
+        if valid {
+            Ok(())
+        } else {
+            Err(DropReason::UnknownSource)
+        }
+    }
+
+    fn rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), DropReason> {
+        let key = self.validated(from)?;
+        let peer = &mut self.peers[key];
+        let inbound = peer.inbound.as_mut().ok_or(DropReason::Srtp)?;
+        let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
+        let len = inbound
+            .unprotect_rtp(datagram, &header)
+            .map_err(|_| DropReason::Srtp)?;
+        let packet = &datagram[..len];
+        let publishing = &mut peer.publishing;
+        let extensions = publishing.extensions.read(packet, &header);
+        if let Some(sequence) = extensions.transport_cc {
+            publishing.transport_feedback.on_packet(now, sequence);
+        }
+        publishing.last_media_at = now;
+        let route = publishing
+            .router
+            .route(
+                header.ssrc,
+                header.payload_type,
+                extensions.mid,
+                extensions.rid,
+                extensions.repaired_rid,
+            )
+            .ok_or(DropReason::Unrouted)?;
+        let range = header
+            .payload_range(len, packet)
+            .map_err(|_| DropReason::Malformed)?;
+        let arrived = Arrived {
+            now,
+            header: &header,
+            payload: &packet[range],
+            capture_time: extensions.abs_capture_time,
+            audio_level: extensions.audio_level,
+        };
+        let due = now + super::FEEDBACK_INTERVAL;
+        self.timers
+            .schedule(&mut peer.feedback_due, due, Timer::Feedback(key));
+        self.media(key, &route, arrived, host)
+    }
+
+    fn media(
+        &mut self,
+        key: usize,
+        route: &Route,
+        arrived: Arrived<'_>,
+        host: &mut dyn Host,
+    ) -> Result<(), DropReason> {
+        let Arrived { now, header, .. } = arrived;
+        let track_key = *self
+            .track_ids
+            .get(&route.track)
+            .ok_or(DropReason::Unrouted)?;
+        let track = &mut self.tracks[track_key];
+        let source = track.source.as_mut().ok_or(DropReason::Unrouted)?;
+        let codec = route.codec;
+        let (sequence, payload) = if route.rtx {
+            rtx::unwrap(arrived.payload).ok_or(DropReason::Malformed)?
+        } else {
+            (header.sequence, arrived.payload)
+        };
+        let publishing = &mut self.peers[key].publishing;
+        let place = (track_key, route.layer.0);
+        let (received, restarted) =
+            source.stream_for(publishing, place, route, header.ssrc, now)?;
+        let arrival =
+            received
+                .stream
+                .on_packet(now, sequence, header.timestamp, payload.len(), route.rtx);
+        let Arrival::New { extended } = arrival else {
+            return Err(DropReason::Duplicate);
+        };
+        if let Some(nack) = received.nack.as_mut() {
+            nack.on_packet(now, extended);
+        }
+        let sequence = received.base + extended;
+        received.highest = received.highest.max(sequence);
+        if let Some(level) = arrived.audio_level {
+            source.observe_level(level.level_dbov, header.timestamp);
+        }
+        let (capture_time, capture_time_len) = arrived.capture_time.unwrap_or(([0; 16], 0));
+        let meta = MediaMeta {
+            track: route.track,
+            layer: route.layer,
+            payload_type: codec.payload_type,
+            codec: codec.codec,
+            marker: header.marker,
+            switch_point: payload::is_switch_point(codec.codec, payload),
+            sequence,
+            timestamp: header.timestamp,
+            abs_capture_time: capture_time,
+            abs_capture_time_len: capture_time_len,
+            received_at: now,
+        };
+        if source.starts(route.layer) {
+            host.event(Event::LayerStarted {
+                track: route.track,
+                layer: route.layer,
+                payload_type: codec.payload_type,
+            });
+        }
+        if restarted {
+            self.source_restarted(now, track_key, route.layer, host);
+        }
+        self.accept(now, track_key, &meta, payload, host);
+        Ok(())
+    }
+
+    /// A decrypted packet, from here or from another shard: keeps it until the next fan-out.
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        track_key: usize,
+        meta: &MediaMeta,
+        payload: &[u8],
+        host: &mut dyn Host,
+    ) {
+        let track = &mut self.tracks[track_key].inner;
+        let was_dirty = track.has_pending();
+        let Kept::Waiting { full } = track.insert(meta, payload) else {
+            self.counters.drop(DropReason::Duplicate);
+            return;
+        };
+        if meta.switch_point && meta.codec.is_video() {
+            track.key_frames.arrived(meta.layer);
+        }
+        let layers_changed = track.activity.on_packet(meta.layer, now);
+        if !was_dirty {
+            self.dirty_tracks.push(track_key);
+        }
+        if layers_changed {
+            self.retarget_all(now, track_key);
+        }
+        if self.flush_at.is_none() {
+            self.flush_at = Some(now + self.config.gather);
+        }
+        if full {
+            self.fan_out(now, host);
+        }
+    }
+}
+
+/// A decrypted RTP packet of a publisher.
+struct Arrived<'a> {
+    now: Instant,
+    header: &'a Header,
+    payload: &'a [u8],
+    capture_time: Option<([u8; 16], u8)>,
+    audio_level: Option<crate::rtp::AudioLevelExt>,
+}

@@ -1,0 +1,127 @@
+//! A peer connection as the shard keeps it: transport, keys, what it publishes and receives.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::timers::Due;
+use crate::api::{ExtensionId, TransportId, TransportState};
+use crate::egress::SocketIndex;
+use crate::receive::{NackGenerator, Router, Stream, twcc};
+use crate::rtp::ExtensionMap;
+use crate::srtp::{Inbound, Outbound};
+use crate::transport::Transport;
+
+/// Round trip assumed before any report has told.
+const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// Where a peer's packets go.
+#[derive(Debug, Clone)]
+pub(super) struct Path {
+    pub(super) socket: SocketIndex,
+    pub(super) to: SocketAddr,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) bytes_sent: u64,
+}
+
+impl Path {
+    /// Shortest time between two retransmissions of one packet.
+    pub(super) fn retransmission_spacing(&self) -> Duration {
+        let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
+        (round_trip * 2).min(Duration::from_millis(100))
+    }
+
+    pub(super) fn round_trip_or_default(&self) -> Duration {
+        self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP)
+    }
+}
+
+/// One received media stream: a layer of a track.
+pub(super) struct Received {
+    pub(super) stream: Stream,
+    /// Added to the stream's extended numbers: they never go back, though a stream may restart.
+    pub(super) base: u64,
+    /// Highest number so far, `base` included.
+    pub(super) highest: u64,
+    /// `None` where the section has not negotiated generic NACK.
+    pub(super) nack: Option<NackGenerator>,
+}
+
+/// What a peer publishes.
+pub(super) struct Publishing {
+    pub(super) router: Router,
+    pub(super) extensions: ExtensionMap,
+    pub(super) extension_ids: Vec<ExtensionId>,
+    /// By track key and layer.
+    pub(super) streams: BTreeMap<(usize, u8), Received>,
+    pub(super) transport_feedback: twcc::Recorder,
+    pub(super) reports_at: Instant,
+    pub(super) last_media_at: Instant,
+}
+
+/// One peer connection.
+pub(super) struct Peer {
+    pub(super) id: TransportId,
+    pub(super) state: TransportState,
+    pub(super) transport: Transport,
+    pub(super) opens_channels: bool,
+    pub(super) inbound: Option<Inbound>,
+    outbound: Option<Outbound>,
+    pub(super) path: Option<Path>,
+    pub(super) publishing: Publishing,
+    /// Subscriptions by the SSRC that they are sent under.
+    pub(super) sent: BTreeMap<u32, usize>,
+    /// Addresses of this peer that have passed a connectivity check.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) ufrags: Vec<String>,
+    pub(super) transport_due: Due,
+    pub(super) feedback_due: Due,
+}
+
+impl Peer {
+    pub(super) fn new(
+        id: TransportId,
+        transport: Transport,
+        opens_channels: bool,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            state: TransportState::New,
+            transport,
+            opens_channels,
+            inbound: None,
+            outbound: None,
+            path: None,
+            publishing: Publishing {
+                router: Router::default(),
+                extensions: ExtensionMap::new(&[]),
+                extension_ids: Vec::new(),
+                streams: BTreeMap::new(),
+                transport_feedback: twcc::Recorder::default(),
+                reports_at: now,
+                last_media_at: now,
+            },
+            sent: BTreeMap::new(),
+            addresses: Vec::new(),
+            ufrags: Vec::new(),
+            transport_due: Due::default(),
+            feedback_due: Due::default(),
+        }
+    }
+
+    /// What is needed to send media, once there are keys and an address.
+    pub(super) fn sending(&mut self) -> Option<(&mut Path, &mut Outbound)> {
+        Some((self.path.as_mut()?, self.outbound.as_mut()?))
+    }
+
+    pub(super) fn set_keys(&mut self, outbound: Outbound, inbound: Inbound) {
+        self.outbound = Some(outbound);
+        self.inbound = Some(inbound);
+    }
+
+    /// An SSRC to sign feedback with: receivers do not look at it.
+    pub(super) fn feedback_ssrc(&self) -> u32 {
+        self.id.0 | 1
+    }
+}

@@ -1,0 +1,89 @@
+//! What can be seen of a shard from outside: statistics and audio levels.
+
+use super::Shard;
+use crate::api::{AudioLevel, Event, Host, Layer};
+use crate::stats::{LayerStats, ShardStats, TrackStats, TransportStats};
+
+impl Shard {
+    pub fn stats(&self) -> ShardStats {
+        ShardStats {
+            counters: self.counters.clone(),
+            transports: self.peers.len(),
+            tracks: self.tracks.len(),
+            subscriptions: self.subscriptions.len(),
+            track_stats: self.track_stats(),
+            transport_stats: self.transport_stats(),
+        }
+    }
+
+    /// Tracks that are received here; copies of other shards' tracks are counted there.
+    fn track_stats(&self) -> Vec<TrackStats> {
+        let mut all = Vec::new();
+        for (key, entry) in &self.tracks {
+            let Some(source) = &entry.source else {
+                continue;
+            };
+            let Some(peer) = self.peers.get(source.peer) else {
+                continue;
+            };
+            let streams = &peer.publishing.streams;
+            let layers = streams
+                .range((key, 0)..=(key, u8::MAX))
+                .map(|((_, layer), received)| LayerStats {
+                    layer: Layer(*layer),
+                    packets: received.stream.packets(),
+                    bytes: received.stream.bytes(),
+                    packets_lost: received.stream.packets_lost(),
+                    jitter: received.stream.jitter(),
+                })
+                .collect();
+            all.push(TrackStats {
+                track: entry.inner.id,
+                layers,
+            });
+        }
+        all
+    }
+
+    fn transport_stats(&self) -> Vec<TransportStats> {
+        let mut all = Vec::new();
+        for (_, peer) in &self.peers {
+            let Some(path) = &peer.path else { continue };
+            let worst = peer
+                .sent
+                .values()
+                .filter_map(|sub| self.subscriptions.get(*sub))
+                .map(|entry| entry.fraction_lost)
+                .max()
+                .unwrap_or(0);
+            all.push(TransportStats {
+                transport: peer.id,
+                fraction_lost: f32::from(worst) / 256.0,
+                round_trip_ms: path
+                    .round_trip
+                    .map_or(0.0, |rtt| rtt.as_secs_f32() * 1_000.0),
+                bytes_sent: path.bytes_sent,
+            });
+        }
+        all
+    }
+
+    /// One batch of levels for the window that ends now.
+    pub(super) fn report_levels(&mut self, host: &mut dyn Host) {
+        let mut levels = Vec::new();
+        for (_, entry) in &mut self.tracks {
+            let track = entry.inner.id;
+            let Some(level) = entry.source.as_mut().and_then(|s| s.levels.take()) else {
+                continue;
+            };
+            levels.push(AudioLevel {
+                track,
+                level: level.level,
+                active_ratio: level.active_ratio,
+            });
+        }
+        if !levels.is_empty() {
+            host.event(Event::AudioLevels(levels));
+        }
+    }
+}

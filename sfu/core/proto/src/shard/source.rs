@@ -1,0 +1,109 @@
+//! The receiving side of a track: only on the shard whose peer publishes it.
+
+use std::time::Instant;
+
+use super::peer::{Publishing, Received};
+use crate::api::{Layer, MediaKind, Publish, Ssrc};
+use crate::forward::MAX_LAYERS;
+use crate::receive::level::LevelWindow;
+use crate::receive::{NackGenerator, Route, Stream};
+use crate::stats::DropReason;
+
+/// Opus frames without a timestamp to compare with are taken to be this long.
+const DEFAULT_FRAME_MS: u32 = 20;
+
+/// What the publisher negotiated for a track, and how it is heard.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Key of the publishing peer.
+    pub(super) peer: usize,
+    pub(super) kind: MediaKind,
+    pub(super) nack: bool,
+    clock_rate_hz: u32,
+    pub(super) levels: LevelWindow,
+    last_level_timestamp: Option<u32>,
+    started: [bool; MAX_LAYERS],
+}
+
+impl Source {
+    pub(super) fn new(peer: usize, publish: &Publish) -> Self {
+        Self {
+            peer,
+            kind: publish.kind,
+            nack: publish.nack,
+            clock_rate_hz: publish.codecs.first().map_or(48_000, |c| c.clock_rate_hz),
+            levels: LevelWindow::default(),
+            last_level_timestamp: None,
+            started: [false; MAX_LAYERS],
+        }
+    }
+
+    /// Whether this is the first packet of `layer`.
+    pub(super) fn starts(&mut self, layer: Layer) -> bool {
+        match self.started.get_mut(usize::from(layer.0)) {
+            Some(started) => !std::mem::replace(started, true),
+            None => false,
+        }
+    }
+
+    pub(super) fn observe_level(&mut self, level_dbov: u8, timestamp: u32) {
+        let ticks_per_ms = (self.clock_rate_hz / 1_000).max(1);
+        let step = self
+            .last_level_timestamp
+            .replace(timestamp)
+            .map_or(0, |last| timestamp.wrapping_sub(last) / ticks_per_ms);
+        let frame_ms = if (1..=120).contains(&step) {
+            step
+        } else {
+            DEFAULT_FRAME_MS
+        };
+        self.levels.observe(level_dbov, frame_ms);
+    }
+
+    /// The stream of the packet's layer, made when its first packet comes and made again when the
+    /// publisher changes the SSRC; the bool tells of the latter.
+    pub(super) fn stream_for<'a>(
+        &self,
+        publishing: &'a mut Publishing,
+        place: (usize, u8),
+        route: &Route,
+        ssrc: Ssrc,
+        now: Instant,
+    ) -> Result<(&'a mut Received, bool), DropReason> {
+        let known = publishing
+            .streams
+            .get(&place)
+            .map(|r| (r.stream.ssrc(), r.highest));
+        let mut restarted = false;
+        match known {
+            None if route.rtx => return Err(DropReason::Unrouted),
+            None => {
+                publishing.streams.insert(place, self.start(ssrc, route, 0));
+                publishing.reports_at = now + super::FIRST_REPORT_AFTER;
+            }
+            Some((old, highest)) if !route.rtx && old != ssrc => {
+                // Well past every number that has been used, so that none is taken twice.
+                let base = highest + (1 << 17);
+                publishing
+                    .streams
+                    .insert(place, self.start(ssrc, route, base));
+                restarted = true;
+            }
+            Some(_) => {}
+        }
+        let received = publishing
+            .streams
+            .get_mut(&place)
+            .ok_or(DropReason::Unrouted)?;
+        Ok((received, restarted))
+    }
+
+    fn start(&self, ssrc: Ssrc, route: &Route, base: u64) -> Received {
+        Received {
+            stream: Stream::new(ssrc, route.codec.clock_rate_hz),
+            base,
+            highest: base,
+            nack: self.nack.then(|| NackGenerator::new(self.kind)),
+        }
+    }
+}

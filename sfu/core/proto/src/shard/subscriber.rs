@@ -1,0 +1,25 @@
+//! A subscription as the shard keeps it, and the reports that go with it.
+
+use std::time::Instant;
+
+use super::timers::Due;
+use crate::api::SubscriptionId;
+use crate::forward::Subscription;
+
+/// One track towards one peer.
+#[derive(Debug)]
+pub(super) struct SubscriptionEntry {
+    pub(super) id: SubscriptionId,
+    /// Key of the peer that receives it.
+    pub(super) peer: usize,
+    /// Key of the track on this shard.
+    pub(super) track_key: usize,
+    /// The first packet has left and policy knows.
+    pub(super) started: bool,
+    pub(super) inner: Subscription,
+    /// The last sender report: middle bits of its NTP time, and when it left.
+    pub(super) last_report: Option<(u32, Instant)>,
+    pub(super) reports_due: Due,
+    /// From the peer's last receiver report, 0 to 255.
+    pub(super) fraction_lost: u8,
+}

@@ -1,0 +1,360 @@
+//! Tracks on this shard: which layer each subscriber gets, key-frame requests, and the links to
+//! other shards.
+
+use std::time::Instant;
+
+use super::source::Source;
+use super::timers::{Due, Timer};
+use super::{LAYER_CHECK_INTERVAL, REPORT_INTERVAL, Shard};
+use crate::api::{Host, Layer, MediaKind, PeerMessage, ShardId, Ssrc, TrackId};
+use crate::forward::Track;
+use crate::rtcp;
+
+/// A track as the shard keeps it.
+#[derive(Debug)]
+pub(super) struct TrackEntry {
+    pub(super) inner: Track,
+    /// `None` on a shard that gets the track from another one.
+    pub(super) source: Option<Source>,
+    pub(super) clock_rate_hz: u32,
+    pub(super) due: Due,
+}
+
+impl Shard {
+    /// The key of a track, which is opened as a copy of another shard's if it is not here yet.
+    pub(super) fn track_or_attach(
+        &mut self,
+        id: TrackId,
+        kind: MediaKind,
+        clock_rate_hz: u32,
+        host: &mut dyn Host,
+    ) -> Option<usize> {
+        if let Some(key) = self.track_ids.get(&id) {
+            return Some(*key);
+        }
+        if id.shard() == self.config.id {
+            return None;
+        }
+        let from = self.config.id;
+        host.peer(id.shard(), PeerMessage::Attach { track: id, from });
+        Some(self.add_track(id, kind, None, clock_rate_hz))
+    }
+
+    pub(super) fn add_track(
+        &mut self,
+        id: TrackId,
+        kind: MediaKind,
+        source: Option<Source>,
+        clock_rate_hz: u32,
+    ) -> usize {
+        let key = self.tracks.insert(TrackEntry {
+            inner: Track::new(id, kind),
+            source,
+            clock_rate_hz,
+            due: Due::default(),
+        });
+        self.track_ids.insert(id, key);
+        key
+    }
+
+    /// Ends a track on this shard with all its subscriptions.
+    pub(super) fn remove_track(&mut self, key: usize, host: &mut dyn Host) {
+        let Some(mut entry) = self.tracks.try_remove(key) else {
+            return;
+        };
+        let id = entry.inner.id;
+        self.track_ids.remove(&id);
+        for sub in std::mem::take(&mut entry.inner.subscriptions) {
+            self.forget_subscription(sub);
+        }
+        match entry.source {
+            Some(source) => {
+                for shard in entry.inner.sinks {
+                    host.peer(shard, PeerMessage::TrackGone { track: id });
+                }
+                if let Some(peer) = self.peers.get_mut(source.peer) {
+                    peer.publishing.router.remove_section(id);
+                    peer.publishing
+                        .streams
+                        .retain(|(track, _), _| *track != key);
+                }
+            }
+            None => {
+                let from = self.config.id;
+                host.peer(id.shard(), PeerMessage::Detach { track: id, from });
+            }
+        }
+    }
+
+    /// Removes a subscription; a copied track without subscribers goes with the last one.
+    pub(super) fn remove_subscription(&mut self, sub: usize, host: &mut dyn Host) {
+        let Some(track_key) = self.forget_subscription(sub) else {
+            return;
+        };
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        entry.inner.subscriptions.retain(|key| *key != sub);
+        if entry.source.is_none() && entry.inner.subscriptions.is_empty() {
+            self.remove_track(track_key, host);
+        }
+    }
+
+    fn forget_subscription(&mut self, sub: usize) -> Option<usize> {
+        let entry = self.subscriptions.try_remove(sub)?;
+        self.subscription_ids.remove(&entry.id);
+        if let Some(peer) = self.peers.get_mut(entry.peer) {
+            peer.sent.remove(&entry.inner.ssrc.0);
+        }
+        Some(entry.track_key)
+    }
+
+    /// Chooses the layer of one subscription anew, and asks for its key frame if it needs one.
+    pub(super) fn retarget(&mut self, now: Instant, sub: usize) {
+        let Some(entry) = self.subscriptions.get_mut(sub) else {
+            return;
+        };
+        let track_key = entry.track_key;
+        let Some(track) = self.tracks.get(track_key) else {
+            return;
+        };
+        let best = track.inner.activity.best(entry.inner.settings().max_layer);
+        entry.inner.retarget(best);
+        if let (Some(layer), MediaKind::Video) = (entry.inner.waits_for(), track.inner.kind) {
+            self.want_key_frame(now, track_key, layer);
+        }
+    }
+
+    pub(super) fn retarget_all(&mut self, now: Instant, track_key: usize) {
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        let subscriptions = std::mem::take(&mut entry.inner.subscriptions);
+        for sub in &subscriptions {
+            self.retarget(now, *sub);
+        }
+        if let Some(entry) = self.tracks.get_mut(track_key) {
+            entry.inner.subscriptions = subscriptions;
+            if entry.inner.activity.is_simulcast() {
+                let at = now + LAYER_CHECK_INTERVAL;
+                self.timers
+                    .schedule(&mut entry.due, at, Timer::Track(track_key));
+            }
+        }
+    }
+
+    /// Somebody needs a key frame: it is asked for as soon as the throttle allows.
+    pub(super) fn want_key_frame(&mut self, now: Instant, track_key: usize, layer: Layer) {
+        if let Some(entry) = self.tracks.get_mut(track_key) {
+            entry.inner.key_frames.want(layer);
+            if let Some(at) = entry.inner.key_frames.poll_timeout(now) {
+                self.timers
+                    .schedule(&mut entry.due, at.max(now), Timer::Track(track_key));
+            }
+        }
+    }
+
+    /// The track timer: sends key-frame requests that are due and looks for silent layers.
+    pub(super) fn track_timer(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let Some(entry) = self.tracks.get_mut(key) else {
+            return;
+        };
+        let track = entry.inner.id;
+        let changed = entry.inner.activity.check(now);
+        let from_peer = entry.source.as_ref().map(|source| source.peer);
+        while let Some(layer) = self.tracks[key].inner.key_frames.poll(now) {
+            match from_peer {
+                Some(peer) => self.request_key_frame(peer, key, layer, host),
+                None => host.peer(track.shard(), PeerMessage::KeyFrameWanted { track, layer }),
+            }
+        }
+        if changed {
+            self.retarget_all(now, key);
+        }
+        let Some(entry) = self.tracks.get_mut(key) else {
+            return;
+        };
+        let check = entry
+            .inner
+            .activity
+            .is_simulcast()
+            .then_some(now + LAYER_CHECK_INTERVAL);
+        let next = entry
+            .inner
+            .key_frames
+            .poll_timeout(now)
+            .into_iter()
+            .chain(check)
+            .min();
+        if let Some(at) = next {
+            self.timers.schedule(&mut entry.due, at, Timer::Track(key));
+        }
+    }
+
+    fn request_key_frame(&mut self, peer: usize, track: usize, layer: Layer, host: &mut dyn Host) {
+        let Some(entry) = self.peers.get(peer) else {
+            return;
+        };
+        let Some(received) = entry.publishing.streams.get(&(track, layer.0)) else {
+            return;
+        };
+        let mut out = std::mem::take(&mut self.rtcp_scratch);
+        out.clear();
+        rtcp::write::pli(
+            &mut out,
+            Ssrc(entry.feedback_ssrc()),
+            received.stream.ssrc(),
+        );
+        self.counters.key_frame_requests_sent += 1;
+        self.send_rtcp(peer, &out, host);
+        self.rtcp_scratch = out;
+    }
+
+    /// After a fan-out: whoever still waits for a key frame keeps the request alive.
+    pub(super) fn after_fan_out(&mut self, now: Instant, key: usize) {
+        let Some(entry) = self.tracks.get_mut(key) else {
+            return;
+        };
+        for sub in &entry.inner.subscriptions {
+            let Some(subscription) = self.subscriptions.get_mut(*sub) else {
+                continue;
+            };
+            if subscription.inner.packets_sent > 0 && subscription.last_report.is_none() {
+                self.timers
+                    .schedule(&mut subscription.reports_due, now, Timer::Reports(*sub));
+            }
+        }
+    }
+
+    /// Sender report and canonical name of one subscription.
+    pub(super) fn sender_report(&mut self, now: Instant, sub: usize, host: &mut dyn Host) {
+        let Some(entry) = self.subscriptions.get_mut(sub) else {
+            return;
+        };
+        let Some(track) = self.tracks.get(entry.track_key) else {
+            return;
+        };
+        self.timers.schedule(
+            &mut entry.reports_due,
+            now + REPORT_INTERVAL,
+            Timer::Reports(sub),
+        );
+        let Some((ntp, rtp_time)) = entry.inner.report_time(&track.inner.clocks, now) else {
+            return;
+        };
+        let mut out = std::mem::take(&mut self.rtcp_scratch);
+        out.clear();
+        let inner = &entry.inner;
+        let info = rtcp::SenderInfo {
+            ssrc: inner.ssrc,
+            ntp,
+            rtp: rtp_time,
+            packet_count: inner.packets_sent,
+            octet_count: inner.octets_sent,
+        };
+        rtcp::write::sender_report(&mut out, &info, &[]);
+        rtcp::write::sdes_cname(&mut out, inner.ssrc, &inner.cname);
+        entry.last_report = Some(((ntp >> 16) as u32, now));
+        let peer = entry.peer;
+        self.send_rtcp(peer, &out, host);
+        self.rtcp_scratch = out;
+    }
+
+    /// The publisher has begun a new stream on a layer.
+    pub(super) fn source_restarted(
+        &mut self,
+        now: Instant,
+        track_key: usize,
+        layer: Layer,
+        host: &mut dyn Host,
+    ) {
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        if let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) {
+            *clock = None;
+        }
+        let track = entry.inner.id;
+        for shard in &entry.inner.sinks {
+            host.peer(*shard, PeerMessage::SourceRestarted { track, layer });
+        }
+        for sub in &entry.inner.subscriptions {
+            if let Some(subscription) = self.subscriptions.get_mut(*sub) {
+                subscription.inner.source_restarted(layer);
+            }
+        }
+        self.retarget_all(now, track_key);
+    }
+
+    /// Messages from other shards about tracks.
+    pub(super) fn track_message(
+        &mut self,
+        now: Instant,
+        message: &PeerMessage,
+        host: &mut dyn Host,
+    ) {
+        match message {
+            PeerMessage::Attach { track, from } => self.attach(*track, *from, host),
+            PeerMessage::Detach { track, from } => {
+                if let Some(entry) = self.track_entry(*track) {
+                    entry.inner.sinks.retain(|shard| shard != from);
+                }
+            }
+            PeerMessage::KeyFrameWanted { track, layer } => {
+                if let Some(key) = self.track_ids.get(track).copied() {
+                    self.want_key_frame(now, key, *layer);
+                }
+            }
+            PeerMessage::SenderReport {
+                track,
+                layer,
+                ntp,
+                rtp,
+                received_at,
+            } => {
+                if let Some(key) = self.track_ids.get(track).copied() {
+                    self.set_clock(key, *layer, *ntp, *rtp, *received_at);
+                }
+            }
+            PeerMessage::SourceRestarted { track, layer } => {
+                if let Some(key) = self.track_ids.get(track).copied() {
+                    self.source_restarted(now, key, *layer, host);
+                }
+            }
+            PeerMessage::TrackGone { track } => {
+                if let Some(key) = self.track_ids.get(track).copied() {
+                    self.remove_track(key, host);
+                }
+            }
+            PeerMessage::Data { .. } => {}
+        }
+    }
+
+    /// Another shard wants this track. What it needs at once is the publisher's clock.
+    fn attach(&mut self, track: TrackId, from: ShardId, host: &mut dyn Host) {
+        let Some(entry) = self.track_entry(track) else {
+            host.peer(from, PeerMessage::TrackGone { track });
+            return;
+        };
+        if !entry.inner.sinks.contains(&from) {
+            entry.inner.sinks.push(from);
+        }
+        for (layer, clock) in entry.inner.clocks.iter().enumerate() {
+            if let Some(clock) = clock {
+                let message = PeerMessage::SenderReport {
+                    track,
+                    layer: Layer(layer as u8),
+                    ntp: clock.ntp,
+                    rtp: clock.rtp,
+                    received_at: clock.received_at,
+                };
+                host.peer(from, message);
+            }
+        }
+    }
+
+    fn track_entry(&mut self, track: TrackId) -> Option<&mut TrackEntry> {
+        let key = self.track_ids.get(&track)?;
+        self.tracks.get_mut(*key)
+    }
+}
