@@ -34,6 +34,7 @@ class Announcer:
         self._size = size
         self._room = room
         self._pending: dict[str, Participant] = {}
+        """By identity: of two sessions with one identity only the later one is told of."""
         self._batch_timer: Cancellable | None = None
         self._counts_timer: Cancellable | None = None
         self._counts_told: tuple[int, int] = (0, 0)
@@ -51,20 +52,23 @@ class Announcer:
         if participant.is_publisher:
             self.at_once(participant)
             return
-        self._pending[participant.sid] = participant
+        self._pending[participant.identity] = participant
         if self._batch_timer is None:
             delay = min(max(self._size() * BATCH_PER_MEMBER_S, BATCH_MIN_S), BATCH_MAX_S)
             self._batch_timer = self._clock.call_later(delay, self._flush)
 
     def at_once(self, participant: Participant) -> None:
         """Tells everybody without waiting. The participant is not hidden."""
-        self._pending.pop(participant.sid, None)
+        self._pending.pop(participant.identity, None)
         participant.announced = True
         self._send(ParticipantsChanged((participant.snapshot(),)))
 
-    def withdraw(self, participant: Participant) -> None:
-        """Says nothing more of a participant: another session has taken its place."""
-        self._pending.pop(participant.sid, None)
+    def withdraw(self, identity: str) -> bool:
+        """Says nothing more of a session that another one replaces, or of its departure.
+
+        Returns whether there was something to say.
+        """
+        return self._pending.pop(identity, None) is not None
 
     def room(self) -> None:
         """Tells everybody about the room, at once."""

@@ -134,7 +134,11 @@ class Room:
         self.check_admission(admission.identity)
         self._disarm_idle()
         previous = self.members.get(admission.identity)
+        published = previous is not None and previous.is_publisher
+        # A departure that nobody has been told of yet is none, if the same person is back.
+        known = self._announcer.withdraw(admission.identity)
         if previous is not None:
+            known = known or previous.announced
             self._remove(previous, EndReason.DUPLICATE_IDENTITY)
         participant = Participant(
             sid=ids.participant_sid(),
@@ -160,9 +164,10 @@ class Room:
         self._by_sid[participant.sid] = participant
         if previous is not None:
             previous.sink.ended(EndReason.DUPLICATE_IDENTITY)
-            if previous.announced and not participant.hidden:
-                # Clients learn from the new sid that the old session has gone.
-                self._announcer.participant(participant)
+        if known and not participant.hidden:
+            # Clients learn from the new sid that the old session has gone, with its tracks.
+            announce = self._announcer.at_once if published else self._announcer.participant
+            announce(participant)
         self._announcer.counts()
         return participant
 
@@ -404,7 +409,7 @@ class Room:
         self._speakers.remove(participant.sid)
         participant.end_reason = reason
         participant.enter(ParticipantState.DISCONNECTED)
-        self._announcer.withdraw(participant)
+        self._announcer.withdraw(participant.identity)
         if reason is not EndReason.DUPLICATE_IDENTITY and participant.announced:
             if was_publisher:
                 self._announcer.at_once(participant)

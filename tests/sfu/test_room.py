@@ -306,18 +306,12 @@ class RoomMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.clock.advance(10)
         for seat in self.seats.values():
-            told = {
-                one.identity
-                for one in seat.sink.known.values()
-                if one.state is not ParticipantState.DISCONNECTED
-            }
             present = {
                 identity
                 for identity, other in self.seats.items()
                 if other.participant.announced or other is seat
             }
-            assert present <= told
-            assert told <= present
+            assert seat.sink.roster == present
         self.room.close(EndReason.ROOM_DELETED)
         assert self.clock.armed == 0, "a closed room leaves no timer behind"
 

@@ -9,6 +9,7 @@ from typing import Any
 from sfu.notices import (
     ParticipantsChanged,
     ParticipantSnapshot,
+    ParticipantState,
     QualityChanged,
     RoomChanged,
     Speaker,
@@ -73,6 +74,9 @@ class RecordingSink:
 
     log: list[str] = field(default_factory=list)
     known: dict[str, ParticipantSnapshot] = field(default_factory=dict)
+    """By sid."""
+    roster: set[str] = field(default_factory=set)
+    """Identities of those present, as clients keep them: a new sid replaces the old one."""
     updates: list[ParticipantsChanged] = field(default_factory=list)
     rooms: list[RoomChanged] = field(default_factory=list)
     speakers: list[Speaker] = field(default_factory=list)
@@ -89,6 +93,10 @@ class RecordingSink:
             before = self.known.get(one.sid)
             assert before is None or before.version <= one.version, "clients drop older versions"
             self.known[one.sid] = one
+            if one.state is ParticipantState.DISCONNECTED:
+                self.roster.discard(one.identity)
+            else:
+                self.roster.add(one.identity)
 
     def room_changed(self, notice: RoomChanged) -> None:
         self.rooms.append(notice)
@@ -152,7 +160,9 @@ class Seat:
         self.participant = room.join(admission, options or JoinOptions(), self.sink)
         room.mark_joined(self.participant)
         view = room.view(self.participant)
-        self.sink.known = {one.sid: one for one in (view.participant, *view.others)}
+        everybody = (view.participant, *view.others)
+        self.sink.known = {one.sid: one for one in everybody}
+        self.sink.roster = {one.identity for one in everybody}
         room.start_subscriptions(self.participant)
         if active:
             room.mark_active(self.participant)
