@@ -279,7 +279,7 @@ describe('interruptions', () => {
     await bench.call.joinAsSpeaker()
     bench.session.events.disconnected('connection_lost')
     expect(phase()).toEqual({ kind: 'lost', error: 'connection_lost' })
-    await bench.call.online()
+    await bench.call.retryIfLost()
     expect(phase().kind).toBe('inCall')
     expect(bench.session.has('microphone')).toBe(true)
     expect(bench.sessions).toHaveLength(2)
@@ -288,7 +288,7 @@ describe('interruptions', () => {
   it('stays out after being removed, also by a reload', async () => {
     await bench.call.listen()
     bench.session.events.disconnected('removed')
-    await bench.call.online()
+    await bench.call.retryIfLost()
     expect(phase()).toEqual({ kind: 'lost', error: 'removed' })
     expect(bench.ongoing).toBeNull()
   })

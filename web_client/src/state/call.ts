@@ -6,7 +6,7 @@
 import { batch, computed, type Signal, signal } from '@preact/signals'
 import type { TextKey } from '../i18n'
 import type { Capture } from '../media/capture'
-import type { Api } from '../signal/api'
+import type { Admission, Api } from '../signal/api'
 import type { DeviceKind, Engine, Person, Session, SessionEvents } from '../signal/engine'
 import { type CallEvent, type CallPhase, nextPhase } from './call_phase'
 import { titleOf } from './conference_name'
@@ -98,8 +98,8 @@ export class CallModel {
     await this.#enter(this.role.value, () => this.#reopen('asking'))
   }
 
-  /** The network is back: a call lost to it is worth another try. */
-  async online(): Promise<void> {
+  /** The network or the page is back: a call lost meanwhile is worth another try. */
+  async retryIfLost(): Promise<void> {
     const phase = this.phase.value
     if (phase.kind !== 'lost' || phase.error !== 'connection_lost') return
     await this.#enter(this.role.value, () => this.#reopen('silently'))
@@ -184,9 +184,8 @@ export class CallModel {
     const attempt = this.#attempt
     this.upgrading.value = true
     try {
-      const engine = await this.#services.loadEngine()
-      const session = this.#open(engine)
-      await this.#connect(session, 'speaker')
+      const session = this.#open(await this.#services.loadEngine())
+      await this.#connect(session, await this.#admit('speaker'))
       if (attempt !== this.#attempt) {
         await session.leave()
         throw new CallError('connection_lost')
@@ -216,11 +215,14 @@ export class CallModel {
     let session = ready && this.#open(ready)
     session?.unlockAudio()
     const preparing = prepare()
+    // Asked for while the engine loads: two waits on a slow network become one.
+    const admission = this.#admit(role)
     try {
-      session ??= this.#open(await this.#services.loadEngine())
+      session ??= this.#open((await Promise.all([this.#services.loadEngine(), admission]))[0])
       if (attempt === this.#attempt) {
         this.#session = session
-        await this.#connect(session, role)
+        const admitted = await admission
+        if (attempt === this.#attempt) await this.#connect(session, admitted)
       }
     } catch (thrown) {
       stopAll(await preparing)
@@ -264,11 +266,13 @@ export class CallModel {
     this.#rememberDevices()
   }
 
-  async #connect(session: Session, role: Role): Promise<void> {
-    const { api } = this.#services
-    const admission = await api.join(this.conference, role, this.name.value.trim())
-    if (admission.title !== null) this.title.value = admission.title
-    await session.connect(admission.url, admission.token)
+  #admit(role: Role): Promise<Admission> {
+    return this.#services.api.join(this.conference, role, this.name.value.trim())
+  }
+
+  async #connect(session: Session, { url, token, title }: Admission): Promise<void> {
+    if (title !== null) this.title.value = title
+    await session.connect(url, token)
   }
 
   /** Opens the wanted devices again; `silently` leaves out those that would prompt. */

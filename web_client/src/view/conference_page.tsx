@@ -24,10 +24,13 @@ export function ConferencePage({ conference, services }: Props) {
   }, [conference, services])
   useEffect(() => {
     warmEngine()
-    const online = () => void call.online()
-    addEventListener('online', online)
+    const retry = () => {
+      if (document.visibilityState === 'visible') void call.retryIfLost()
+    }
+    // `pageshow`: back from the browser's page cache, where no connection survives.
+    const stopListening = listenAll({ online: retry, pageshow: retry, visibilitychange: retry })
     return () => {
-      removeEventListener('online', online)
+      stopListening()
       call.close()
     }
   }, [call])
@@ -44,6 +47,14 @@ export function ConferencePage({ conference, services }: Props) {
       return <Left call={call} />
     default:
       return <StageScreen call={call} />
+  }
+}
+
+/** Listens to events of the window, those of the document included, until told to stop. */
+function listenAll(listeners: Record<string, () => void>): () => void {
+  for (const [event, listener] of Object.entries(listeners)) addEventListener(event, listener)
+  return () => {
+    for (const [event, listener] of Object.entries(listeners)) removeEventListener(event, listener)
   }
 }
 
