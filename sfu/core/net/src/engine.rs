@@ -259,7 +259,7 @@ fn connect(threads: usize) -> Vec<Rings> {
 }
 
 fn thread_main(seed: Seed, cpu: Option<usize>) {
-    let id = seed.config.id;
+    let id = seed.shard.id();
     if let Some(Err(error)) = cpu.map(pin_to) {
         log::warn!("media thread {} is not pinned: {error}", id.0);
     }
