@@ -80,7 +80,7 @@ def _run(settings: Any, keys: Any) -> None:
 
     import uvloop
 
-    from kinguicall.serve import StartError, serve
+    from kinguicall.serve import ServeError, serve
 
     def announce(url: str) -> None:
         typer.echo(f"Kinguicall is at {url}")
@@ -88,7 +88,7 @@ def _run(settings: Any, keys: Any) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings, keys, announce))
-    except StartError as error:
+    except ServeError as error:
         _fail(str(error), 1)
 
 

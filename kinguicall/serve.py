@@ -32,18 +32,27 @@ WEB_CLIENT = Path(signalling.__file__).parent.parent / "web_client" / "dist"
 log = logging.getLogger(__name__)
 
 
-class StartError(Exception):
-    """The server cannot start: one line for the operator."""
+class ServeError(Exception):
+    """The server cannot start or go on: one line for the operator."""
 
 
 async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT. `announce` gets the page's address. Raises StartError."""
+    """Serves until SIGTERM or SIGINT. `announce` gets the page's address.
+
+    Raises ServeError if the server cannot start, and after its end if a media thread has failed.
+    """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, failed = asyncio.Event(), asyncio.Event()
+
+    def fail() -> None:
+        failed.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    _core.set_log_level(logging.getLogger().getEffectiveLevel())
     try:
-        async with running(settings, keys) as port:
+        async with running(settings, keys, on_failure=fail) as port:
             announce(_page_url(settings.host, port))
             await stop.wait()
             log.info("stopping")
@@ -51,12 +60,25 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
     log.info("stopped")
+    if failed.is_set():
+        raise ServeError("stopped because a media thread has failed; see the log")
 
 
 @asynccontextmanager
-async def running(settings: Settings, keys: KeyRing) -> AsyncIterator[int]:
-    """The whole server; gives its HTTP port. Raises StartError."""
+async def running(
+    settings: Settings, keys: KeyRing, on_failure: Callable[[], None] = lambda: None
+) -> AsyncIterator[int]:
+    """The whole server; gives its HTTP port. Raises ServeError.
+
+    `on_failure` is called when the engine has stopped by itself, after it has been taken apart.
+    """
     with _engine(settings) as engine:
+
+        def failed() -> None:
+            engine.stop()
+            on_failure()
+
+        engine.watch_failure(failed)
         node = Node(engine, asyncio.get_running_loop())
         runner = make_runner(make_app(_endpoints(node, keys)))
         try:
@@ -64,7 +86,7 @@ async def running(settings: Settings, keys: KeyRing) -> AsyncIterator[int]:
                 port = await listen(runner, settings.host, settings.port)
             except OSError as error:
                 where = f"{settings.host} port {settings.port}"
-                raise StartError(f"cannot listen on {where}: {_reason(error)}") from None
+                raise ServeError(f"cannot listen on {where}: {_reason(error)}") from None
             log.info("serving", extra={"udp_ports": engine.core.udp_ports})
             yield port
         finally:
@@ -82,9 +104,9 @@ def _engine(settings: Settings) -> Engine:
         )
     except OSError as error:
         where = f"UDP port {settings.udp_port}"
-        raise StartError(f"cannot bind {where}: {_reason(error)}") from None
+        raise ServeError(f"cannot bind {where}: {_reason(error)}") from None
     except ValueError as error:
-        raise StartError(str(error)) from None
+        raise ServeError(str(error)) from None
     return Engine(core)
 
 

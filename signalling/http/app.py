@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from signalling.http import cors
@@ -79,7 +80,24 @@ async def _hide_faults(request: web.Request, handler: Handler) -> web.StreamResp
         raise
     except Exception:
         log.exception("request failed: %s %s", request.method, request.match_info.route.resource)
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("a WebSocket cannot be answered with a status") from None
         return web.Response(status=500, text="internal error")
+
+
+class _PeerFaults(logging.Filter):
+    """Drops what aiohttp logs, with traceback and address, about requests that are not HTTP.
+
+    Anybody can send those at any rate; they are answered with 400 and are no fault of ours.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | ConnectionError | web.HTTPException)
+
+
+protocol_log = logging.getLogger(f"{__name__}.protocol")
+protocol_log.addFilter(_PeerFaults())
 
 
 def make_runner(app: web.Application) -> web.AppRunner:
@@ -87,6 +105,7 @@ def make_runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(
         app,
         access_log=None,
+        logger=protocol_log,
         handle_signals=False,
         max_line_size=LINE_BYTES_MAX,
         max_field_size=LINE_BYTES_MAX,

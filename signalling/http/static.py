@@ -48,7 +48,8 @@ _PAGE_HEADERS: dict[str, str] = {
     "Referrer-Policy": "same-origin",
 }
 _ASSET_HEADERS: dict[str, str] = {hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable"}
-_FILE_HEADERS: dict[str, str] = {hdrs.CACHE_CONTROL: "public, max-age=3600"}
+# Their names stay when they change: the manifest, icons, the service worker.
+_FILE_HEADERS: dict[str, str] = {hdrs.CACHE_CONTROL: "no-cache"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,53 @@
+"""What Prometheus reads."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.signalling.http.conftest import Client
+
+
+async def samples(client: Client) -> dict[tuple[str, str], float]:
+    """Values by (name, the label that is not the thread)."""
+    status, text = await client.get("/metrics")
+    assert status == 200
+    return {
+        (
+            sample.name,
+            next((v for k, v in sample.labels.items() if k != "thread"), ""),
+        ): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_the_engines_counters_are_exposed(client: Client) -> None:
+    values = await samples(client)
+    for name in ("packets_received_total", "packets_sent_total", "media_packets_forwarded_total"):
+        assert values[f"kinguicall_{name}", ""] == 0
+    assert values["kinguicall_media_thread_cpu_seconds_total", ""] >= 0
+    assert values["process_resident_memory_bytes", ""] > 0
+
+
+async def test_latency_is_a_whole_histogram(client: Client) -> None:
+    values = await samples(client)
+    name = "kinguicall_forward_latency_seconds"
+    bounds = [label for metric, label in values if metric == f"{name}_bucket"]
+    assert bounds[-1] == "+Inf"
+    assert [float(bound) for bound in bounds] == sorted(float(bound) for bound in bounds)
+    assert values[f"{name}_count", ""] == values[f"{name}_bucket", "+Inf"] == 0
+
+
+async def test_rooms_and_participants_are_counted(client: Client) -> None:
+    path = f"/rtc?protocol=16&access_token={client.token()}"
+    async with client.http.ws_connect(path) as socket:
+        await socket.receive(timeout=5)
+        values = await samples(client)
+    assert values["kinguicall_rooms", ""] == 1
+    assert values["kinguicall_participants", ""] == 1
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=1.0.0", "text/plain"])
+async def test_the_format_is_negotiated(client: Client, accept: str) -> None:
+    async with client.http.get("/metrics", headers={"Accept": accept}) as response:
+        assert response.content_type == accept.partition(";")[0]
+        assert (await response.text()).endswith("# EOF\n") == ("openmetrics" in accept)
