@@ -30,7 +30,8 @@ export const en: Catalogue = {
   qrLabel: 'QR code of the conference link',
   enter: 'Go to the conference',
 
-  invitedTo: 'You are invited',
+  invitedTo: 'You are invited to the conference',
+  invited: 'You are invited to a conference',
   untitled: 'Conference',
   listen: 'Listen',
   listenHint: 'No microphone, no camera. No permission asked.',

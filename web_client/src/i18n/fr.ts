@@ -29,7 +29,8 @@ export const fr = {
   qrLabel: 'Code QR du lien de la conférence',
   enter: 'Entrer dans la conférence',
 
-  invitedTo: 'Vous êtes invité',
+  invitedTo: 'Vous êtes invité à la conférence',
+  invited: 'Vous êtes invité à une conférence',
   untitled: 'Conférence',
   listen: 'Écouter',
   listenHint: 'Sans micro ni caméra. Aucune autorisation demandée.',

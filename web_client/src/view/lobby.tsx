@@ -32,10 +32,11 @@ export function Lobby({ call }: { call: CallModel }) {
 
 function Welcome({ call, onDevices }: { call: CallModel; onDevices: () => void }) {
   const text = messages.value
+  const title = call.title.value
   return (
     <section class="card welcome">
-      <p class="kicker">{text.invitedTo}</p>
-      <ScreenTitle>{call.title.value || text.untitled}</ScreenTitle>
+      {title !== '' && <p class="kicker">{text.invitedTo}</p>}
+      <ScreenTitle>{title === '' ? text.invited : title}</ScreenTitle>
       <button type="button" class="button primary huge" onClick={() => void call.listen()}>
         <Icon name="headphones" />
         {text.listen}
