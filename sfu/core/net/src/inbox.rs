@@ -58,7 +58,7 @@ impl Inbox {
         let droppable = match &message {
             PeerMessage::KeyFrameWanted { .. }
             | PeerMessage::SenderReport { .. }
-            | PeerMessage::Data { .. } => true,
+            | PeerMessage::Data(_) => true,
             PeerMessage::Attach { .. }
             | PeerMessage::Detach { .. }
             | PeerMessage::SourceRestarted { .. }

@@ -140,6 +140,7 @@ mod tests {
             track: TrackId::new(ShardId(1), 7),
             layer: Layer(2),
             payload_type: 96,
+            codec: kinguicall_proto::api::Codec::Opaque,
             marker: true,
             switch_point: false,
             sequence,

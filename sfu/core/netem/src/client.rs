@@ -90,8 +90,8 @@ impl Client {
 
     /// Emulates the same network in both directions, with different random numbers.
     pub fn set_network(&mut self, config: &NetemConfig, seed: u64) {
-        self.up.set_config(config.clone().seed(seed));
-        self.down.set_config(config.clone().seed(seed + 1));
+        self.up.set_config(config.seed(seed));
+        self.down.set_config(config.seed(seed + 1));
     }
 
     pub fn local_credentials(&mut self) -> IceCredentials {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinguicall_proto::api::{
-    Codec, Command, DataMember, DtlsRole, Event, ExtensionId, ExtensionKind, IceCredentials,
-    MediaKind, Mid, OpenTransport, Publish, ReceiveCodec, RemoteDescription, Rid, RoomId,
-    SendCodec, ShardId, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings, TrackId,
+    Codec, Command, DataDelivery, DataMember, DtlsRole, Event, ExtensionId, ExtensionKind,
+    IceCredentials, MediaKind, Mid, OpenTransport, Publish, ReceiveCodec, RemoteDescription, Rid,
+    RoomId, SendCodec, ShardId, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings, TrackId,
     TransportId,
 };
 use kinguicall_proto::egress::SocketIndex;
@@ -265,6 +265,36 @@ impl World {
             ..ExtensionValues::default()
         });
         stream.write_rtp(write);
+    }
+
+    /// Sends a message on one of a client's channels; `false` if it is not open.
+    pub fn write_data(&mut self, client: ClientIndex, label: &str, message: &[u8]) -> bool {
+        let client = &mut self.clients[client.0];
+        let Some((id, _)) = client.channels.iter().find(|(_, known)| known == label) else {
+            return false;
+        };
+        let id = *id;
+        let channel = client.rtc.channel(id);
+        channel.is_some_and(|mut channel| channel.write(true, message).is_ok())
+    }
+
+    /// A message of the server's own.
+    pub fn send_data(
+        &mut self,
+        shard: ShardId,
+        room: RoomId,
+        delivery: DataDelivery,
+        packet: &[u8],
+    ) {
+        let packet = packet.to_vec();
+        self.command(
+            shard,
+            Command::SendData {
+                room,
+                delivery,
+                packet,
+            },
+        );
     }
 
     /// Gives an order to a shard.

@@ -1,9 +1,9 @@
 //! What one shard tells another: the same few things that later cross from node to node.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Codec, DataDelivery, Layer, RoomId, ShardId, TrackId};
+use super::{Codec, Layer, ShardId, TrackId};
+use crate::data::room::RoutedData;
 
 /// What the fan-out needs to know of a packet besides its payload. Copied, never allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +58,5 @@ pub enum PeerMessage {
         track: TrackId,
     },
     /// An already attributed data packet for the members that `to` hosts.
-    Data {
-        room: RoomId,
-        delivery: DataDelivery,
-        sender_sid: Arc<str>,
-        packet: Arc<[u8]>,
-        destinations: Arc<[String]>,
-    },
+    Data(RoutedData),
 }

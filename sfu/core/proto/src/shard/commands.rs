@@ -57,8 +57,8 @@ impl Shard {
                     }
                 }
             }
-            Command::SetDataMember(member) => self.set_data_member(now, *member, host),
-            Command::RemoveDataMember { .. } => {}
+            Command::SetDataMember(member) => self.set_data_member(now, *member),
+            Command::RemoveDataMember { room, sid } => self.data_rooms.remove_member(room, &sid),
             Command::SendData {
                 room,
                 delivery,

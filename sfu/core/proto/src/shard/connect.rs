@@ -11,9 +11,30 @@ use crate::srtp::{self, Profile};
 use crate::transport::{KeyingMaterial, Output, SrtpProfile};
 
 impl Shard {
-    /// Does what a transport wants done, until it wants nothing more.
+    /// Does what a transport and its channels want done, until they want nothing more.
     pub(super) fn drive_transport(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
-        let mut application_data: Vec<Vec<u8>> = Vec::new();
+        let mut packets: Vec<Vec<u8>> = Vec::new();
+        loop {
+            packets.clear();
+            if self.poll_transport(now, key, &mut packets, host) {
+                self.remove_peer(key, host);
+                return;
+            }
+            if !self.pump_channels(now, key, &packets, host) {
+                break;
+            }
+        }
+        self.schedule_transport(key);
+    }
+
+    /// Drains a transport; returns whether it has closed. SCTP packets go to `packets`.
+    fn poll_transport(
+        &mut self,
+        now: Instant,
+        key: usize,
+        packets: &mut Vec<Vec<u8>>,
+        host: &mut dyn Host,
+    ) -> bool {
         let mut closed = false;
         while let Some(peer) = self.peers.get_mut(key) {
             let Some(output) = peer.transport.poll_output(now, &mut self.poll_buffer) else {
@@ -56,7 +77,10 @@ impl Shard {
                     profile,
                     keying_material,
                     we_are_client,
-                } => self.set_keys(key, profile, &keying_material, we_are_client),
+                } => {
+                    self.set_keys(key, profile, &keying_material, we_are_client);
+                    self.start_channels(key, we_are_client);
+                }
                 Output::State(state) => {
                     peer.state = state;
                     host.event(Event::TransportState(peer.id, state));
@@ -66,23 +90,18 @@ impl Shard {
                         _ => {}
                     }
                 }
-                Output::ApplicationData(data) => application_data.push(data.to_vec()),
+                Output::ApplicationData(data) => packets.push(data.to_vec()),
             }
         }
-        for packet in &application_data {
-            self.sctp_packet(now, key, packet, host);
-        }
-        if closed {
-            self.remove_peer(key, host);
-        } else {
-            self.schedule_transport(key);
-        }
+        closed
     }
 
     /// The transport timer: ICE, DTLS and SCTP.
     pub(super) fn transport_timer(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
         self.peers[key].transport.handle_timeout(now);
-        self.sctp_timeout(now, key, host);
+        if let Some(channels) = &mut self.peers[key].channels {
+            channels.handle_timeout(now);
+        }
         self.drive_transport(now, key, host);
     }
 

@@ -31,6 +31,7 @@ use self::tracks::TrackEntry;
 use crate::api::{
     Command, Host, MediaMeta, PeerMessage, ShardId, SubscriptionId, TrackId, TransportId,
 };
+use crate::data::room::DataRooms;
 use crate::egress::{Batch, SocketIndex};
 use crate::forward::Pending;
 use crate::stats::Counters;
@@ -78,6 +79,10 @@ pub struct Shard {
     /// Only addresses that have passed a connectivity check.
     addresses: HashMap<SocketAddr, usize>,
     ufrags: HashMap<String, usize>,
+    data_rooms: DataRooms,
+    /// Peers whose channels have something to send.
+    data_dirty: Vec<usize>,
+    data_targets: Vec<TransportId>,
     timers: Timers,
     levels_due: Due,
     batch: Batch,
@@ -105,6 +110,9 @@ impl Shard {
             subscription_ids: BTreeMap::new(),
             addresses: HashMap::new(),
             ufrags: HashMap::new(),
+            data_rooms: DataRooms::new(config.id),
+            data_dirty: Vec::new(),
+            data_targets: Vec::new(),
             timers: Timers::default(),
             levels_due: Due::default(),
             batch: Batch::new(BATCH_DATAGRAMS),
@@ -159,7 +167,7 @@ impl Shard {
 
     pub fn handle_peer(&mut self, now: Instant, message: PeerMessage, host: &mut dyn Host) {
         match message {
-            PeerMessage::Data { .. } => self.deliver_data(now, &message, host),
+            PeerMessage::Data(message) => self.deliver(now, &message),
             other => self.track_message(now, &other, host),
         }
     }
@@ -173,6 +181,7 @@ impl Shard {
 
     /// Fans out what has been gathered long enough and sends the batch.
     pub fn end_turn(&mut self, now: Instant, host: &mut dyn Host) {
+        self.drive_data(now, host);
         if self.flush_at.is_some_and(|at| at <= now) {
             self.fan_out(now, host);
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::timers::Due;
 use crate::api::{ExtensionId, TransportId, TransportState};
+use crate::data::channels::Channels;
 use crate::egress::SocketIndex;
 use crate::receive::{NackGenerator, Router, Stream, twcc};
 use crate::rtp::ExtensionMap;
@@ -64,6 +65,8 @@ pub(super) struct Peer {
     pub(super) id: TransportId,
     pub(super) state: TransportState,
     pub(super) transport: Transport,
+    /// From the moment that DTLS is established.
+    pub(super) channels: Option<Channels>,
     pub(super) opens_channels: bool,
     pub(super) inbound: Option<Inbound>,
     outbound: Option<Outbound>,
@@ -89,6 +92,7 @@ impl Peer {
             id,
             state: TransportState::New,
             transport,
+            channels: None,
             opens_channels,
             inbound: None,
             outbound: None,

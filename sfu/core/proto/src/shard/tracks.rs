@@ -326,7 +326,7 @@ impl Shard {
                     self.remove_track(key, host);
                 }
             }
-            PeerMessage::Data { .. } => {}
+            PeerMessage::Data(_) => {}
         }
     }
 
