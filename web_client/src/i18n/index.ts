@@ -22,7 +22,7 @@ export const messages = computed<Catalogue>(() => catalogues[language.value])
 /** The name of a language in that language, for the switch. */
 export const nameOfLanguage = (code: Language): string => catalogues[code].languageName
 
-export const isLanguage = (value: unknown): value is Language =>
+const isLanguage = (value: unknown): value is Language =>
   (languages as readonly unknown[]).includes(value)
 
 /**

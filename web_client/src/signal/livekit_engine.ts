@@ -12,6 +12,7 @@ import {
   type RemoteTrack,
   Room,
   RoomEvent,
+  setLogLevel,
   Track,
 } from 'livekit-client'
 import { captureErrorOf } from '../media/capture'
@@ -215,5 +216,8 @@ function playAudio(track: RemoteTrack): void {
 function stopAudio(track: RemoteTrack): void {
   if (track.kind === Track.Kind.Audio) for (const element of track.detach()) element.remove()
 }
+
+// Its default tells the console about every negotiation.
+setLogLevel('warn')
 
 export const liveKitEngine: Engine = { open: (events) => new LiveKitSession(events) }

@@ -7,7 +7,7 @@ const COPIED_DURATION_MS = 3000
 
 export type CopyState = 'idle' | 'copied' | 'failed'
 
-export const linkOf = (conference: string): string =>
+const linkOf = (conference: string): string =>
   location.origin + pathOf({ kind: 'conference', name: conference })
 
 export const whatsAppLink = (text: string): string =>

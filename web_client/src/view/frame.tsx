@@ -27,7 +27,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
   )
 }
 
-export function LanguageSwitch() {
+function LanguageSwitch() {
   const choose = (code: Language) => {
     language.value = code
     browserPreferences.saveLanguage(code)

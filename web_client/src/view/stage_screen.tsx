@@ -3,6 +3,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
 import { messages } from '../i18n'
+import { keepScreenOn } from '../media/wake_lock'
 import type { CallModel } from '../state/call'
 import { ShareModel } from '../state/share'
 import { shortcutOf } from '../state/shortcuts'
@@ -24,6 +25,8 @@ export function StageScreen({ call }: { call: CallModel }) {
   const close = () => {
     open.value = 'none'
   }
+  const sending = call.cameraOn.value
+  useEffect(() => (sending ? keepScreenOn() : undefined), [sending])
   useShortcuts(call, () => {
     open.value = open.value === 'help' ? 'none' : 'help'
   })
