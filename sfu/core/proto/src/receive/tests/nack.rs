@@ -48,6 +48,21 @@ fn a_gap_is_asked_for_after_10_ms_or_two_more_packets() {
 }
 
 #[test]
+fn each_gap_is_confirmed_by_the_packets_after_it() {
+    let now = start();
+    let mut nack = NackGenerator::new(MediaKind::Video);
+    // 2 and 6 are missing; 5 confirms the first of them only.
+    for extended in [1, 3, 4, 5, 7] {
+        nack.on_packet(now, extended);
+    }
+    assert_eq!(asked(&mut nack, now), [2]);
+    nack.on_packet(now + ms(1), 8);
+    assert_eq!(asked(&mut nack, now + ms(1)), [0; 0]);
+    nack.on_packet(now + ms(2), 9);
+    assert_eq!(asked(&mut nack, now + ms(2)), [6]);
+}
+
+#[test]
 fn requests_repeat_every_round_trip_and_end() {
     for (kind, tries) in [(MediaKind::Video, 10), (MediaKind::Audio, 3)] {
         let now = start();

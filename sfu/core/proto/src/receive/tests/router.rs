@@ -153,6 +153,10 @@ fn extensions_win_over_the_order_of_declared_ssrcs() {
         let route = with_rid(&mut router, ssrc, "1", rid).expect("routed");
         assert_eq!(route.layer, Layer(layer));
     }
+    let rtx = router
+        .route(Ssrc(11), VP8_RTX, None, None, Some(token("q")))
+        .expect("declared");
+    assert_eq!(rtx.layer, Layer(0));
     for (ssrc, layer) in [(30, 2), (20, 1), (10, 0)] {
         let route = bare(&mut router, ssrc, VP8).expect("known");
         assert_eq!((route.layer, route.new_source), (Layer(layer), false));

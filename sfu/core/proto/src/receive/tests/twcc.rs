@@ -106,6 +106,26 @@ fn a_burst_is_told_at_once_and_in_several_packets() {
 }
 
 #[test]
+fn only_what_the_window_holds_is_told() {
+    let now = start();
+    let mut recorder = Recorder::default();
+    for sequence in 0..3_000 {
+        recorder.on_packet(now + ms(u64::from(sequence)), sequence);
+    }
+    let told: Told = poll(&mut recorder, now + ms(3_000))
+        .into_iter()
+        .flatten()
+        .collect();
+    let expected: Told = (1_976..3_000)
+        .map(|sequence| (sequence, Some(i64::from(sequence) * 4)))
+        .collect();
+    assert_eq!(told, expected);
+    // What has been told does not hurry the next feedback.
+    recorder.on_packet(now + ms(3_000), 3_000);
+    assert_eq!(recorder.poll_timeout(), Some(now + ms(3_050)));
+}
+
+#[test]
 fn numbering_that_starts_again_is_followed() {
     let now = start();
     let mut recorder = Recorder::default();
