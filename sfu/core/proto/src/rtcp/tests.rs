@@ -342,6 +342,29 @@ fn feedback_stops_before_a_delta_that_does_not_fit() {
 }
 
 #[test]
+fn feedback_fits_a_datagram_whatever_the_gaps() {
+    for gap in [2, 8, 15, 20, 50] {
+        let header = TransportFeedbackHeader {
+            sender: SENDER,
+            media: MEDIA,
+            base_sequence: 0,
+            feedback_count: 0,
+        };
+        let mut out = Vec::new();
+        let list = (0..8_000 / gap).map(|at| (at * gap, 0));
+        header.write(&mut out, list);
+        assert!(out.len() <= 1_030, "{} bytes for gaps of {gap}", out.len());
+    }
+}
+
+#[test]
+fn one_item_asks_for_17_packets() {
+    let mut out = Vec::new();
+    write::nack(&mut out, SENDER, MEDIA, &[65_530, 65_531, 10, 11]);
+    assert_eq!(out, hex("81cd0004 12345678 23456789 fffa8001 000b0000"));
+}
+
+#[test]
 fn feedback_skips_a_gap_that_nobody_remembers() {
     let header = TransportFeedbackHeader {
         sender: SENDER,

@@ -128,6 +128,7 @@ fn too_much_loss_is_a_key_frame() {
     let mut out = Vec::new();
     let mut nack = NackGenerator::new(MediaKind::Video);
     nack.on_packet(now, 1);
+    nack.on_packet(now, 3);
     nack.on_packet(now, 1_000);
     assert_eq!(nack.poll_timeout(), Some(now));
     assert!(nack.poll(now, RTT, &mut out));
