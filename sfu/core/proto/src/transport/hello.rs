@@ -4,9 +4,10 @@
 //! ends a `dimpl` session for good. An attacker who spoofs the peer's address could end it with one
 //! plaintext alert or a ClientHello without ciphers. So only complete, plausible messages in their
 //! place pass, each as a datagram of its own (dimpl drops a whole datagram that begins with something
-//! it knows): fragments are put together here, ChangeCipherSpec waits for the Finished it belongs
-//! to, and a certificate that the description did not announce is left out. After the handshake
-//! only protected records pass, and what a peer may have to repeat.
+//! it knows). Fragments are put together here. A certificate passes only if the description announced
+//! it, which an attacker off the path cannot know, and what belongs to it passes only after it: a
+//! ServerHello waits for it, and ChangeCipherSpec for the Finished. After the handshake only
+//! protected records pass, and what a peer may have to repeat.
 
 use std::time::Instant;
 
@@ -43,6 +44,8 @@ pub struct HandshakeFilter {
     assembler: Assembler,
     /// Random of the hello that this handshake is about.
     hello_random: Option<[u8; 32]>,
+    /// The last ServerHello, until the server's certificate has come: a record.
+    server_hello: Option<Vec<u8>>,
     /// Bit per message type that has passed.
     passed: u32,
     change_cipher_spec: Option<[u8; records::RECORD_HEADER + 1]>,
@@ -60,6 +63,7 @@ impl HandshakeFilter {
             fingerprint_sha256,
             assembler: Assembler::default(),
             hello_random: None,
+            server_hello: None,
             passed: 0,
             change_cipher_spec: None,
             mismatch_at: None,
@@ -148,21 +152,26 @@ impl HandshakeFilter {
         if fragment.sequence > MAX_SEQUENCE {
             return false;
         }
-        let has_hello = self.hello_random.is_some();
+        let follows = |message_types| self.has_passed(message_types);
         match (self.role, fragment.message_type) {
             (DtlsRole::Server, r::CLIENT_HELLO) => fragment.sequence == 0,
-            (DtlsRole::Server, r::CERTIFICATE | r::CLIENT_KEY_EXCHANGE | r::CERTIFICATE_VERIFY) => {
-                has_hello && fragment.sequence > 0
+            (DtlsRole::Server, r::CERTIFICATE) => follows(&[r::CLIENT_HELLO]),
+            (DtlsRole::Server, r::CLIENT_KEY_EXCHANGE) => follows(&[r::CERTIFICATE]),
+            (DtlsRole::Server, r::CERTIFICATE_VERIFY) => follows(&[r::CLIENT_KEY_EXCHANGE]),
+            (DtlsRole::Client, r::SERVER_HELLO) => true,
+            (DtlsRole::Client, r::HELLO_VERIFY_REQUEST) => {
+                !follows(&[r::HELLO_VERIFY_REQUEST]) && self.server_hello.is_none()
             }
-            (DtlsRole::Client, r::SERVER_HELLO | r::HELLO_VERIFY_REQUEST) => true,
+            (DtlsRole::Client, r::CERTIFICATE) => {
+                follows(&[r::SERVER_HELLO]) || self.server_hello.is_some()
+            }
             (
                 DtlsRole::Client,
-                r::CERTIFICATE
-                | r::SERVER_KEY_EXCHANGE
+                r::SERVER_KEY_EXCHANGE
                 | r::CERTIFICATE_REQUEST
                 | r::SERVER_HELLO_DONE
                 | r::NEW_SESSION_TICKET,
-            ) => has_hello,
+            ) => follows(&[r::CERTIFICATE]),
             _ => false,
         }
     }
@@ -171,17 +180,34 @@ impl HandshakeFilter {
     fn message(&mut self, now: Instant, header: &[u8], fragment: &Fragment<'_>, body: &[u8]) {
         let passes = match fragment.message_type {
             records::CLIENT_HELLO => is_plausible_client_hello(body) && self.is_same_hello(body),
-            records::SERVER_HELLO => is_plausible_server_hello(body) && self.is_same_hello(body),
-            records::HELLO_VERIFY_REQUEST => {
-                self.hello_random.is_none() && !self.has_passed(&[records::HELLO_VERIFY_REQUEST])
+            records::SERVER_HELLO => {
+                self.keep_server_hello(header, fragment, body);
+                false
             }
             records::CERTIFICATE => self.is_announced(now, body),
             _ => true,
         };
-        if passes && self.ends.len() < MAX_DATAGRAMS {
-            records::write_message(&mut self.out, header, fragment, body);
+        if !passes || self.ends.len() >= MAX_DATAGRAMS {
+            return;
+        }
+        if fragment.message_type == records::CERTIFICATE
+            && let Some(server_hello) = self.server_hello.take()
+        {
+            self.out.extend_from_slice(&server_hello);
             self.end_datagram();
-            self.passed |= 1 << fragment.message_type;
+            self.passed |= 1 << records::SERVER_HELLO;
+        }
+        records::write_message(&mut self.out, header, fragment, body);
+        self.end_datagram();
+        self.passed |= 1 << fragment.message_type;
+    }
+
+    /// The one that comes right before the certificate is the server's.
+    fn keep_server_hello(&mut self, header: &[u8], fragment: &Fragment<'_>, body: &[u8]) {
+        if !self.has_passed(&[records::SERVER_HELLO]) && is_plausible_server_hello(body) {
+            let mut record = Vec::with_capacity(header.len() + body.len() + 12);
+            records::write_message(&mut record, header, fragment, body);
+            self.server_hello = Some(record);
         }
     }
 
@@ -193,11 +219,7 @@ impl HandshakeFilter {
     /// Whether the peer has said all that it says in plaintext: its ChangeCipherSpec is due.
     fn keys_are_exchanged(&self) -> bool {
         match self.role {
-            DtlsRole::Server => self.has_passed(&[
-                records::CERTIFICATE,
-                records::CLIENT_KEY_EXCHANGE,
-                records::CERTIFICATE_VERIFY,
-            ]),
+            DtlsRole::Server => self.has_passed(&[records::CERTIFICATE_VERIFY]),
             DtlsRole::Client => self.has_passed(&[records::SERVER_HELLO_DONE]),
         }
     }

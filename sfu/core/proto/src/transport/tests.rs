@@ -323,30 +323,71 @@ fn another_certificate_closes_in_both_roles() {
     }
 }
 
-#[test]
-fn a_foreign_certificate_from_the_peers_address_is_left_out() {
-    let mut foreign = vec![0, 0, 6, 0, 0, 3, 1, 2, 3];
+/// A plaintext handshake message in a record of its own.
+fn forged_message(message_type: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
     let fragment = records::Fragment {
-        message_type: records::CERTIFICATE,
-        sequence: 1,
-        length: foreign.len(),
+        message_type,
+        sequence,
+        length: body.len(),
         offset: 0,
-        body: &foreign.clone(),
+        body,
     };
     let header = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0];
     let mut record = Vec::new();
-    records::write_message(&mut record, &header, &fragment, &foreign);
-    foreign.clear();
-    let mut call = Call::new(
-        DtlsRole::Server,
-        fingerprint_sha256(&peer_certificate().certificate),
-    );
-    call.exchange(|call, _| {
-        for _ in 0..10 {
-            call.inject(&record);
-        }
-    });
-    assert!(call.is_connected(), "{:?}", call.told);
+    records::write_message(&mut record, &header, &fragment, body);
+    record
+}
+
+/// What an attacker who has seen nothing may say in either role's name.
+fn forged_messages() -> Vec<Vec<u8>> {
+    let certificate = [0, 0, 6, 0, 0, 3, 1, 2, 3];
+    let mut server_hello = vec![0xfe, 0xfd];
+    server_hello.extend([5; 32]);
+    server_hello.extend([0, 0xc0, 0x2b, 0, 0, 0]);
+    let mut key_exchange = vec![65, 4];
+    key_exchange.extend([6; 64]);
+    let mut forged = Vec::new();
+    for sequence in 0..6 {
+        forged.push(forged_message(
+            records::SERVER_HELLO,
+            sequence,
+            &server_hello,
+        ));
+        forged.push(forged_message(records::CERTIFICATE, sequence, &certificate));
+        forged.push(forged_message(
+            records::CLIENT_KEY_EXCHANGE,
+            sequence,
+            &key_exchange,
+        ));
+        forged.push(forged_message(
+            records::CERTIFICATE_VERIFY,
+            sequence,
+            &[4, 3, 0, 0],
+        ));
+        forged.push(forged_message(
+            records::SERVER_KEY_EXCHANGE,
+            sequence,
+            &[3, 0, 29, 0],
+        ));
+        forged.push(forged_message(records::SERVER_HELLO_DONE, sequence, &[]));
+    }
+    forged
+}
+
+#[test]
+fn forged_flights_from_the_peers_address_stop_no_handshake() {
+    let forged = forged_messages();
+    let expected = fingerprint_sha256(&peer_certificate().certificate);
+    for role in [DtlsRole::Server, DtlsRole::Client] {
+        let mut call = Call::new(role, expected);
+        call.exchange(|call, _| {
+            for record in &forged {
+                call.inject(record);
+            }
+        });
+        assert!(call.is_connected(), "{role:?} {:?}", call.told);
+        assert!(call.passes_data());
+    }
 }
 
 #[test]
@@ -376,17 +417,7 @@ fn null_cipher_hello() -> Vec<u8> {
     let mut body = vec![0xfe, 0xfd];
     body.extend([9; 32]);
     body.extend([0, 0, 0, 2, 0, 0, 1, 0]);
-    let fragment = records::Fragment {
-        message_type: records::CLIENT_HELLO,
-        sequence: 0,
-        length: body.len(),
-        offset: 0,
-        body: &body,
-    };
-    let header = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let mut out = Vec::new();
-    records::write_message(&mut out, &header, &fragment, &body);
-    out
+    forged_message(records::CLIENT_HELLO, 0, &body)
 }
 
 /// Plaintext records of every kind that an attacker may make up.
