@@ -201,8 +201,8 @@ def test_the_fingerprint_is_that_of_sdp(engine: _core.Engine) -> None:
         ({"udp_port": 65_536}, "udp_port"),
         ({"udp_port": 10**30}, "udp_port"),
         ({"udp_port": 65_535, "threads": 2}, "port would be 65536"),
-        ({"udp_port": 0, "threads": 0}, "threads must be 1 to 256"),
-        ({"udp_port": 0, "threads": 257}, "threads"),
+        ({"udp_port": 0, "threads": 0}, "threads must be 1 to 128"),
+        ({"udp_port": 0, "threads": 129}, "threads"),
         ({"udp_port": 0, "bind_addresses": ["localhost"]}, 'bind_addresses: "localhost"'),
         ({"udp_port": 0, "public_addresses": ["1.2.3.4:5"]}, "public_addresses"),
     ],
@@ -362,6 +362,44 @@ def test_tracks_and_subscriptions_get_distinct_identifiers(engine: _core.Engine)
 # --- events and statistics --------------------------------------------------------------------
 
 
+def test_an_event_makes_the_descriptor_readable_and_polling_resets_it(
+    engine: _core.Engine,
+) -> None:
+    assert engine.poll_events() == []
+    assert not is_readable(engine.event_fd, 0)
+    transport_id = engine.open_transport().transport_id
+    engine.close_transport(transport_id)
+    assert is_readable(engine.event_fd, 5)
+    events: list[_core.Event] = []
+
+    def closed() -> bool:
+        events.extend(engine.poll_events())
+        return any(
+            isinstance(event, _core.TransportStateChanged) and event.state == "closed"
+            for event in events
+        )
+
+    wait_until(closed)
+    last = [event for event in events if isinstance(event, _core.TransportStateChanged)][-1]
+    assert (last.transport_id, last.reason) == (transport_id, "requested")
+    assert not is_readable(engine.event_fd, 0)
+
+
+async def test_asyncio_is_woken() -> None:
+    engine = AsyncEngine(_core.Engine(udp_port=0, bind_addresses=[LOOPBACK]))
+    closed = asyncio.Event()
+    with engine:
+        transport_id = engine.core.open_transport().transport_id
+
+        def on_event(event: object) -> None:
+            if isinstance(event, _core.TransportStateChanged) and event.state == "closed":
+                closed.set()
+
+        engine.watch_transport(transport_id, on_event)
+        engine.core.close_transport(transport_id)
+        await asyncio.wait_for(closed.wait(), 5)
+
+
 def test_datagrams_show_in_the_statistics_of_their_thread(engine: _core.Engine) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(50):
@@ -371,6 +409,7 @@ def test_datagrams_show_in_the_statistics_of_their_thread(engine: _core.Engine) 
     assert idle.packets_received == 0
     assert busy.bytes_received == 5_000
     assert busy.cpu_us > 0
+    wait_until(lambda: engine.stats().shards[1].dropped["not_recognised"] == 50)
     bounds = [bound for bound, _ in busy.forward_latency_us]
     assert bounds == sorted(bounds)
     assert bounds[-1] == 2**64 - 1

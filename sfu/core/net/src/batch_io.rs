@@ -79,6 +79,8 @@ impl ReceiveBatch {
 pub struct SendCounts {
     pub datagrams: u64,
     pub bytes: u64,
+    /// Messages that the datagrams left in: fewer, thanks to GSO.
+    pub messages: u64,
     /// Dropped because the kernel's buffer was full.
     pub buffer_full: u64,
     /// Dropped because the kernel refused the destination or the datagram.
@@ -90,6 +92,7 @@ impl SendCounts {
     pub fn add(&mut self, other: Self) {
         self.datagrams += other.datagrams;
         self.bytes += other.bytes;
+        self.messages += other.messages;
         self.buffer_full += other.buffer_full;
         self.refused += other.refused;
     }
@@ -207,6 +210,7 @@ impl SendBatch {
             // SAFETY: one header per filled run, and their bytes are in `batch`, still borrowed.
             match unsafe { self.headers.send(fd, done..self.filled.len()) } {
                 Ok(sent) => {
+                    counts.messages += sent as u64;
                     for run in &self.filled[done..done + sent] {
                         counts.datagrams += run.count as u64;
                         counts.bytes += run_bytes(batch, *run).len() as u64;
@@ -250,6 +254,7 @@ impl SendBatch {
                 Ok(()) => {
                     passed += 1;
                     counts.datagrams += 1;
+                    counts.messages += 1;
                     counts.bytes += u64::from(datagram.len);
                 }
                 Err(error) if is_buffer_full(&error) => counts.buffer_full += 1,

@@ -26,8 +26,8 @@ use crate::thread::{Seed, Shared, run};
 
 /// How long a shard gathers media before it sends.
 const GATHER: Duration = Duration::from_millis(1);
-/// Identifiers have eight bits for the shard.
-pub const MAX_THREADS: usize = 256;
+/// Identifiers have eight bits for the shard, and rings grow with the square of the threads.
+pub const MAX_THREADS: usize = 128;
 /// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905).
 const NTP_UNIX_OFFSET_S: u64 = 2_208_988_800;
 

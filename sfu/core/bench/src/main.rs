@@ -1,0 +1,141 @@
+//! What a forwarded packet costs: CPU, memory and time, next to the floor of this machine.
+//!
+//! Publishers and subscribers are real peers (ICE, DTLS, SRTP) over loopback. CPU time is the media
+//! thread's own, so other work on the machine disturbs it little; the floor is taken right after
+//! each run, on the same schedule.
+
+#![allow(clippy::print_stdout, reason = "printing is what this program is for")]
+
+mod client;
+mod floor;
+mod load;
+mod scenario;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use floor::Cost;
+use load::{AUDIO, Stream, VIDEO};
+use scenario::Outcome;
+
+const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N]
+
+  --seconds S      length of each measured part, 1 to 600 (6)
+  --subscribers N  subscribers of each run, 1 to 2000 (100)";
+
+struct Arguments {
+    duration: Duration,
+    subscribers: usize,
+}
+
+struct Run {
+    name: &'static str,
+    stream: Stream,
+    publishers: usize,
+}
+
+const RUNS: [Run; 3] = [
+    Run {
+        name: "1 video",
+        stream: VIDEO,
+        publishers: 1,
+    },
+    Run {
+        name: "5 audio",
+        stream: AUDIO,
+        publishers: 5,
+    },
+    Run {
+        name: "8 video",
+        stream: VIDEO,
+        publishers: 8,
+    },
+];
+
+fn main() -> io::Result<()> {
+    let Some(arguments) = parse(std::env::args().skip(1)) else {
+        println!("{USAGE}");
+        std::process::exit(2);
+    };
+    println!(
+        "{} subscribers, {:?} a run",
+        arguments.subscribers, arguments.duration
+    );
+    for run in &RUNS {
+        let (publishers, subscribers) = (run.publishers, arguments.subscribers);
+        let outcome = scenario::run(run.stream, publishers, subscribers, arguments.duration)?;
+        let floor = floor::run(
+            run.stream,
+            publishers,
+            subscribers,
+            outcome.profile,
+            arguments.duration / 2,
+        )?;
+        print(run, &outcome, &floor);
+    }
+    Ok(())
+}
+
+fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
+    let mut parsed = Arguments {
+        duration: Duration::from_secs(6),
+        subscribers: 100,
+    };
+    let arguments: Vec<String> = arguments.collect();
+    for pair in arguments.chunks(2) {
+        let [name, value] = pair else {
+            return None;
+        };
+        let value: u64 = value.parse().ok()?;
+        match name.as_str() {
+            "--seconds" if (1..=600).contains(&value) => {
+                parsed.duration = Duration::from_secs(value);
+            }
+            "--subscribers" if (1..=2_000).contains(&value) => {
+                parsed.subscribers = value as usize;
+            }
+            _ => return None,
+        }
+    }
+    Some(parsed)
+}
+
+fn print(run: &Run, outcome: &Outcome, floor: &Cost) {
+    let (user, system, total) = outcome.cost.per_packet();
+    let (floor_user, floor_system, floor_total) = floor.per_packet();
+    let packets = outcome.cost.packets;
+    let arrived = 100.0 * packets as f64 / outcome.expected_packets.max(1) as f64;
+    let quantile = |q| outcome.latency.quantile_us(q).unwrap_or(f64::NAN);
+    println!();
+    println!(
+        "{}, {} B, {:?}: {:.0} packets/s forwarded ({arrived:.1} % of those expected)",
+        run.name,
+        run.stream.payload_bytes,
+        outcome.profile,
+        packets as f64 / outcome.seconds,
+    );
+    println!(
+        "  a subscriber     decrypted {} packets and could not decrypt {}",
+        outcome.witnessed, outcome.rejected
+    );
+    println!("  CPU a packet     {total:.2} us (user {user:.2}, system {system:.2})");
+    println!(
+        "  floor            {floor_total:.2} us (user {floor_user:.2}, system {floor_system:.2})"
+    );
+    println!("  ratio            {:.2}", total / floor_total);
+    println!("  a core forwards  {:.0} packets/s", 1e6 / total);
+    println!("  GSO run          {:.1} datagrams", outcome.run_length);
+    println!(
+        "  latency          p50 {:.0} us, p99 {:.0} us",
+        quantile(0.5),
+        quantile(0.99)
+    );
+    println!(
+        "  memory           {:.0} KiB a subscriber",
+        outcome.bytes_per_subscriber / 1024.0
+    );
+}
+
+fn sleep_until(at: Instant) {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+}

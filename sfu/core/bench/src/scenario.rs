@@ -1,0 +1,361 @@
+//! One measured run: an engine with real peers, publishers that keep to a schedule, subscribers
+//! whose sockets drop what arrives, and the engine's own account of what that cost.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use kinguicall_net::{Engine, EngineConfig, EngineEvent, Latency, ThreadStats};
+use kinguicall_proto::api::{
+    Command, Event, ExtensionId, ExtensionKind, Mid, Publish, ReceiveCodec, SendCodec, Ssrc,
+    Subscribe, SubscriptionId, SubscriptionSettings, TrackId, TransportId, TransportState,
+};
+use kinguicall_proto::rtcp::write::receiver_report;
+use kinguicall_proto::srtp::Profile;
+
+use crate::client::{Client, Identity};
+use crate::floor::Cost;
+use crate::load::{MID_EXTENSION, Numbering, Position, Schedule, Stream, TRANSPORT_CC_EXTENSION};
+use crate::sleep_until;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Before the measured part: first packets, caches, receive buffers that fill up.
+const WARM_UP: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_PACKET: usize = 1_500;
+
+/// What a run has shown.
+pub struct Outcome {
+    pub cost: Cost,
+    pub seconds: f64,
+    pub expected_packets: u64,
+    /// Datagrams per kernel message.
+    pub run_length: f64,
+    /// Packets that one subscriber has received and decrypted, and those that it could not.
+    pub witnessed: u64,
+    pub rejected: u64,
+    pub latency: Latency,
+    pub bytes_per_subscriber: f64,
+    pub profile: Profile,
+}
+
+struct Publisher {
+    client: Client,
+    track: TrackId,
+    numbering: Numbering,
+}
+
+/// A running engine with its peers.
+struct Call {
+    engine: Engine,
+    identity: Identity,
+    server: SocketAddr,
+    stream: Stream,
+    publishers: Vec<Publisher>,
+    subscribers: Vec<Client>,
+    next_report: Instant,
+}
+
+/// Connects everybody, runs the schedule for `duration` and measures.
+pub fn run(
+    stream: Stream,
+    publishers: usize,
+    subscribers: usize,
+    duration: Duration,
+) -> io::Result<Outcome> {
+    let mut call = Call::start(stream)?;
+    call.connect_publishers(publishers)?;
+    let before = resident_bytes()?;
+    call.connect_subscribers(subscribers)?;
+    let start = Instant::now();
+    let mut schedule = Schedule::new(start, stream, publishers);
+    call.play(&mut schedule, start + WARM_UP)?;
+    let (from, from_at) = (call.snapshot()?, Instant::now());
+    let witnessed_before = call.subscribers[0].received;
+    call.play(&mut schedule, start + WARM_UP + duration)?;
+    let (to, to_at) = (call.snapshot()?, Instant::now());
+    call.subscribers[0].drive(to_at)?;
+    let witnessed = call.subscribers[0].received - witnessed_before;
+    let rejected = call.subscribers[0].rejected;
+    let grown = resident_bytes()?.saturating_sub(before);
+    let profile = call.publishers[0].client.session().map(|s| s.profile);
+    call.engine.stop();
+    let packets =
+        to.shard.counters.media_packets_forwarded - from.shard.counters.media_packets_forwarded;
+    let sent = to.io.sent.datagrams - from.io.sent.datagrams;
+    let messages = to.io.sent.messages - from.io.sent.messages;
+    let seconds = (to_at - from_at).as_secs_f64();
+    let per_second = publishers * subscribers * stream.packets_per_s as usize;
+    Ok(Outcome {
+        cost: Cost {
+            user_us: to.cpu_user_us - from.cpu_user_us,
+            system_us: to.cpu_system_us - from.cpu_system_us,
+            packets,
+        },
+        seconds,
+        expected_packets: (per_second as f64 * seconds) as u64,
+        witnessed,
+        rejected,
+        run_length: sent as f64 / messages.max(1) as f64,
+        latency: difference(&to.latency, &from.latency),
+        bytes_per_subscriber: grown as f64 / subscribers as f64,
+        profile: profile.ok_or_else(|| io::Error::other("a publisher has no keys"))?,
+    })
+}
+
+impl Call {
+    fn start(stream: Stream) -> io::Result<Self> {
+        let engine = Engine::start(&EngineConfig {
+            udp_port: 0,
+            threads: 1,
+            bind_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            public_addresses: Vec::new(),
+            pin_threads: false,
+        })?;
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, engine.udp_ports()[0]));
+        Ok(Self {
+            engine,
+            identity: Identity::new()?,
+            server,
+            stream,
+            publishers: Vec::new(),
+            subscribers: Vec::new(),
+            next_report: Instant::now(),
+        })
+    }
+
+    fn connect_publishers(&mut self, count: usize) -> io::Result<()> {
+        for (index, (id, client)) in self.connect(count)?.into_iter().enumerate() {
+            let publish = Publish {
+                track: TrackId(0),
+                transport: id,
+                kind: self.stream.kind,
+                mid: Mid::new(b"0").ok_or_else(|| io::Error::other("mid"))?,
+                codecs: vec![ReceiveCodec {
+                    payload_type: self.stream.payload_type,
+                    codec: self.stream.codec,
+                    clock_rate_hz: self.stream.clock_rate_hz,
+                    rtx_payload_type: None,
+                }],
+                extensions: extensions(),
+                rids: Vec::new(),
+                ssrcs: vec![(publisher_ssrc(index), None)],
+                nack: true,
+            };
+            let track = self.engine.publish(publish).map_err(io::Error::other)?;
+            self.publishers.push(Publisher {
+                client,
+                track,
+                numbering: Numbering::default(),
+            });
+        }
+        Ok(())
+    }
+
+    fn connect_subscribers(&mut self, count: usize) -> io::Result<()> {
+        for (id, mut client) in self.connect(count)? {
+            for (index, publisher) in self.publishers.iter().enumerate() {
+                let stream = &self.stream;
+                let subscribe = Subscribe {
+                    id: SubscriptionId(0),
+                    transport: id,
+                    track: publisher.track,
+                    kind: stream.kind,
+                    ssrc: Ssrc(1_000 + index as u32),
+                    rtx_ssrc: None,
+                    codecs: vec![SendCodec {
+                        from_payload_type: stream.payload_type,
+                        payload_type: stream.payload_type,
+                        rtx_payload_type: None,
+                        codec: stream.codec,
+                        clock_rate_hz: stream.clock_rate_hz,
+                    }],
+                    extensions: extensions(),
+                    first_sequence: 0,
+                    cname: format!("publisher-{index}"),
+                    settings: SubscriptionSettings {
+                        paused: false,
+                        max_layer: 2,
+                    },
+                };
+                self.engine.subscribe(subscribe).map_err(io::Error::other)?;
+            }
+            client.forget_dtls();
+            if self.subscribers.is_empty() {
+                // The witness reads and decrypts what it gets.
+                socket2::SockRef::from(client.socket()).set_recv_buffer_size(4 * 1024 * 1024)?;
+            } else {
+                client.become_sink()?;
+            }
+            self.subscribers.push(client);
+        }
+        Ok(())
+    }
+
+    /// Connects `count` clients and waits until the engine says that all are.
+    fn connect(&self, count: usize) -> io::Result<Vec<(TransportId, Client)>> {
+        let now = Instant::now();
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            let opened = self.engine.open_transport(None, false);
+            let opened = opened.map_err(io::Error::other)?;
+            let client = Client::new(now, &self.identity, self.server, opened.ice)?;
+            let remote = Box::new(client.description(&self.identity));
+            let command = Command::SetRemote(opened.id, remote);
+            self.engine.command(command).map_err(io::Error::other)?;
+            clients.push((opened.id, client));
+        }
+        let mut connected = 0;
+        while connected < count {
+            let now_turn = Instant::now();
+            if now_turn > now + CONNECT_TIMEOUT {
+                let message = format!("{connected} of {count} peers have connected");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            for (_, client) in &mut clients {
+                client.drive(now_turn)?;
+            }
+            connected += self.newly_connected()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(clients)
+    }
+
+    fn newly_connected(&self) -> io::Result<usize> {
+        let mut connected = 0;
+        for event in self.engine.poll_events() {
+            match event {
+                EngineEvent::Shard(Event::TransportState(_, TransportState::Connected)) => {
+                    connected += 1;
+                }
+                EngineEvent::Shard(Event::TransportState(id, TransportState::Closed(why))) => {
+                    let message = format!("transport {id:?} closed: {why:?}");
+                    return Err(io::Error::other(message));
+                }
+                EngineEvent::Failed { message, .. } => return Err(io::Error::other(message)),
+                EngineEvent::Shard(_) => {}
+            }
+        }
+        Ok(connected)
+    }
+
+    /// Sends every burst that is due before `end`.
+    fn play(&mut self, schedule: &mut Schedule, end: Instant) -> io::Result<()> {
+        loop {
+            let burst = schedule.next_burst();
+            sleep_until(burst.at);
+            if burst.at >= end {
+                return Ok(());
+            }
+            let publisher = &mut self.publishers[burst.publisher];
+            let is_key_frame = burst.frame == 0 || publisher.client.take_key_frame_request();
+            for index in 0..burst.packets {
+                let position = Position {
+                    frame: burst.frame,
+                    index,
+                    is_last: index + 1 == burst.packets,
+                    is_key_frame,
+                };
+                publisher.send(&self.stream, publisher_ssrc(burst.publisher), position)?;
+            }
+            self.keep_alive(burst.at)?;
+        }
+    }
+
+    /// Consent for everybody, and each subscriber's receiver report once a second.
+    fn keep_alive(&mut self, now: Instant) -> io::Result<()> {
+        self.newly_connected()?;
+        for publisher in &mut self.publishers {
+            publisher.client.drive(now)?;
+        }
+        if let Some((witness, sinks)) = self.subscribers.split_first_mut() {
+            witness.drive(now)?;
+            for sink in sinks {
+                sink.keep_consent(now)?;
+            }
+        }
+        if now < self.next_report {
+            return Ok(());
+        }
+        self.next_report = now + REPORT_INTERVAL;
+        let mut report = Vec::with_capacity(64);
+        for client in &mut self.subscribers {
+            report.clear();
+            receiver_report(&mut report, Ssrc(1), &[]);
+            let plain_len = report.len();
+            report.resize(plain_len + 32, 0);
+            let Some(session) = client.session() else {
+                continue;
+            };
+            let protected = session.outbound.protect_rtcp(&mut report, plain_len);
+            let len = protected.map_err(io::Error::other)?;
+            client.socket().send(&report[..len])?;
+        }
+        Ok(())
+    }
+
+    /// Statistics that are not older than this call.
+    fn snapshot(&self) -> io::Result<ThreadStats> {
+        std::thread::sleep(Duration::from_millis(120));
+        let stats = self.engine.stats().into_iter().next();
+        stats.ok_or_else(|| io::Error::other("the engine has no thread"))
+    }
+}
+
+impl Publisher {
+    fn send(&mut self, stream: &Stream, ssrc: Ssrc, position: Position) -> io::Result<()> {
+        let mut buffer = [0x5a; MAX_PACKET];
+        let plain = self
+            .numbering
+            .write(&mut buffer, stream, ssrc, b"0", position);
+        let Some(session) = self.client.session() else {
+            return Ok(());
+        };
+        let len = session
+            .outbound
+            .protect_rtp(&mut buffer, plain.header_len, plain.len, plain.rollover)
+            .map_err(io::Error::other)?;
+        self.client.socket().send(&buffer[..len])?;
+        Ok(())
+    }
+}
+
+fn publisher_ssrc(index: usize) -> Ssrc {
+    Ssrc(100 + index as u32)
+}
+
+fn extensions() -> Vec<ExtensionId> {
+    vec![
+        ExtensionId {
+            id: MID_EXTENSION,
+            kind: ExtensionKind::Mid,
+        },
+        ExtensionId {
+            id: TRANSPORT_CC_EXTENSION,
+            kind: ExtensionKind::TransportCc,
+        },
+    ]
+}
+
+fn difference(to: &Latency, from: &Latency) -> Latency {
+    let mut counts = to.counts;
+    for (count, before) in counts.iter_mut().zip(from.counts) {
+        *count -= before;
+    }
+    Latency {
+        counts,
+        sum_us: to.sum_us - from.sum_us,
+    }
+}
+
+/// Resident memory of this process once the allocator has given back what it does not use.
+fn resident_bytes() -> io::Result<u64> {
+    // SAFETY: takes no pointers and may be called at any time.
+    unsafe { libc::malloc_trim(0) };
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = statm.split(' ').nth(1).and_then(|field| field.parse().ok());
+    let pages: u64 = pages.ok_or_else(|| io::Error::other("unexpected /proc/self/statm"))?;
+    // SAFETY: takes no pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Ok(pages * page as u64)
+}
