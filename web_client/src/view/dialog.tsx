@@ -15,8 +15,10 @@ export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => {
     const element = dialog.current
-    element?.showModal()
-    return () => element?.close()
+    // Browsers before 2022 may know no modal dialogs: an open one still serves.
+    if (element?.showModal) element.showModal()
+    else element?.setAttribute('open', '')
+    return () => element?.close?.()
   }, [])
   return (
     <dialog ref={dialog} aria-label={title} onCancel={onClose} class="dialog">
