@@ -7,6 +7,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
+
 use super::fanout::{Writer, retransmit};
 use super::timers::Timer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
@@ -39,14 +41,15 @@ impl Shard {
         let mut out = std::mem::take(&mut self.rtcp_scratch);
         out.clear();
         let publishing = &mut peer.publishing;
-        let mut want_key_frame: Option<(usize, u8)> = None;
+        let mut key_frames: ArrayVec<(usize, u8), 8> = ArrayVec::new();
         for (place, received) in &mut publishing.streams {
             let Some(nack) = received.nack.as_mut() else {
                 continue;
             };
             self.nack_scratch.clear();
             if nack.poll(now, round_trip, &mut self.nack_scratch) {
-                want_key_frame = Some(*place);
+                // More layers than that at once: their subscribers ask for themselves.
+                let _ = key_frames.try_push(*place);
             }
             if !self.nack_scratch.is_empty() {
                 rtcp::write::nack(
@@ -71,7 +74,9 @@ impl Shard {
                 .values_mut()
                 .filter_map(|received| received.stream.report_block(now))
                 .collect();
-            rtcp::write::receiver_report(&mut out, Ssrc(sender), &blocks);
+            for part in blocks.chunks(rtcp::write::MAX_BLOCKS) {
+                rtcp::write::receiver_report(&mut out, Ssrc(sender), part);
+            }
         }
         if now.saturating_duration_since(publishing.last_media_at) < SILENT_AFTER {
             self.timers.schedule(
@@ -82,7 +87,7 @@ impl Shard {
         }
         self.send_rtcp(key, &out, host);
         self.rtcp_scratch = out;
-        if let Some((track_key, layer)) = want_key_frame {
+        for (track_key, layer) in key_frames {
             self.want_key_frame(now, track_key, Layer(layer));
         }
     }
@@ -117,8 +122,10 @@ impl Shard {
             .unprotect_rtcp(datagram)
             .map_err(|_| DropReason::Srtp)?;
         for packet in rtcp::packets(&datagram[..len]) {
-            let packet = packet.map_err(|_| DropReason::Malformed)?;
-            self.rtcp_packet(now, key, &packet, host);
+            match packet {
+                Ok(packet) => self.rtcp_packet(now, key, &packet, host),
+                Err(_) => self.counters.drop(DropReason::Malformed),
+            }
         }
         Ok(())
     }

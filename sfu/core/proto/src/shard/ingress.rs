@@ -130,6 +130,10 @@ impl Shard {
         let track = &mut self.tracks[track_key];
         let source = track.source.as_mut().ok_or(DropReason::Unrouted)?;
         let codec = route.codec;
+        if route.rtx && arrived.payload.is_empty() {
+            // Padding that probes the network.
+            return Ok(());
+        }
         let (sequence, payload) = if route.rtx {
             rtx::unwrap(arrived.payload).ok_or(DropReason::Malformed)?
         } else {
@@ -151,7 +155,7 @@ impl Shard {
         }
         let sequence = received.base + extended;
         received.highest = received.highest.max(sequence);
-        if let Some(level) = arrived.audio_level {
+        if let (Some(level), false) = (arrived.audio_level, route.rtx) {
             source.observe_level(level.level_dbov, header.timestamp);
         }
         let (capture_time, capture_time_len) = arrived.capture_time.unwrap_or(([0; 16], 0));
@@ -161,7 +165,7 @@ impl Shard {
             payload_type: codec.payload_type,
             codec: codec.codec,
             marker: header.marker,
-            switch_point: payload::is_switch_point(codec.codec, payload),
+            switch_point: !payload.is_empty() && payload::is_switch_point(codec.codec, payload),
             sequence,
             timestamp: header.timestamp,
             abs_capture_time: capture_time,

@@ -12,6 +12,7 @@ use crate::api::{
     DataDelivery, DataMember, DtlsRole, Event, Host, PeerMessage, RoomId, ShardId, TransportId,
 };
 use crate::data::channels::{ChannelEvent, ChannelKind, Channels, SendOutcome};
+use crate::data::packet;
 use crate::data::room::RoutedData;
 use crate::stats::DropReason;
 
@@ -85,7 +86,12 @@ impl Shard {
                 let delivery = match kind {
                     ChannelKind::Reliable => DataDelivery::Reliable,
                     ChannelKind::Lossy => DataDelivery::Lossy,
+                    ChannelKind::Raw => DataDelivery::Reliable,
                     _ => return self.counters.drop(DropReason::Data),
+                };
+                let bytes = match kind {
+                    ChannelKind::Raw => packet::wrap_raw(&bytes),
+                    _ => bytes,
                 };
                 match self.data_rooms.route(id, delivery, &bytes) {
                     Ok(message) => self.distribute(now, &message, host),
