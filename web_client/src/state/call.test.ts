@@ -168,6 +168,26 @@ describe('interruptions', () => {
     expect(bench.ongoing).toBeNull()
   })
 
+  it('comes back by itself after the server restarts', async () => {
+    vi.useFakeTimers()
+    await bench.call.listen()
+    bench.session.events.disconnected('server_stopping')
+    expect(phase().kind).toBe('lost')
+    await vi.advanceTimersByTimeAsync(6000)
+    expect(phase().kind).toBe('inCall')
+    expect(bench.sessions).toHaveLength(2)
+    vi.useRealTimers()
+  })
+
+  it('keeps people on the stage when lost, without frozen pictures', async () => {
+    await bench.call.listen()
+    const camera = { id: 'v', attach: () => undefined, detach: () => undefined }
+    bench.session.report(person('b', { camera, isSpeaking: true }))
+    bench.session.events.disconnected('connection_lost')
+    const shown = bench.call.people.value.find((p) => p.identity === 'b')
+    expect(shown).toMatchObject({ camera: null, isSpeaking: false })
+  })
+
   it('is deaf to a session that was left', async () => {
     await bench.call.listen()
     const { session } = bench

@@ -98,10 +98,10 @@ export class CallModel {
     await this.#enter(this.role.value, () => this.#reopen('asking'))
   }
 
-  /** The network or the page is back: a call lost meanwhile is worth another try. */
+  /** The network, the page or the server is back: a call lost meanwhile is worth another try. */
   async retryIfLost(): Promise<void> {
     const phase = this.phase.value
-    if (phase.kind !== 'lost' || phase.error !== 'connection_lost') return
+    if (phase.kind !== 'lost' || !isPassing(phase.error)) return
     await this.#enter(this.role.value, () => this.#reopen('silently'))
   }
 
@@ -309,13 +309,7 @@ export class CallModel {
         }),
       interrupted: () => ifCurrent(() => this.#dispatch({ kind: 'interrupted' })),
       restored: () => ifCurrent(() => this.#restored()),
-      disconnected: (error) =>
-        ifCurrent(() => {
-          this.#session = null
-          this.asking.value = null
-          if (isFinal(error)) this.#services.preferences.clearOngoingCall()
-          this.#dispatch({ kind: 'disconnected', error })
-        }),
+      disconnected: (error) => ifCurrent(() => this.#disconnected(error)),
       audioBlocked: (blocked) =>
         ifCurrent(() => {
           this.audioBlocked.value = blocked
@@ -323,6 +317,17 @@ export class CallModel {
     }
     const session: Session = engine.open(events)
     return session
+  }
+
+  #disconnected(error: ErrorCode): void {
+    batch(() => {
+      this.#session = null
+      this.asking.value = null
+      this.people.value = this.people.value.map(withoutPictures)
+      this.#dispatch({ kind: 'disconnected', error })
+    })
+    if (isFinal(error)) this.#services.preferences.clearOngoingCall()
+    if (error === 'server_stopping') setTimeout(() => void this.retryIfLost(), comeBackDelay_ms())
   }
 
   #restored(): void {
@@ -371,6 +376,21 @@ export class CallModel {
 
 /** Whether a reload should not go straight back in. */
 const isFinal = (error: ErrorCode): boolean => error === 'removed' || error === 'conference_ended'
+
+/** Whether entering again can be expected to work, without anybody's decision. */
+const isPassing = (error: ErrorCode): boolean =>
+  error === 'connection_lost' || error === 'server_stopping'
+
+/** A stopping server loses everybody at once; they come back spread over some seconds. */
+const comeBackDelay_ms = (): number => 2000 + Math.random() * 4000
+
+/** Somebody as last known, once their pictures have stopped. */
+const withoutPictures = (person: Person): Person => ({
+  ...person,
+  isSpeaking: false,
+  camera: null,
+  screen: null,
+})
 
 function stopAll(tracks: CapturedTracks): void {
   for (const track of Object.values(tracks)) track.stop()
