@@ -256,6 +256,11 @@ class Room:
         self.update_track(participant, replace(track.info, muted=muted))
         return True
 
+    def mute(self, participant: Participant, track_sid: str) -> None:
+        """Mutes a track on behalf of somebody else; its publisher is told to."""
+        if self.set_muted(participant, track_sid, muted=True):
+            participant.sink.own_track_muted(track_sid, muted=True)
+
     def track_bound(self, track: PublishedTrack, subscriber: Participant) -> None:
         """`subscriber` receives `track`: the first time, its publisher is told."""
         publisher = self._by_sid.get(track.publisher_sid)

@@ -1,0 +1,264 @@
+"""LiveKit's RoomService: rooms and participants, from a server that holds an API key.
+
+Every method names the grant that it needs. A call acts on the rooms of this node at once, and the
+participants concerned are told as if one of them had acted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+from livekit.protocol import models
+from livekit.protocol import room as schema
+
+from sfu.node import Node, NodeStoppingError
+from sfu.participant import ATTRIBUTES_LIMIT, METADATA_LIMIT, NAME_LIMIT, Participant
+from sfu.room import Room
+from sfu.values import EndReason, Permissions, RoomOptions, TrackSource
+from signalling import twirp
+from signalling.grants import Claims, TokenError
+from signalling.livekit import wire
+from signalling.tokens import KeyRing, access_token
+from signalling.twirp import Code, Method, TwirpError
+
+DATA_BYTES_MAX: Final = 64_000
+NONCE_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RoomService:
+    """`POST /twirp/livekit.RoomService/{method}`."""
+
+    node: Node
+    keys: KeyRing
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Every other service is answered as unimplemented, which its clients report."""
+        router.add_post("/twirp/livekit.RoomService/{method}", self._handle)
+        router.add_post("/twirp/{service}/{method}", _unserved)
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        try:
+            token = access_token(request.headers.get(hdrs.AUTHORIZATION), {})
+            claims = self.keys.verify(token)
+            method = twirp.find(METHODS, request.match_info["method"])
+            message = await twirp.read(request, method)
+            return twirp.respond(request, method.call(self.node, claims, message))
+        except TokenError as error:
+            return TwirpError(Code.UNAUTHENTICATED, error.text).response()
+        except NodeStoppingError as error:
+            return TwirpError(Code.UNAVAILABLE, str(error)).response()
+        except TwirpError as error:
+            return error.response()
+
+
+async def _unserved(_request: web.Request) -> web.Response:
+    return TwirpError(Code.UNIMPLEMENTED, "this service is not served").response()
+
+
+# --- rooms ------------------------------------------------------------------------------------
+
+
+def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequest) -> models.Room:
+    """Makes a room, or returns the one of that name."""
+    _demand(claims.grants.room_create)
+    if not 0 < len(request.name) <= NAME_LIMIT:
+        raise TwirpError(Code.INVALID_ARGUMENT, f"name must have 1 to {NAME_LIMIT} characters")
+    _check_metadata(request.metadata)
+    default = RoomOptions()
+    options = RoomOptions(
+        empty_timeout_s=request.empty_timeout or default.empty_timeout_s,
+        departure_timeout_s=request.departure_timeout or default.departure_timeout_s,
+        max_participants=request.max_participants,
+        metadata=request.metadata,
+    )
+    return wire.room(node.room(request.name, options).snapshot())
+
+
+def list_rooms(node: Node, claims: Claims, request: schema.ListRoomsRequest) -> Any:
+    """All rooms, or those of the given names that exist."""
+    _demand(claims.grants.room_list)
+    wanted = set(request.names)
+    rooms = [room for name, room in node.rooms.items() if not wanted or name in wanted]
+    return schema.ListRoomsResponse(rooms=[wire.room(room.snapshot()) for room in rooms])
+
+
+def delete_room(node: Node, claims: Claims, request: schema.DeleteRoomRequest) -> Any:
+    """Ends a room for everybody in it."""
+    _demand(claims.grants.room_create)
+    _room(node, request.room).close(EndReason.ROOM_DELETED)
+    return schema.DeleteRoomResponse()
+
+
+def update_room_metadata(
+    node: Node, claims: Claims, request: schema.UpdateRoomMetadataRequest
+) -> models.Room:
+    """Replaces a room's metadata."""
+    room = _administered(node, claims, request.room)
+    _check_metadata(request.metadata)
+    room.set_metadata(request.metadata)
+    return wire.room(room.snapshot())
+
+
+# --- participants -----------------------------------------------------------------------------
+
+
+def list_participants(node: Node, claims: Claims, request: schema.ListParticipantsRequest) -> Any:
+    """Everybody in a room, the hidden ones too."""
+    room = _administered(node, claims, request.room)
+    members = [wire.participant(member.snapshot()) for member in room.members.values()]
+    return schema.ListParticipantsResponse(participants=members)
+
+
+def get_participant(
+    node: Node, claims: Claims, request: schema.RoomParticipantIdentity
+) -> models.ParticipantInfo:
+    """One participant."""
+    _, participant = _participant(node, claims, request)
+    return wire.participant(participant.snapshot())
+
+
+def remove_participant(node: Node, claims: Claims, request: schema.RoomParticipantIdentity) -> Any:
+    """Puts a participant out; its token stays valid until it expires."""
+    room, participant = _participant(node, claims, request)
+    room.expel(participant, EndReason.PARTICIPANT_REMOVED)
+    return schema.RemoveParticipantResponse()
+
+
+def mute_published_track(
+    node: Node, claims: Claims, request: schema.MuteRoomTrackRequest
+) -> schema.MuteRoomTrackResponse:
+    """Mutes a track. A microphone cannot be opened from afar."""
+    room, participant = _participant(node, claims, request)
+    track = participant.tracks.get(request.track_sid)
+    if track is None:
+        raise TwirpError(Code.NOT_FOUND, "track does not exist")
+    if track.info.muted and not request.muted:
+        raise TwirpError(Code.FAILED_PRECONDITION, "only its publisher can unmute a track")
+    if request.muted:
+        room.mute(participant, track.sid)
+    return schema.MuteRoomTrackResponse(track=wire.track(track.info))
+
+
+def update_participant(
+    node: Node, claims: Claims, request: schema.UpdateParticipantRequest
+) -> models.ParticipantInfo:
+    """Changes what others see of a participant, and what it may do."""
+    room, participant = _participant(node, claims, request)
+    _check_metadata(request.metadata)
+    patch = dict(request.attributes)
+    merged = (participant.attributes | patch).items()
+    if len(request.name) > NAME_LIMIT or sum(len(k) + len(v) for k, v in merged) > ATTRIBUTES_LIMIT:
+        raise TwirpError(Code.INVALID_ARGUMENT, "name or attributes are too large")
+    message: Any = request
+    if message.HasField("permission"):
+        hidden = participant.hidden  # what others know of somebody cannot be taken back
+        permissions = replace(_permissions(request.permission), hidden=hidden)
+        room.set_permissions(participant, permissions)
+    if request.name or request.metadata or patch:
+        room.update_participant(
+            participant,
+            name=request.name or None,
+            metadata=request.metadata or None,
+            attributes=patch,
+        )
+    return wire.participant(participant.snapshot())
+
+
+def update_subscriptions(
+    node: Node, claims: Claims, request: schema.UpdateSubscriptionsRequest
+) -> Any:
+    """Subscribes a participant to tracks, or unsubscribes it."""
+    room, participant = _participant(node, claims, request)
+    track_sids = list(request.track_sids)
+    for group in request.participant_tracks:
+        track_sids.extend(group.track_sids)
+    room.request_subscription(participant, track_sids, request.subscribe)
+    return schema.UpdateSubscriptionsResponse()
+
+
+def send_data(node: Node, claims: Claims, request: schema.SendDataRequest) -> Any:
+    """Sends a message to a room, or to some of its participants, from nobody."""
+    room = _administered(node, claims, request.room)
+    if len(request.data) > DATA_BYTES_MAX or len(request.nonce) not in (0, NONCE_BYTES):
+        raise TwirpError(
+            Code.INVALID_ARGUMENT,
+            f"at most {DATA_BYTES_MAX} bytes of data, and a nonce of none or {NONCE_BYTES}",
+        )
+    members = map(room.participant, request.destination_sids)
+    identities = [*request.destination_identities, *(m.identity for m in members if m is not None)]
+    if not identities and request.destination_sids:
+        return schema.SendDataResponse()  # for people who have left
+    packet = models.DataPacket(
+        destination_identities=identities,
+        user=models.UserPacket(
+            payload=request.data,
+            topic=request.topic,
+            destination_identities=identities,
+            nonce=request.nonce,
+        ),
+    )
+    reliable = request.kind == models.DataPacket.RELIABLE
+    node.engine.core.send_data(room.engine_room_id, wire.encode(packet), reliable=reliable)
+    return schema.SendDataResponse()
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "CreateRoom": Method(schema.CreateRoomRequest, create_room),
+    "ListRooms": Method(schema.ListRoomsRequest, list_rooms),
+    "DeleteRoom": Method(schema.DeleteRoomRequest, delete_room),
+    "UpdateRoomMetadata": Method(schema.UpdateRoomMetadataRequest, update_room_metadata),
+    "ListParticipants": Method(schema.ListParticipantsRequest, list_participants),
+    "GetParticipant": Method(schema.RoomParticipantIdentity, get_participant),
+    "RemoveParticipant": Method(schema.RoomParticipantIdentity, remove_participant),
+    "MutePublishedTrack": Method(schema.MuteRoomTrackRequest, mute_published_track),
+    "UpdateParticipant": Method(schema.UpdateParticipantRequest, update_participant),
+    "UpdateSubscriptions": Method(schema.UpdateSubscriptionsRequest, update_subscriptions),
+    "SendData": Method(schema.SendDataRequest, send_data),
+}
+
+
+def _demand(granted: bool) -> None:
+    if not granted:
+        raise TwirpError(Code.UNAUTHENTICATED, "permissions denied")
+
+
+def _administered(node: Node, claims: Claims, name: str) -> Room:
+    _demand(claims.grants.room_admin and claims.grants.room == name)
+    return _room(node, name)
+
+
+def _room(node: Node, name: str) -> Room:
+    room = node.rooms.get(name)
+    if room is None:
+        raise TwirpError(Code.NOT_FOUND, "requested room does not exist")
+    return room
+
+
+def _participant(node: Node, claims: Claims, request: Any) -> tuple[Room, Participant]:
+    room = _administered(node, claims, request.room)
+    participant = room.members.get(request.identity)
+    if participant is None:
+        raise TwirpError(Code.NOT_FOUND, "participant does not exist")
+    return room, participant
+
+
+def _check_metadata(metadata: str) -> None:
+    if len(metadata.encode()) > METADATA_LIMIT:
+        raise TwirpError(Code.INVALID_ARGUMENT, f"metadata exceeds {METADATA_LIMIT} bytes")
+
+
+def _permissions(message: models.ParticipantPermission) -> Permissions:
+    sources = {int(source) for source in message.can_publish_sources}
+    return Permissions(
+        can_subscribe=message.can_subscribe,
+        can_publish=message.can_publish,
+        can_publish_data=message.can_publish_data,
+        can_publish_sources=frozenset(source for source in TrackSource if source in sources),
+        can_update_metadata=message.can_update_metadata,
+        can_subscribe_metrics=message.can_subscribe_metrics,
+        can_manage_agent_session=message.can_manage_agent_session,
+        recorder=message.recorder,
+        agent=message.agent,
+    )
