@@ -1,0 +1,77 @@
+"""An aiortc peer publishes and receives through the real engine."""
+
+from livekit.protocol import models, rtc
+
+from tests.signalling.livekit.conftest import Edge
+from tests.support.livekit_client import MediaClient, Picture, Tone, until
+
+
+async def test_audio_and_video_reach_the_others(edge: Edge) -> None:
+    async with (
+        MediaClient.connect(edge.url, edge.token("ada")) as ada,
+        MediaClient.connect(edge.url, edge.token("bo")) as bo,
+    ):
+        tone = await ada.publish(Tone(), models.MICROPHONE)
+        picture = await ada.publish(Picture(), models.CAMERA, width=320, height=180)
+        await bo.received(tone.sid, frames=50)
+        await bo.received(picture.sid, frames=15)
+        assert bo.tracks[picture.sid].size == (320, 180)
+        assert 5_000 < bo.tracks[tone.sid].peak < 20_000
+        await ada.signal.expect_participant(
+            "ada", lambda p: {t.mime_type for t in p.tracks} == {"audio/opus", "video/VP8"}
+        )
+
+
+async def test_a_late_joiner_sees_a_picture_soon(edge: Edge) -> None:
+    async with MediaClient.connect(edge.url, edge.token("ada")) as ada:
+        picture = await ada.publish(Picture(), models.CAMERA)
+        async with MediaClient.connect(edge.url, edge.token("bo")) as bo:
+            await bo.received(picture.sid, frames=5)
+            async with MediaClient.connect(edge.url, edge.token("cy")) as cy:
+                await cy.connected()
+                await cy.received(picture.sid, frames=1, timeout_s=3)
+
+
+async def test_a_disabled_track_is_not_sent(edge: Edge) -> None:
+    async with (
+        MediaClient.connect(edge.url, edge.token("ada")) as ada,
+        MediaClient.connect(edge.url, edge.token("bo")) as bo,
+    ):
+        tone = await ada.publish(Tone(), models.MICROPHONE)
+        await bo.received(tone.sid, frames=10)
+        for disabled in (True, False):
+            setting = rtc.UpdateTrackSettings(track_sids=[tone.sid], disabled=disabled)
+            await bo.signal.send(track_setting=setting, )
+            await bo.signal.send(ping_req=rtc.Ping(timestamp=1))
+            if disabled:
+                await _settled(bo, tone.sid)
+        before = bo.tracks[tone.sid].frames
+        await bo.received(tone.sid, frames=before + 10)
+
+
+async def test_speakers_are_told(edge: Edge) -> None:
+    async with (
+        MediaClient.connect(edge.url, edge.token("ada")) as ada,
+        MediaClient.connect(edge.url, edge.token("bo")) as bo,
+    ):
+        tone = Tone()
+        await ada.publish(tone, models.MICROPHONE)
+        spoken = await bo.signal.expect("speakers_changed")
+        assert [(s.sid, s.active) for s in spoken.speakers] == [(ada.sid, True)]
+        assert 0 < spoken.speakers[0].level <= 1
+        await ada.unpublish(tone)
+
+
+async def _settled(client: MediaClient, sid: str) -> None:
+    """Waits until no frame of a track has come for a while."""
+    seen = -1
+    count = 0
+
+    def quiet() -> bool:
+        nonlocal seen, count
+        frames = client.tracks[sid].frames
+        count = count + 1 if frames == seen else 0
+        seen = frames
+        return count > 20
+
+    await until(quiet)
