@@ -173,6 +173,9 @@ class MediaClient:
     tracks: dict[str, ReceivedTrack] = field(default_factory=dict)
     data: list[tuple[str, models.DataPacket]] = field(default_factory=list)
     channels: dict[str, RTCDataChannel] = field(default_factory=dict)
+    """Opened here, to send on, by label."""
+    listening: set[str] = field(default_factory=set)
+    """Labels of the channels that the server has opened, to receive on."""
     _offer_id: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -199,8 +202,9 @@ class MediaClient:
         return sid
 
     async def connected(self) -> None:
-        """Waits until the subscriber connection is up."""
+        """Waits until the subscriber connection is up, with its data channels."""
         await until(lambda: self.subscriber.connectionState == "connected")
+        await until(lambda: {"_reliable", "_lossy"} <= self.listening)
 
     async def publish(
         self, track: MediaStreamTrack, source: int, **announced: Any
@@ -268,6 +272,8 @@ class MediaClient:
 
         @self.subscriber.on("datachannel")
         def on_channel(channel: RTCDataChannel) -> None:
+            self.listening.add(channel.label)
+
             @channel.on("message")
             def on_message(message: bytes) -> None:
                 self.data.append((channel.label, models.DataPacket.FromString(message)))

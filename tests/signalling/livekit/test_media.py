@@ -41,7 +41,9 @@ async def test_a_disabled_track_is_not_sent(edge: Edge) -> None:
         await bo.received(tone.sid, frames=10)
         for disabled in (True, False):
             setting = rtc.UpdateTrackSettings(track_sids=[tone.sid], disabled=disabled)
-            await bo.signal.send(track_setting=setting, )
+            await bo.signal.send(
+                track_setting=setting,
+            )
             await bo.signal.send(ping_req=rtc.Ping(timestamp=1))
             if disabled:
                 await _settled(bo, tone.sid)

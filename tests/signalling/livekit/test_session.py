@@ -118,9 +118,10 @@ async def test_unpublishing_is_told_to_both_sides(edge: Edge) -> None:
         await ada.unpublish(picture)
         assert (await ada.signal.expect("track_unpublished")).track_sid == track.sid
         await bo.signal.expect_participant("ada", lambda p: p.version > 2 and not p.tracks)
-        last = await bo.signal.expect("offer", lambda o: "m=video" in o.sdp and o.id >= 3)
+        last = await bo.signal.expect(
+            "offer", lambda o: "m=video" in o.sdp and track.sid not in o.sdp
+        )
         assert "a=inactive" in last.sdp
-        assert track.sid not in last.sdp
 
 
 async def test_a_publisher_only_token_makes_the_publisher_primary(edge: Edge) -> None:
