@@ -344,8 +344,8 @@ impl Vp8Shift {
 /// The extended number nearest to `near` whose low half is `low`.
 fn widen(near: u64, low: u16) -> u64 {
     let candidate = (near & !0xffff) | u64::from(low);
-    if candidate > near + 0x8000 {
-        candidate.saturating_sub(0x1_0000)
+    if candidate > near + 0x8000 && candidate >= 0x1_0000 {
+        candidate - 0x1_0000
     } else if candidate + 0x8000 < near {
         candidate + 0x1_0000
     } else {
