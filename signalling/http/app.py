@@ -6,11 +6,13 @@ descriptions into the query.
 """
 
 import logging
+import warnings
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
+from aiohttp.web_urldispatcher import MatchInfoError, UrlMappingMatchInfo
 
 from signalling.http import cors
 from signalling.http.api import ConferenceApi
@@ -20,6 +22,7 @@ from signalling.http.static import WebClient
 
 BODY_BYTES_MAX = 10 << 20
 LINE_BYTES_MAX = 256 << 10
+PATH_LENGTH_MAX = 1_024
 SHUTDOWN_TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
@@ -39,9 +42,14 @@ class Endpoints:
 
 def make_app(endpoints: Endpoints) -> web.Application:
     """The application. Every answer, also a refusal, carries CORS headers."""
-    app = web.Application(
-        client_max_size=BODY_BYTES_MAX, middlewares=[cors.answer_preflight, _hide_faults]
-    )
+    with warnings.catch_warnings():
+        # aiohttp 3 offers no other way to put a bound before its router.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        app = web.Application(
+            router=_BoundedRouter(),
+            client_max_size=BODY_BYTES_MAX,
+            middlewares=[cors.answer_preflight, _hide_faults],
+        )
     app.on_response_prepare.append(cors.add_headers)
     router = app.router
     # SDKs join a base URL ending in "/" with "/rtc": the doubled slash has to work.
@@ -55,6 +63,19 @@ def make_app(endpoints: Endpoints) -> web.Application:
     router.add_get("/c/{name}", page)
     router.add_get("/{path:.+}", _no_signalling_version(endpoints.web_client.file))
     return app
+
+
+class _BoundedRouter(web.UrlDispatcher):
+    """Long paths are not found before anybody looks for them.
+
+    aiohttp's search copies the path once for each slash in it: with URLs as long as this server
+    takes, one request of nothing but slashes would hold the event loop for ten seconds.
+    """
+
+    async def resolve(self, request: web.Request) -> UrlMappingMatchInfo:
+        if len(request.rel_url.raw_path) > PATH_LENGTH_MAX:
+            return MatchInfoError(web.HTTPNotFound())
+        return await super().resolve(request)
 
 
 def _no_signalling_version(file: Handler) -> Handler:
@@ -107,6 +128,8 @@ def make_runner(app: web.Application) -> web.AppRunner:
         access_log=None,
         logger=protocol_log,
         handle_signals=False,
+        # No client compresses its requests, and inflating a bomb would hold the event loop.
+        auto_decompress=False,
         max_line_size=LINE_BYTES_MAX,
         max_field_size=LINE_BYTES_MAX,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
