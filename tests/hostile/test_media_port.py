@@ -1,42 +1,16 @@
 """Bad input at the media port while two browsers talk: they lose nothing, the server lives on."""
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator
 
 from tests.support import attack, corpora, network
-from tests.support.browsers import RECEIVED, ChromiumTab, chromium, chromium_tab
-from tests.support.livekit_js import join, wait_for_media
+from tests.support.browsers import chromium, chromium_tab
+from tests.support.livekit_js import join
 from tests.support.server import Server
+from tests.support.undisturbed import undisturbed_room
 
 CORPORA_PER_SECOND = 8_000
 FLOOD_PER_SECOND, FLOOD_SECONDS = 10_000, 5
-FRAMES_PER_SECOND = 10  # half of what the fake camera makes; two cores encode, decode and attack
-
-
-@contextlib.asynccontextmanager
-async def undisturbed_room(server: Server) -> AsyncIterator[tuple[ChromiumTab, ChromiumTab]]:
-    """Two people in a call; what happens meanwhile must not cost them a packet."""
-    async with chromium() as browser:
-        tabs = (await chromium_tab(browser), await chromium_tab(browser))
-        for tab, identity in zip(tabs, ("alice", "bob"), strict=True):
-            await join(tab, server, identity)
-        before = [await wait_for_media(tab, 20) for tab in tabs]
-        start = asyncio.get_running_loop().time()
-
-        yield tabs
-
-        await asyncio.sleep(1)
-        seconds = asyncio.get_running_loop().time() - start
-        after = [await tab.evaluate(RECEIVED) for tab in tabs]
-        assert server.is_running()
-        for was, now in zip(before, after, strict=True):
-            assert len(now) == len(was), "somebody reconnected"
-            lost = sum(e["lost"] for e in now) - sum(e["lost"] for e in was)
-            frames = sum(e["frames"] for e in now) - sum(e["frames"] for e in was)
-            assert lost <= 0, f"{lost} packets lost"
-            assert frames >= FRAMES_PER_SECOND * seconds
 
 
 def media_port(server: Server) -> tuple[str, int]:

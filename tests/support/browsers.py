@@ -47,7 +47,7 @@ globalThis.RTCPeerConnection = class extends RTCPeerConnection {
 };
 """
 
-# What every stream that arrives has brought so far: [{kind, frames, energy}].
+# What every stream that arrives has brought so far: [{kind, ssrc, frames, energy, lost, freezes}].
 RECEIVED = """(async () => {
   const received = [];
   for (const connection of globalThis.peerConnections ?? []) {
@@ -56,6 +56,7 @@ RECEIVED = """(async () => {
       if (entry.type !== 'inbound-rtp') return;
       received.push({
         kind: entry.kind,
+        ssrc: entry.ssrc,
         frames: entry.framesDecoded ?? 0,
         energy: entry.totalAudioEnergy ?? 0,
         lost: entry.packetsLost ?? 0,

@@ -1,0 +1,41 @@
+"""aiortc, an independent WebRTC stack in Python: publishes and receives audio, video and data."""
+
+import asyncio
+
+from livekit.protocol import models
+from tests.support.livekit_client import MediaClient, Picture, Tone, until
+
+from tests.support.server import Server
+
+
+async def test_two_peers_exchange_media(server: Server) -> None:
+    async with (
+        MediaClient.connect(server.ws_url, server.token("strangers", "alice")) as alice,
+        MediaClient.connect(server.ws_url, server.token("strangers", "bob")) as bob,
+    ):
+        for one, other in ((alice, bob), (bob, alice)):
+            tone = await one.publish(Tone(), models.MICROPHONE)
+            picture = await one.publish(Picture(), models.CAMERA)
+            await other.received(tone.sid, frames=100, timeout_s=15)
+            await other.received(picture.sid, frames=50, timeout_s=15)
+            assert other.tracks[tone.sid].peak > 1000
+            assert other.tracks[picture.sid].size == (320, 180)
+
+
+async def test_data_packets_reach_the_other(server: Server) -> None:
+    async with (
+        MediaClient.connect(server.ws_url, server.token("strangers", "alice")) as alice,
+        MediaClient.connect(server.ws_url, server.token("strangers", "bob")) as bob,
+    ):
+        await asyncio.gather(alice.open_channels(), bob.open_channels())
+        await bob.connected()
+        alice.send_data(b"reliable", reliable=True)
+        alice.send_data(b"lossy", reliable=False)
+        await until(lambda: len(bob.data) == 2)
+        assert {(label, packet.user.payload) for label, packet in bob.data} == {
+            ("_reliable", b"reliable"),
+            ("_lossy", b"lossy"),
+        }
+        assert {packet.participant_identity for _, packet in bob.data} == {"alice"}
+        await asyncio.sleep(0.2)
+        assert alice.data == []
