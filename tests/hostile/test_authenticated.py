@@ -12,9 +12,9 @@ import pytest
 from aiortc import RTCRtpSender
 from livekit.protocol import models
 from pylibsrtp import Error as SrtpError
-from tests.support.livekit_client import MediaClient, Picture, until
 
 from tests.support import corpora
+from tests.support.livekit_client import MediaClient, Picture, until
 from tests.support.server import Server
 from tests.support.undisturbed import undisturbed_room
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from livekit.protocol import models
-from tests.support.livekit_client import MediaClient, Picture, Tone, until
 
+from tests.support.livekit_client import MediaClient, Picture, Tone, until
 from tests.support.server import Server
 
 
