@@ -3,11 +3,14 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.support.server import running_server
 
 LIVES = 20
 
 
+@pytest.mark.timeout(180)  # starting takes seconds on a busy machine
 def test_twenty_starts_and_stops(tmp_path: Path) -> None:
     for _ in range(LIVES):
         with running_server(tmp_path) as server:
