@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use kinguicall_net::{SendBatch, thread_cpu};
@@ -12,6 +12,7 @@ use kinguicall_proto::egress::{Batch, SocketIndex};
 use kinguicall_proto::srtp::Profile;
 
 use crate::load::{Burst, Numbering, Position, Schedule, Stream};
+use crate::scenario::Plan;
 use crate::sleep_until;
 
 const BATCH_DATAGRAMS: usize = 512;
@@ -42,30 +43,25 @@ struct Subscriber {
     _sink: UdpSocket,
 }
 
-/// Runs `schedule` for `duration` on the calling thread.
-pub fn run(
-    stream: Stream,
-    publishers: usize,
-    subscribers: usize,
-    profile: Profile,
-    duration: Duration,
-) -> io::Result<Cost> {
+/// Runs the plan's schedule on the calling thread.
+pub fn run(plan: &Plan, profile: Profile) -> io::Result<Cost> {
+    let stream = plan.stream;
     let sockets = [UdpSocket::bind("127.0.0.1:0")?];
     socket2::SockRef::from(&sockets[0]).set_send_buffer_size(4 * 1024 * 1024)?;
-    let mut subscribers: Vec<Subscriber> = (0..subscribers)
-        .map(|_| subscriber(publishers, profile))
+    let mut subscribers: Vec<Subscriber> = (0..plan.subscribers)
+        .map(|_| subscriber(plan.publishers, profile))
         .collect::<io::Result<_>>()?;
     let mut batch = Batch::new(BATCH_DATAGRAMS);
     let mut send = SendBatch::new(1, BATCH_DATAGRAMS);
     let payload = vec![0x5a; stream.payload_bytes];
 
     let start = Instant::now();
-    let mut schedule = Schedule::new(start, stream, publishers);
+    let mut schedule = Schedule::new(start, stream, plan.publishers);
     let mut packets = 0;
     let (user_before, system_before) = thread_cpu();
     loop {
         let burst = schedule.next_burst();
-        if burst.at >= start + duration {
+        if burst.at >= start + plan.duration {
             break;
         }
         sleep_until(burst.at);

@@ -71,16 +71,24 @@ impl Schedule {
     pub fn next_burst(&mut self) -> Burst {
         let publishers = u64::from(self.publishers);
         let frame = (self.slot / publishers) as u32;
-        let slots_per_s = publishers * u64::from(self.stream.frames_per_s);
-        let at = self.start + Duration::from_nanos(self.slot * 1_000_000_000 / slots_per_s);
         let burst = Burst {
-            at,
+            at: self.due_at(),
             publisher: (self.slot % publishers) as usize,
             frame,
             packets: self.packets_until(frame + 1) - self.packets_until(frame),
         };
         self.slot += 1;
         burst
+    }
+
+    /// After a pause: the next burst is due at `now`, and the others follow from there.
+    pub fn resume_at(&mut self, now: Instant) {
+        self.start += now.saturating_duration_since(self.due_at());
+    }
+
+    fn due_at(&self) -> Instant {
+        let slots_per_s = u64::from(self.publishers) * u64::from(self.stream.frames_per_s);
+        self.start + Duration::from_nanos(self.slot * 1_000_000_000 / slots_per_s)
     }
 
     fn packets_until(&self, frame: u32) -> u32 {

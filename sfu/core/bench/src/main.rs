@@ -16,16 +16,18 @@ use std::time::{Duration, Instant};
 
 use floor::Cost;
 use load::{AUDIO, Stream, VIDEO};
-use scenario::Outcome;
+use scenario::{Outcome, Plan};
 
-const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N]
+const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T]
 
   --seconds S      length of each measured part, 1 to 600 (6)
-  --subscribers N  subscribers of each run, 1 to 2000 (100)";
+  --subscribers N  subscribers of each run, 1 to 2000 (100)
+  --threads T      media threads, 1 to 64 (1)";
 
 struct Arguments {
     duration: Duration,
     subscribers: usize,
+    threads: usize,
 }
 
 struct Run {
@@ -58,20 +60,21 @@ fn main() -> io::Result<()> {
         std::process::exit(2);
     };
     println!(
-        "{} subscribers, {:?} a run",
-        arguments.subscribers, arguments.duration
+        "{} subscribers, {} media threads, {:?} a run",
+        arguments.subscribers, arguments.threads, arguments.duration
     );
     for run in &RUNS {
-        let (publishers, subscribers) = (run.publishers, arguments.subscribers);
-        let outcome = scenario::run(run.stream, publishers, subscribers, arguments.duration)?;
-        let floor = floor::run(
-            run.stream,
-            publishers,
-            subscribers,
-            outcome.profile,
-            arguments.duration / 2,
-        )?;
-        print(run, &outcome, &floor);
+        let mut plan = Plan {
+            stream: run.stream,
+            publishers: run.publishers,
+            subscribers: arguments.subscribers,
+            threads: arguments.threads,
+            duration: arguments.duration,
+        };
+        let outcome = scenario::run(&plan)?;
+        plan.duration /= 2;
+        let floor = floor::run(&plan, outcome.profile)?;
+        print(run, &arguments, &outcome, &floor);
     }
     Ok(())
 }
@@ -80,6 +83,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
     let mut parsed = Arguments {
         duration: Duration::from_secs(6),
         subscribers: 100,
+        threads: 1,
     };
     let arguments: Vec<String> = arguments.collect();
     for pair in arguments.chunks(2) {
@@ -94,13 +98,14 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
             "--subscribers" if (1..=2_000).contains(&value) => {
                 parsed.subscribers = value as usize;
             }
+            "--threads" if (1..=64).contains(&value) => parsed.threads = value as usize,
             _ => return None,
         }
     }
     Some(parsed)
 }
 
-fn print(run: &Run, outcome: &Outcome, floor: &Cost) {
+fn print(run: &Run, arguments: &Arguments, outcome: &Outcome, floor: &Cost) {
     let (user, system, total) = outcome.cost.per_packet();
     let (floor_user, floor_system, floor_total) = floor.per_packet();
     let packets = outcome.cost.packets;
@@ -112,7 +117,7 @@ fn print(run: &Run, outcome: &Outcome, floor: &Cost) {
         run.name,
         run.stream.payload_bytes,
         outcome.profile,
-        packets as f64 / outcome.seconds,
+        packets as f64 / arguments.duration.as_secs_f64(),
     );
     println!(
         "  a subscriber     decrypted {} packets and could not decrypt {}",

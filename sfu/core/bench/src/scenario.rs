@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use kinguicall_net::{Engine, EngineConfig, EngineEvent, Latency, ThreadStats};
+use kinguicall_net::{Engine, EngineConfig, EngineEvent, Latency};
 use kinguicall_proto::api::{
     Command, Event, ExtensionId, ExtensionKind, Mid, Publish, ReceiveCodec, SendCodec, Ssrc,
     Subscribe, SubscriptionId, SubscriptionSettings, TrackId, TransportId, TransportState,
@@ -22,12 +22,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Before the measured part: first packets, caches, receive buffers that fill up.
 const WARM_UP: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Longer than the engine's snapshots are apart.
+const STATS_DELAY: Duration = Duration::from_millis(150);
 const MAX_PACKET: usize = 1_500;
 
 /// What a run has shown.
 pub struct Outcome {
     pub cost: Cost,
-    pub seconds: f64,
     pub expected_packets: u64,
     /// Datagrams per kernel message.
     pub run_length: f64,
@@ -45,78 +46,85 @@ struct Publisher {
     numbering: Numbering,
 }
 
+/// What is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub stream: Stream,
+    pub publishers: usize,
+    pub subscribers: usize,
+    pub threads: usize,
+    pub duration: Duration,
+}
+
+/// Counters of all media threads together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    user_us: u64,
+    system_us: u64,
+    forwarded: u64,
+    datagrams: u64,
+    messages: u64,
+    latency: Latency,
+}
+
 /// A running engine with its peers.
 struct Call {
     engine: Engine,
     identity: Identity,
-    server: SocketAddr,
     stream: Stream,
     publishers: Vec<Publisher>,
     subscribers: Vec<Client>,
     next_report: Instant,
 }
 
-/// Connects everybody, runs the schedule for `duration` and measures.
-pub fn run(
-    stream: Stream,
-    publishers: usize,
-    subscribers: usize,
-    duration: Duration,
-) -> io::Result<Outcome> {
-    let mut call = Call::start(stream)?;
-    call.connect_publishers(publishers)?;
-    let before = resident_bytes()?;
-    call.connect_subscribers(subscribers)?;
-    let start = Instant::now();
-    let mut schedule = Schedule::new(start, stream, publishers);
-    call.play(&mut schedule, start + WARM_UP)?;
-    let (from, from_at) = (call.snapshot()?, Instant::now());
+/// Connects everybody, runs the schedule for the plan's duration and measures.
+pub fn run(plan: &Plan) -> io::Result<Outcome> {
+    let mut call = Call::start(plan.stream, plan.threads)?;
+    call.connect_publishers(plan.publishers)?;
+    let memory_before = resident_bytes()?;
+    call.connect_subscribers(plan.subscribers)?;
+    let mut schedule = Schedule::new(Instant::now(), plan.stream, plan.publishers);
+    call.play(&mut schedule, WARM_UP)?;
+    let before = call.totals();
     let witnessed_before = call.subscribers[0].received;
-    call.play(&mut schedule, start + WARM_UP + duration)?;
-    let (to, to_at) = (call.snapshot()?, Instant::now());
-    call.subscribers[0].drive(to_at)?;
-    let witnessed = call.subscribers[0].received - witnessed_before;
-    let rejected = call.subscribers[0].rejected;
-    let grown = resident_bytes()?.saturating_sub(before);
+    schedule.resume_at(Instant::now());
+    call.play(&mut schedule, plan.duration)?;
+    call.subscribers[0].drive(Instant::now())?;
+    let after = call.totals();
+    let memory = resident_bytes()?.saturating_sub(memory_before);
     let profile = call.publishers[0].client.session().map(|s| s.profile);
     call.engine.stop();
-    let packets =
-        to.shard.counters.media_packets_forwarded - from.shard.counters.media_packets_forwarded;
-    let sent = to.io.sent.datagrams - from.io.sent.datagrams;
-    let messages = to.io.sent.messages - from.io.sent.messages;
-    let seconds = (to_at - from_at).as_secs_f64();
-    let per_second = publishers * subscribers * stream.packets_per_s as usize;
+    let packets_per_s = plan.publishers * plan.stream.packets_per_s as usize;
+    let expected = packets_per_s as f64 * plan.duration.as_secs_f64();
+    let messages = after.messages - before.messages;
     Ok(Outcome {
         cost: Cost {
-            user_us: to.cpu_user_us - from.cpu_user_us,
-            system_us: to.cpu_system_us - from.cpu_system_us,
-            packets,
+            user_us: after.user_us - before.user_us,
+            system_us: after.system_us - before.system_us,
+            packets: after.forwarded - before.forwarded,
         },
-        seconds,
-        expected_packets: (per_second as f64 * seconds) as u64,
-        witnessed,
-        rejected,
-        run_length: sent as f64 / messages.max(1) as f64,
-        latency: difference(&to.latency, &from.latency),
-        bytes_per_subscriber: grown as f64 / subscribers as f64,
+        expected_packets: (expected * plan.subscribers as f64) as u64,
+        witnessed: call.subscribers[0].received - witnessed_before,
+        rejected: call.subscribers[0].rejected,
+        run_length: (after.datagrams - before.datagrams) as f64 / messages.max(1) as f64,
+        latency: difference(&after.latency, &before.latency),
+        bytes_per_subscriber: memory as f64 / plan.subscribers as f64,
         profile: profile.ok_or_else(|| io::Error::other("a publisher has no keys"))?,
     })
 }
 
 impl Call {
-    fn start(stream: Stream) -> io::Result<Self> {
+    fn start(stream: Stream, threads: usize) -> io::Result<Self> {
         let engine = Engine::start(&EngineConfig {
             udp_port: 0,
-            threads: 1,
+            threads,
             bind_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             public_addresses: Vec::new(),
             pin_threads: false,
         })?;
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, engine.udp_ports()[0]));
         Ok(Self {
             engine,
             identity: Identity::new()?,
-            server,
             stream,
             publishers: Vec::new(),
             subscribers: Vec::new(),
@@ -199,7 +207,9 @@ impl Call {
         for _ in 0..count {
             let opened = self.engine.open_transport(None, false);
             let opened = opened.map_err(io::Error::other)?;
-            let client = Client::new(now, &self.identity, self.server, opened.ice)?;
+            let port = self.engine.udp_ports()[usize::from(opened.id.shard().0)];
+            let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let client = Client::new(now, &self.identity, server, opened.ice)?;
             let remote = Box::new(client.description(&self.identity));
             let command = Command::SetRemote(opened.id, remote);
             self.engine.command(command).map_err(io::Error::other)?;
@@ -239,8 +249,9 @@ impl Call {
         Ok(connected)
     }
 
-    /// Sends every burst that is due before `end`.
-    fn play(&mut self, schedule: &mut Schedule, end: Instant) -> io::Result<()> {
+    /// Sends every burst that is due within `duration`.
+    fn play(&mut self, schedule: &mut Schedule, duration: Duration) -> io::Result<()> {
+        let end = Instant::now() + duration;
         loop {
             let burst = schedule.next_burst();
             sleep_until(burst.at);
@@ -294,11 +305,19 @@ impl Call {
         Ok(())
     }
 
-    /// Statistics that are not older than this call.
-    fn snapshot(&self) -> io::Result<ThreadStats> {
-        std::thread::sleep(Duration::from_millis(120));
-        let stats = self.engine.stats().into_iter().next();
-        stats.ok_or_else(|| io::Error::other("the engine has no thread"))
+    /// Statistics once the threads have told what they have just done.
+    fn totals(&self) -> Totals {
+        std::thread::sleep(STATS_DELAY);
+        let mut totals = Totals::default();
+        for thread in self.engine.stats() {
+            totals.user_us += thread.cpu_user_us;
+            totals.system_us += thread.cpu_system_us;
+            totals.forwarded += thread.shard.counters.media_packets_forwarded;
+            totals.datagrams += thread.io.sent.datagrams;
+            totals.messages += thread.io.sent.messages;
+            totals.latency = sum(&totals.latency, &thread.latency);
+        }
+        totals
     }
 }
 
@@ -337,6 +356,17 @@ fn extensions() -> Vec<ExtensionId> {
     ]
 }
 
+fn sum(one: &Latency, other: &Latency) -> Latency {
+    let mut counts = one.counts;
+    for (count, more) in counts.iter_mut().zip(other.counts) {
+        *count += more;
+    }
+    Latency {
+        counts,
+        sum_us: one.sum_us + other.sum_us,
+    }
+}
+
 fn difference(to: &Latency, from: &Latency) -> Latency {
     let mut counts = to.counts;
     for (count, before) in counts.iter_mut().zip(from.counts) {
@@ -358,4 +388,47 @@ fn resident_bytes() -> io::Result<u64> {
     // SAFETY: takes no pointers.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     Ok(pages * page as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{AUDIO, VIDEO};
+
+    /// Publishers and subscribers spread over both threads, so media crosses between them.
+    fn run_on_two_threads(stream: Stream) -> Outcome {
+        run(&Plan {
+            stream,
+            publishers: 2,
+            subscribers: 4,
+            threads: 2,
+            duration: Duration::from_secs(2),
+        })
+        .unwrap()
+    }
+
+    fn assert_all_arrived(outcome: &Outcome) {
+        let expected = outcome.expected_packets as f64;
+        let forwarded = outcome.cost.packets as f64;
+        assert!(
+            (0.95..1.05).contains(&(forwarded / expected)),
+            "{forwarded}"
+        );
+        let witnessed = outcome.witnessed as f64;
+        assert!(
+            (0.95..1.05).contains(&(witnessed * 4.0 / expected)),
+            "{witnessed}"
+        );
+        assert_eq!(outcome.rejected, 0);
+    }
+
+    #[test]
+    fn video_reaches_a_subscriber_on_another_thread() {
+        assert_all_arrived(&run_on_two_threads(VIDEO));
+    }
+
+    #[test]
+    fn audio_reaches_a_subscriber_on_another_thread() {
+        assert_all_arrived(&run_on_two_threads(AUDIO));
+    }
 }
