@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from tests.support.browsers import RECEIVED, chromium, chromium_tab
 from tests.support.livekit_js import join, wait_for_media
@@ -12,6 +13,12 @@ SAY = """async (text) => {
   await room.localParticipant.publishData(bytes, { reliable: true });
   await room.localParticipant.publishData(bytes, { reliable: false });
 }"""
+
+RECONNECT = """(scenario) => new Promise((resolve, reject) => {
+  room.once('reconnected', resolve);
+  setTimeout(() => reject(new Error('not reconnected')), 15000);
+  room.simulateScenario(scenario);
+})"""
 
 
 async def test_two_tabs_exchange_media_and_data(server: Server) -> None:
@@ -43,20 +50,32 @@ async def test_leaving_is_seen_by_the_other(server: Server) -> None:
 
 
 async def test_a_closed_socket_is_resumed(server: Server) -> None:
-    """The library reconnects by itself and media goes on."""
+    """The library comes back to its session by itself, and media goes on without a break."""
+    async with chromium() as browser:
+        alice, bob = await chromium_tab(browser), await chromium_tab(browser)
+        await join(alice, server, "alice")
+        await join(bob, server, "bob")
+        before = _frames(await wait_for_media(alice, 20))
+        sid = await bob.evaluate("room.localParticipant.sid")
+        await bob.page.evaluate(RECONNECT, "signal-reconnect")
+        assert await bob.evaluate("room.localParticipant.sid") == sid
+        await asyncio.sleep(2)
+        assert _frames(await alice.evaluate(RECEIVED)) > before + 10
+        assert await alice.evaluate("room.remoteParticipants.size") == 1
+
+
+async def test_a_session_that_cannot_be_resumed_is_started_anew(server: Server) -> None:
+    """The scenario fails the first attempt to resume, so the library joins and publishes again."""
     async with chromium() as browser:
         alice, bob = await chromium_tab(browser), await chromium_tab(browser)
         await join(alice, server, "alice")
         await join(bob, server, "bob")
         await wait_for_media(alice, 20)
-        await bob.page.evaluate(
-            """() => new Promise((resolve, reject) => {
-              room.once('reconnected', resolve);
-              setTimeout(() => reject(new Error('not reconnected')), 15000);
-              room.simulateScenario('resume-reconnect');
-            })"""
-        )
-        frames = max(entry["frames"] for entry in await alice.evaluate(RECEIVED))
-        await asyncio.sleep(2)
-        assert max(entry["frames"] for entry in await alice.evaluate(RECEIVED)) > frames + 10
+        await bob.page.evaluate(RECONNECT, "resume-reconnect")
+        received = await wait_for_media(alice, 20)
+        assert _frames(received) >= 100, json.dumps(received)
         assert await alice.evaluate("room.remoteParticipants.size") == 1
+
+
+def _frames(received: list[dict[str, Any]]) -> int:
+    return max((entry["frames"] for entry in received), default=0)
