@@ -25,6 +25,7 @@ from signalling.http.metrics import Census, Metrics
 from signalling.http.rtc import RtcEndpoint
 from signalling.http.static import WebClient
 from signalling.livekit.context import SessionSettings
+from signalling.livekit.room_service import RoomService
 from signalling.tokens import KeyRing
 
 WEB_CLIENT = Path(signalling.__file__).parent.parent / "web_client" / "dist"
@@ -120,6 +121,7 @@ def _endpoints(node: Node, keys: KeyRing) -> Endpoints:
     return Endpoints(
         connect=rtc.connect,
         validate=rtc.validate,
+        room_service=RoomService(node, keys),
         conferences=ConferenceApi(keys),
         health=Health(lambda: not node.stopping and not node.engine.stopped),
         metrics=Metrics(node.engine.core.stats, census),

@@ -19,6 +19,7 @@ from signalling.http.api import ConferenceApi
 from signalling.http.health import Health
 from signalling.http.metrics import Metrics
 from signalling.http.static import WebClient
+from signalling.livekit.room_service import RoomService
 
 BODY_BYTES_MAX = 10 << 20
 LINE_BYTES_MAX = 256 << 10
@@ -34,6 +35,7 @@ class Endpoints:
 
     connect: Handler
     validate: Handler
+    room_service: RoomService
     conferences: ConferenceApi
     health: Health
     metrics: Metrics
@@ -57,6 +59,7 @@ def make_app(endpoints: Endpoints) -> web.Application:
     router.add_get("/{slashes:/*}rtc/validate", endpoints.validate)
     router.add_get("/healthz", endpoints.health.handle)
     router.add_get("/metrics", endpoints.metrics.handle)
+    endpoints.room_service.add_routes(router)
     endpoints.conferences.add_routes(router)
     page = endpoints.web_client.page
     router.add_get("/", endpoints.health.root(page))

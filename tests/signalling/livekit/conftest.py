@@ -19,6 +19,7 @@ from signalling.http.metrics import Census, Metrics
 from signalling.http.rtc import RtcEndpoint
 from signalling.http.static import WebClient
 from signalling.livekit.context import SessionSettings
+from signalling.livekit.room_service import RoomService
 from signalling.tokens import KeyRing
 
 API_KEY, API_SECRET = "devkey", "a-secret-that-is-long-enough-for-hs256"
@@ -37,7 +38,7 @@ class Edge:
         for name in ("kind", "metadata", "attributes", "roomConfig", "name"):
             if name in extra:
                 claims[name] = extra.pop(name)
-        video = {"roomJoin": True, "room": room, **extra}
+        video = {"roomJoin": True, "room": room} | extra
         payload = {"iss": API_KEY, "sub": identity, "exp": int(time.time()) + 600}
         return jwt.encode({**payload, **claims, "video": video}, API_SECRET, algorithm="HS256")
 
@@ -51,6 +52,7 @@ async def edge() -> AsyncIterator[Edge]:
         endpoints = Endpoints(
             connect=rtc.connect,
             validate=rtc.validate,
+            room_service=RoomService(node, keys),
             conferences=ConferenceApi(keys),
             health=Health(lambda: not node.stopping),
             metrics=Metrics(engine.core.stats, lambda: Census(0, 0)),
