@@ -8,6 +8,7 @@ and the media threads are joined last.
 import asyncio
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from signalling.livekit.room_service import RoomService
 from signalling.tokens import KeyRing
 
 WEB_CLIENT = Path(signalling.__file__).parent.parent / "web_client" / "dist"
+FILES_MAX = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    _raise_file_limit()
     _core.set_log_level(logging.getLogger().getEffectiveLevel())
     try:
         async with running(settings, keys, on_failure=fail) as port:
@@ -93,6 +96,14 @@ async def running(
         finally:
             node.stop()
             await runner.cleanup()
+
+
+def _raise_file_limit() -> None:
+    """Takes all the file descriptors that the system allows: each client's link needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _engine(settings: Settings) -> Engine:

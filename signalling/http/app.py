@@ -25,6 +25,7 @@ BODY_BYTES_MAX = 10 << 20
 LINE_BYTES_MAX = 256 << 10
 PATH_LENGTH_MAX = 1_024
 SHUTDOWN_TIMEOUT_S = 5.0
+BACKLOG = 1_024  # a whole audience follows its link in the same minute
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def make_runner(app: web.Application) -> web.AppRunner:
 async def listen(runner: web.AppRunner, host: str, port: int) -> int:
     """Starts to serve; returns the port, which differs for port 0. Raises OSError."""
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
     await site.start()
     for address in runner.addresses:
         if isinstance(address, tuple):

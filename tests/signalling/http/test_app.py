@@ -7,13 +7,14 @@ import time
 import aiohttp
 import pytest
 from aiohttp import web
+from livekit import api
 from livekit.protocol import rtc
 from yarl import URL
 
 from signalling.http import cors
 from signalling.http.app import LINE_BYTES_MAX, listen, make_runner
 from signalling.http.app import _hide_faults as hide_faults
-from tests.signalling.http.conftest import Client
+from tests.signalling.http.conftest import KEYS, Client
 
 V1_PATHS = ["/rtc/v1", "/rtc/v1/validate", "/rtc/v2", "//rtc/v1", "//rtc/v1/validate"]
 
@@ -196,3 +197,13 @@ async def test_a_fault_of_ours_is_logged_once_and_answered_without_details(
         "request failed",
         "request failed",
     ]
+
+
+async def test_livekits_server_sdk_manages_rooms(client: Client) -> None:
+    url = f"http://127.0.0.1:{client.port}"
+    async with api.LiveKitAPI(url, KEYS.first, KEYS.secrets()[0]) as livekit:
+        created = await livekit.room.create_room(api.CreateRoomRequest(name="town hall"))
+        listed = await livekit.room.list_rooms(api.ListRoomsRequest())
+        assert [room.sid for room in listed.rooms] == [created.sid]
+        await livekit.room.delete_room(api.DeleteRoomRequest(room="town hall"))
+        assert not (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms
