@@ -18,6 +18,7 @@ import {
 import { captureErrorOf } from '../media/capture'
 import { CallError, type ErrorCode } from '../state/errors'
 import type { DeviceKind, Engine, Person, Picture, Session, SessionEvents } from './engine'
+import { reconnectDelay_ms } from './reconnect_delay'
 
 /** Events come in bursts (a join publishes two tracks); one update serves a burst. */
 const PEOPLE_UPDATE_DELAY_MS = 40
@@ -50,6 +51,9 @@ function newRoom(): Room {
     dynacast: true,
     // Our servers speak the dual mode; trying the other first costs a round trip.
     singlePeerConnection: false,
+    reconnectPolicy: {
+      nextRetryDelayInMs: ({ retryCount, elapsedMs }) => reconnectDelay_ms(retryCount, elapsedMs),
+    },
     publishDefaults: { videoCodec: 'vp8', simulcast: true, dtx: true },
   })
 }

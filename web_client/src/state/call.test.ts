@@ -79,6 +79,29 @@ describe('during a call', () => {
     expect(bench.tracks).toHaveLength(1)
   })
 
+  it('publishes again what an interruption kept from being published', async () => {
+    bench.call.setName('Awa')
+    await bench.call.joinAsSpeaker()
+    const { session } = bench
+    session.publishError = new Error('connection closed')
+    const turningOn = bench.call.toggle('microphone')
+    session.events.interrupted() // noticed only after the tap
+    await vi.waitFor(() => expect(bench.tracks).toHaveLength(1))
+    session.publishError = null
+    session.events.restored()
+    await turningOn
+    expect(session.has('microphone')).toBe(true)
+  })
+
+  it('gives a device up, and says so, when it cannot be published at all', async () => {
+    bench.call.setName('Awa')
+    await bench.call.joinAsSpeaker()
+    bench.session.publishError = new Error('no route')
+    await bench.call.toggle('microphone')
+    expect(bench.tracks[0]?.stop).toHaveBeenCalled()
+    expect(bench.call.notice.value).toEqual({ kind: 'error', code: 'media_connection_failed' })
+  })
+
   it('goes on when a device is refused, and explains', async () => {
     bench.call.setName('Awa')
     await bench.call.joinAsSpeaker()

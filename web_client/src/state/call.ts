@@ -12,8 +12,10 @@ import { type CallEvent, type CallPhase, nextPhase } from './call_phase'
 import { titleOf } from './conference_name'
 import { type CapturedTracks, captureNotice, DevicesModel, deviceKinds } from './devices'
 import { CallError, type ErrorCode, errorCodeOf } from './errors'
+import { comeBackDelay_ms, isFinal, isPassing, withoutPictures } from './loss'
 import type { Notice } from './notice'
 import type { OngoingCall, Preferences, Role } from './preferences'
+import { until } from './until'
 
 /** How long a message that asks for nothing stays. */
 const INFO_DURATION_MS = 5000
@@ -173,7 +175,7 @@ export class CallModel {
     try {
       if (this.role.value === 'listener') await this.#upgrade()
       if (attempt !== this.#attempt || !this.#session) throw new CallError('connection_lost')
-      await this.#session.publish(kind, track)
+      await this.#publish(this.#session, kind, track)
     } catch (thrown) {
       track.stop()
       throw thrown instanceof CallError ? thrown : new CallError('media_connection_failed')
@@ -253,7 +255,7 @@ export class CallModel {
       const track = tracks[kind]
       if (!track) continue
       try {
-        await session.publish(kind, track)
+        await this.#publish(session, kind, track)
       } catch {
         track.stop()
         if (session === this.#session) {
@@ -264,6 +266,17 @@ export class CallModel {
     if (session !== this.#session) return
     this.asking.value = null
     this.#rememberDevices()
+  }
+
+  /** Publishes; once more if the connection was lost meanwhile and has come back. */
+  async #publish(session: Session, kind: DeviceKind, track: MediaStreamTrack): Promise<void> {
+    try {
+      await session.publish(kind, track)
+    } catch (thrown) {
+      await until(() => this.phase.value.kind !== 'reconnecting')
+      if (session !== this.#session || track.readyState === 'ended') throw thrown
+      await session.publish(kind, track)
+    }
   }
 
   #admit(role: Role): Promise<Admission> {
@@ -373,24 +386,6 @@ export class CallModel {
     this.#services.preferences.saveOngoingCall({ conference, role, ...this.#wanted })
   }
 }
-
-/** Whether a reload should not go straight back in. */
-const isFinal = (error: ErrorCode): boolean => error === 'removed' || error === 'conference_ended'
-
-/** Whether entering again can be expected to work, without anybody's decision. */
-const isPassing = (error: ErrorCode): boolean =>
-  error === 'connection_lost' || error === 'server_stopping'
-
-/** A stopping server loses everybody at once; they come back spread over some seconds. */
-const comeBackDelay_ms = (): number => 2000 + Math.random() * 4000
-
-/** Somebody as last known, once their pictures have stopped. */
-const withoutPictures = (person: Person): Person => ({
-  ...person,
-  isSpeaking: false,
-  camera: null,
-  screen: null,
-})
 
 function stopAll(tracks: CapturedTracks): void {
   for (const track of Object.values(tracks)) track.stop()

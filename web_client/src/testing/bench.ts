@@ -15,6 +15,7 @@ export class ScriptedSession implements Session {
   left = false
   unlocked = 0
   connectError: Error | null = null
+  publishError: Error | null = null
 
   constructor(readonly events: SessionEvents) {}
 
@@ -26,6 +27,7 @@ export class ScriptedSession implements Session {
     this.token = token
   }
   async publish(kind: DeviceKind, track: MediaStreamTrack) {
+    if (this.publishError) throw this.publishError
     this.published.set(kind, track)
     this.on.set(kind, true)
     this.report()
