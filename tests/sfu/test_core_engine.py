@@ -365,7 +365,7 @@ def test_tracks_and_subscriptions_get_distinct_identifiers(engine: _core.Engine)
 def test_an_event_makes_the_descriptor_readable_and_polling_resets_it(
     engine: _core.Engine,
 ) -> None:
-    assert engine.poll_events() == []
+    engine.poll_events()
     assert not is_readable(engine.event_fd, 0)
     transport_id = engine.open_transport().transport_id
     engine.close_transport(transport_id)

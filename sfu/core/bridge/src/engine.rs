@@ -1,7 +1,5 @@
 //! The class `Engine`: every method checks its arguments, queues a command and returns.
 
-use std::sync::Arc;
-
 use kinguicall_net::{self as net, CommandError, EngineConfig, LocalDescription};
 use kinguicall_proto::api::{
     Command, DataDelivery, DataMember, Publish, RemoteDescription, RoomId, Subscribe,
@@ -118,7 +116,7 @@ impl Engine {
             std::io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
             _ => error.into(),
         })?;
-        logs::wake_through(Arc::downgrade(engine.events()));
+        logs::wake_through(engine.events());
         Ok(Self { engine })
     }
 

@@ -5,7 +5,7 @@
 //! Other crates' lines pass at debug level only: a peer can provoke some of them with each packet.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use kinguicall_net::Events;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -85,9 +85,13 @@ pub fn install() {
     }
 }
 
-/// Lets new lines wake the reader of these events.
-pub fn wake_through(events: Weak<Events>) {
-    QUEUE.lock().signal = events;
+/// Lets waiting and new lines wake the reader of these events.
+pub fn wake_through(events: &Arc<Events>) {
+    let mut waiting = QUEUE.lock();
+    waiting.signal = Arc::downgrade(events);
+    if !waiting.entries.is_empty() {
+        events.signal();
+    }
 }
 
 /// Takes what waits.

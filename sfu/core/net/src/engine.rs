@@ -260,6 +260,7 @@ fn connect(threads: usize) -> Vec<Rings> {
 
 fn thread_main(seed: Seed, cpu: Option<usize>) {
     let id = seed.shard.id();
+    block_signals();
     if let Some(Err(error)) = cpu.map(pin_to) {
         log::warn!("media thread {} is not pinned: {error}", id.0);
     }
@@ -283,6 +284,16 @@ fn supervise(shared: &Shared, id: ShardId, body: impl FnOnce()) {
     );
     shared.stop_all();
     shared.events.push_failure(id, message.to_owned());
+}
+
+/// Leaves the process's signals to the threads that handle them.
+fn block_signals() {
+    // SAFETY: all-zero bytes are a valid sigset_t; the calls only touch it and this thread's mask.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+    }
 }
 
 /// CPUs that this process may use.
