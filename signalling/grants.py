@@ -176,15 +176,24 @@ def _flag(claims: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
-    value = _typed(claims, name, str) or ""
-    if not value.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in value):
-        raise ClaimError(f"{name} has to be Unicode text")
+    value: str = _typed(claims, name, str) or ""
+    _check_unicode(value)
     return value
 
 
 def _text_map(claims: Mapping[str, Any], name: str) -> dict[str, str]:
     value = _object(claims, name) or {}
-    return {_text({"key": key}, "key"): _text(value, key) for key in value}
+    for key in value:
+        _check_unicode(key)
+    return {key: _text(value, key) for key in value}
+
+
+def _check_unicode(text: str) -> None:
+    """JSON can spell lone surrogates, which no protobuf can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ClaimError("not a Unicode text") from None
 
 
 def _object(claims: Mapping[str, Any], name: str) -> dict[str, Any] | None:

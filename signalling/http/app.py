@@ -24,6 +24,7 @@ from signalling.livekit.room_service import RoomService
 BODY_BYTES_MAX = 10 << 20
 LINE_BYTES_MAX = 256 << 10
 PATH_LENGTH_MAX = 1_024
+KEEPALIVE_S = 75.0  # longer than browsers wait between the page and its first request
 SHUTDOWN_TIMEOUT_S = 5.0
 BACKLOG = 1_024  # a whole audience follows its link in the same minute
 
@@ -136,6 +137,7 @@ def make_runner(app: web.Application) -> web.AppRunner:
         auto_decompress=False,
         max_line_size=LINE_BYTES_MAX,
         max_field_size=LINE_BYTES_MAX,
+        keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
 
