@@ -8,9 +8,9 @@ second stays bounded.
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from sfu.clock import Cancellable, Clock
 from sfu.notices import ParticipantsChanged, RoomChanged, RoomSnapshot
 from sfu.participant import Participant
-from sfu.ports import Cancellable, Clock
 
 BATCH_PER_MEMBER_S: Final = 0.003
 BATCH_MIN_S: Final = 0.05

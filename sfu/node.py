@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sfu import _core, ids, quality
+from sfu.clock import Cancellable, Clock
 from sfu.engine import Engine
 from sfu.notices import QualityReport
 from sfu.participant import Participant
-from sfu.ports import Cancellable, Clock
 from sfu.room import Room
 from sfu.values import ConnectionQuality, EndReason, RoomOptions
 

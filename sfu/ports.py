@@ -1,32 +1,14 @@
-"""What the node needs from outside: time, and somebody who tells a client.
+"""What the node needs from outside: somebody who tells a client.
 
-`asyncio.AbstractEventLoop` is a `Clock`. A `SessionSink` is one participant's session; it
-translates into a wire protocol. Its methods never fail and never block: a sink that cannot keep up
-ends its own session.
+A `SessionSink` is one participant's session; it translates into a wire protocol. Its methods never
+fail and never block: a sink that cannot keep up ends its own session.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from sfu.notices import ParticipantsChanged, QualityChanged, RoomChanged, SpeakersChanged
 from sfu.track import PublishedTrack
-from sfu.values import EndReason, SubscriptionFailure, SubscriptionSettings
-
-
-class Cancellable(Protocol):
-    """A timer that has been set."""
-
-    def cancel(self) -> None: ...
-
-
-class Clock(Protocol):
-    """Monotonic time and timers."""
-
-    def time(self) -> float: ...
-
-    def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any
-    ) -> Cancellable: ...
+from sfu.values import EndReason, SubscriptionFailure, SubscriptionSettings, VideoQuality
 
 
 class SessionSink(Protocol):
@@ -56,6 +38,9 @@ class SessionSink(Protocol):
 
     def own_track_subscribed(self, track_sid: str) -> None:
         """Somebody receives the participant's track for the first time."""
+
+    def own_track_demanded(self, track: PublishedTrack, quality: VideoQuality | None) -> None:
+        """The highest quality that anybody wants of the participant's track; None: nothing."""
 
     def own_track_ended(self, track_sid: str) -> None:
         """The participant's track has been ended."""

@@ -9,10 +9,13 @@ they have not heard of.
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from sfu import ids
 from sfu.announcer import Announcer
+from sfu.clock import Cancellable, Clock
+from sfu.demand import TrackDemand
 from sfu.notices import (
     ClientFacts,
     ParticipantState,
@@ -25,11 +28,18 @@ from sfu.notices import (
 )
 from sfu.participant import Participant
 from sfu.permissions import SubscriptionPermission
-from sfu.ports import Cancellable, Clock, SessionSink
+from sfu.ports import SessionSink
 from sfu.speakers import Speakers
 from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack, TrackInfo
-from sfu.values import Admission, EndReason, Permissions, RoomOptions, VideoQuality
+from sfu.values import (
+    Admission,
+    EndReason,
+    Permissions,
+    RoomOptions,
+    TrackKind,
+    VideoQuality,
+)
 
 SPEAKERS_CHECK_S: Final = 0.4
 """While somebody speaks, silence is looked for this often: the engine's window."""
@@ -223,6 +233,9 @@ class Room:
         if participant.hidden:
             return
         self.tracks[track.sid] = track
+        if track.info.kind is TrackKind.VIDEO:
+            tell = partial(participant.sink.own_track_demanded, track)
+            track.demand = TrackDemand(self.clock, tell)
         self._reconsider(track)
 
     def unpublish(self, participant: Participant, track_sid: str) -> None:
@@ -253,7 +266,10 @@ class Room:
         track = participant.tracks.get(track_sid)
         if track is None:
             return False
+        unmuted = track.info.muted and not muted
         self.update_track(participant, replace(track.info, muted=muted))
+        if unmuted and track.demand is not None:
+            track.demand.repeat()
         return True
 
     def mute(self, participant: Participant, track_sid: str) -> None:
@@ -394,6 +410,9 @@ class Room:
             return
         for participant in self.members.values():
             participant.subscriptions.forget(track)
+        if track.demand is not None:
+            track.demand.close()
+            track.demand = None
 
     def _announce_change(self, participant: Participant) -> None:
         if participant.hidden or participant.state is ParticipantState.JOINING:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from sfu.ports import Cancellable, Clock, SessionSink
+from sfu.clock import Cancellable, Clock
+from sfu.ports import SessionSink
 from sfu.track import PublishedTrack
 from sfu.values import SubscriptionFailure, SubscriptionSettings, VideoQuality
 
@@ -46,6 +47,8 @@ class Subscriptions:
     active: dict[str, PublishedTrack] = field(default_factory=dict)
     """Tracks that the session has been told to send."""
     _wishes: dict[str, _Wish] = field(default_factory=dict)
+    _demanded: dict[str, VideoQuality] = field(default_factory=dict)
+    """Qualities that the active video tracks are counted under."""
     _publishers: dict[str, int] = field(default_factory=dict)
     """Number of active tracks by publisher sid."""
 
@@ -89,6 +92,7 @@ class Subscriptions:
         wish.settings = settings
         track = self.active.get(track_sid)
         if track is not None:
+            self._demand(track, settings)
             self.sink.settings_changed(track, settings)
 
     def reconsider(self, track: PublishedTrack) -> None:
@@ -100,6 +104,7 @@ class Subscriptions:
         if wanted and track.sid not in self.active:
             self.active[track.sid] = track
             self._count(track.publisher_sid, 1)
+            self._demand(track, self.settings_of(track.sid))
             self.sink.track_wanted(track, self.settings_of(track.sid))
         elif not wanted and track.sid in self.active:
             self._deactivate(track)
@@ -116,6 +121,8 @@ class Subscriptions:
         """Ends every timer."""
         for wish in self._wishes.values():
             _disarm(wish)
+        for track in self.active.values():
+            self._demand(track, None)
         self._wishes.clear()
         self.active.clear()
         self._publishers.clear()
@@ -123,7 +130,17 @@ class Subscriptions:
     def _deactivate(self, track: PublishedTrack) -> None:
         del self.active[track.sid]
         self._count(track.publisher_sid, -1)
+        self._demand(track, None)
         self.sink.track_unwanted(track)
+
+    def _demand(self, track: PublishedTrack, settings: SubscriptionSettings | None) -> None:
+        if track.demand is None:
+            return
+        before = self._demanded.pop(track.sid, None)
+        after = None if settings is None else track.quality_for(settings)
+        if after is not None:
+            self._demanded[track.sid] = after
+        track.demand.change(before, after)
 
     def _wish(self, track_sid: str) -> _Wish | None:
         wish = self._wishes.get(track_sid)

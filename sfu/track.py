@@ -7,6 +7,7 @@ subscriptions hold on to.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sfu.demand import TrackDemand
 from sfu.values import SubscriptionSettings, TrackKind, TrackSource, VideoQuality
 
 
@@ -90,11 +91,24 @@ class PublishedTrack:
     payloads: tuple[TrackPayload, ...]
     subscriber_seen: bool = False
     """Its publisher has been told that somebody receives it."""
+    demand: TrackDemand | None = None
+    """Kept by the room while a video track is published in it."""
 
     @property
     def sid(self) -> str:
         """`TR_...`"""
         return self.info.sid
+
+    def quality_for(self, settings: SubscriptionSettings) -> VideoQuality | None:
+        """The step of the ladder that `settings` need, None if they need nothing."""
+        if settings.disabled:
+            return None
+        ladder = sorted(layer.quality for layer in self.info.layers)
+        if not ladder:
+            return VideoQuality.HIGH
+        # The top of a shorter ladder is asked for as the highest quality that there is.
+        index = self.engine_layer(settings)
+        return VideoQuality.HIGH if index == len(ladder) - 1 else ladder[index]
 
     def engine_layer(self, settings: SubscriptionSettings) -> int:
         """The highest layer to send for `settings`."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sfu.clock import Clock
 from sfu.engine import Engine
 from sfu.node import Node
 from sfu.participant import Participant
-from sfu.ports import Clock
 from sfu.room import Room
 from sfu.values import EndReason
 from signalling.grants import Claims

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import DecodeError
 from livekit.protocol import rtc
 
-from sfu.ports import Clock
+from sfu.clock import Clock
 from sfu.values import EndReason
 from signalling.livekit import requests_media, requests_room
 from signalling.livekit.outbound import LeaveAction

@@ -21,7 +21,7 @@ from sfu.notices import (
     SpeakersChanged,
 )
 from sfu.track import TrackInfo
-from sfu.values import EndReason, SubscriptionFailure
+from sfu.values import EndReason, SubscriptionFailure, VideoQuality
 from signalling.livekit import wire
 
 SERVER_VERSION: Final = "1.13.0"
@@ -173,6 +173,20 @@ def track_unpublished(track_sid: str) -> bytes:
 def track_subscribed(track_sid: str) -> bytes:
     """Somebody receives the client's track."""
     return _message(track_subscribed=rtc.TrackSubscribed(track_sid=track_sid))
+
+
+def subscribed_quality_update(track: TrackInfo, quality: VideoQuality | None) -> bytes:
+    """What the client should send of its track: every quality up to `quality`, or none."""
+    enabled = [
+        rtc.SubscribedQuality(
+            quality=wire.enum(step), enabled=quality is not None and step <= quality
+        )
+        for step in VideoQuality
+    ]
+    update = rtc.SubscribedQualityUpdate(track_sid=track.sid, subscribed_qualities=enabled)
+    codec = track.mime_type.partition("/")[2].lower()
+    update.subscribed_codecs.append(rtc.SubscribedCodec(codec=codec, qualities=enabled))
+    return _message(subscribed_quality_update=update)
 
 
 def mute(track_sid: str, muted: bool) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import WSMsgType, web
 
 from sfu._core import TransportStateChanged
+from sfu.clock import Cancellable
 from sfu.engine import TransportEvent
 from sfu.node import Node
 from sfu.notices import (
@@ -21,7 +22,6 @@ from sfu.notices import (
     RoomChanged,
     SpeakersChanged,
 )
-from sfu.ports import Cancellable
 from sfu.room import JoinOptions
 from sfu.track import PublishedTrack
 from sfu.values import (
@@ -328,6 +328,9 @@ class Session:
 
     def own_track_subscribed(self, track_sid: str) -> None:
         self.send(outbound.track_subscribed(track_sid))
+
+    def own_track_demanded(self, track: PublishedTrack, quality: VideoQuality | None) -> None:
+        self.send(outbound.subscribed_quality_update(track.info, quality))
 
     def own_track_ended(self, track_sid: str) -> None:
         self.publisher.track_ended(track_sid)

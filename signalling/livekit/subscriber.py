@@ -11,9 +11,9 @@ from enum import Enum, auto
 from typing import Final
 
 from sfu import _core
+from sfu.clock import Cancellable
 from sfu.engine import TransportEvent
 from sfu.node import TrackOwner
-from sfu.ports import Cancellable
 from sfu.track import PublishedTrack
 from sfu.values import EndReason, SubscriptionFailure, SubscriptionSettings, TrackKind
 from signalling.livekit import outbound

@@ -26,6 +26,7 @@ from sfu.values import (
     SubscriptionSettings,
     TrackKind,
     TrackSource,
+    VideoQuality,
 )
 
 
@@ -84,6 +85,7 @@ class RecordingSink:
     receiving: dict[str, SubscriptionSettings] = field(default_factory=dict)
     failed: list[tuple[str, SubscriptionFailure]] = field(default_factory=list)
     allowed: list[tuple[str, str, bool]] = field(default_factory=list)
+    demands: list[tuple[str, VideoQuality | None]] = field(default_factory=list)
     end: EndReason | None = None
 
     def participants_changed(self, notice: ParticipantsChanged) -> None:
@@ -128,6 +130,9 @@ class RecordingSink:
 
     def own_track_subscribed(self, track_sid: str) -> None:
         self.log.append(f"subscribed {track_sid}")
+
+    def own_track_demanded(self, track: PublishedTrack, quality: VideoQuality | None) -> None:
+        self.demands.append((track.sid, quality))
 
     def own_track_ended(self, track_sid: str) -> None:
         self.log.append(f"ended {track_sid}")
