@@ -281,3 +281,29 @@ def test_any_offer_is_answered_in_its_own_order_and_numbers(
         assert section.codecs
         assert len(set(section.rids)) == len(section.rids)
         assert not section.rids or not section.ssrcs or len(section.rids) == len(section.ssrcs)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(samples())), st.data())
+def test_real_offers_with_lines_lost_doubled_and_mixed_up_raise_nothing_else(
+    name: str, data: st.DataObject
+) -> None:
+    lines = samples()[name].split("\r\n")
+    others = samples()[data.draw(st.sampled_from(sorted(samples())))].split("\r\n")
+    for _ in range(data.draw(st.integers(1, 6))):
+        index = data.draw(st.integers(0, len(lines) - 1))
+        stranger = data.draw(st.sampled_from(others))
+        change = data.draw(st.sampled_from(["lose", "double", "replace", "insert"]))
+        lines[index : index + 1] = {
+            "lose": [""],
+            "double": [lines[index]] * 2,
+            "replace": [stranger],
+            "insert": [stranger, lines[index]],
+        }[change]
+    try:
+        result = answer("\r\n".join(lines), codec="h264", red=True, stereo=True)
+    except SdpError:
+        return
+    for section in result.sections:
+        assert section.codecs
+        assert len(section.ssrcs) in (0, 1, len(section.rids))
