@@ -8,6 +8,25 @@ are plain integers, unique in the process.
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
+__all__ = [
+    "AudioLevels",
+    "CodecSpec",
+    "DataChannelOpened",
+    "Engine",
+    "EngineFailed",
+    "EngineStats",
+    "Event",
+    "LayerStarted",
+    "LogMessage",
+    "ShardStats",
+    "SubscriberStats",
+    "SubscriptionStarted",
+    "TrackStats",
+    "TransportInfo",
+    "TransportStateChanged",
+    "set_log_level",
+]
+
 @final
 class CodecSpec:
     """One payload type. `codec` is the lower-case encoding name, such as "vp8".

@@ -60,8 +60,11 @@ fn main() -> io::Result<()> {
         std::process::exit(2);
     };
     println!(
-        "{} subscribers, {} media threads, {:?} a run",
-        arguments.subscribers, arguments.threads, arguments.duration
+        "{} subscribers, {} media threads, {:?} a run; load of this machine: {}",
+        arguments.subscribers,
+        arguments.threads,
+        arguments.duration,
+        load_average(),
     );
     for run in &RUNS {
         let mut plan = Plan {
@@ -139,6 +142,12 @@ fn print(run: &Run, arguments: &Arguments, outcome: &Outcome, floor: &Cost) {
         "  memory           {:.0} KiB a subscriber",
         outcome.bytes_per_subscriber / 1024.0
     );
+}
+
+/// Latency means little on a machine that is busy with something else.
+fn load_average() -> String {
+    let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    averages.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn sleep_until(at: Instant) {

@@ -91,11 +91,14 @@ fn settings(paused: bool, max_layer: Number) -> PyResult<SubscriptionSettings> {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (
-        *, udp_port, threads=Number::from(1), bind_addresses=Vec::new(),
-        public_addresses=Vec::new(),
-        pin_threads=false
-    ))]
+    #[pyo3(
+        signature = (
+            *, udp_port, threads=Number::from(1), bind_addresses=Vec::new(),
+            public_addresses=Vec::new(), pin_threads=false
+        ),
+        text_signature = "(*, udp_port, threads=1, bind_addresses=(), public_addresses=(), \
+                          pin_threads=False)"
+    )]
     fn new(
         py: Python<'_>,
         udp_port: Number,
@@ -184,9 +187,14 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
-    #[pyo3(signature = (
-        transport_id, *, kind, mid, codecs, extensions, rids=Vec::new(), ssrcs=Vec::new(), nack=true
-    ))]
+    #[pyo3(
+        signature = (
+            transport_id, *, kind, mid, codecs, extensions, rids=Vec::new(), ssrcs=Vec::new(),
+            nack=true
+        ),
+        text_signature = "($self, transport_id, *, kind, mid, codecs, extensions, rids=(), \
+                          ssrcs=(), nack=True)"
+    )]
     fn publish(
         &self,
         transport_id: Number,
@@ -221,10 +229,14 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
-    #[pyo3(signature = (
-        transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, extensions, cname, paused=false,
-        max_layer=Number::from(2)
-    ))]
+    #[pyo3(
+        signature = (
+            transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, extensions, cname,
+            paused=false, max_layer=Number::from(2)
+        ),
+        text_signature = "($self, transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, \
+                          extensions, cname, paused=False, max_layer=2)"
+    )]
     fn subscribe(
         &self,
         transport_id: Number,
