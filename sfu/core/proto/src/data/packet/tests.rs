@@ -1,3 +1,5 @@
+//! Data packets: who is named as their sender, where they may go, which ones are refused.
+
 use proptest::prelude::*;
 
 use super::*;

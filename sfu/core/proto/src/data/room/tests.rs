@@ -1,3 +1,5 @@
+//! Routing of data messages among the members of a room, on this shard and on others.
+
 use super::*;
 
 const ROOM: RoomId = RoomId(1);
