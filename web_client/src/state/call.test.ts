@@ -113,7 +113,7 @@ describe('during a call', () => {
       device: 'camera',
       problem: 'denied',
     })
-    expect(bench.call.asking.value).toBeNull()
+    expect(bench.call.busy.value).toBeNull()
   })
 
   it('asks a listener for a name before the microphone, then makes them a speaker', async () => {
@@ -290,10 +290,10 @@ describe('rejoining', () => {
     const rejoining = bench.call.rejoin()
     await vi.waitFor(() => expect(phase().kind).toBe('inCall'))
     await bench.call.toggle('microphone')
-    expect(bench.call.asking.value).toBe('microphone')
+    expect(bench.call.busy.value).toBe('microphone')
     grant(newTrack())
     await rejoining
     expect(bench.session.has('microphone')).toBe(true)
-    expect(bench.call.asking.value).toBeNull()
+    expect(bench.call.busy.value).toBeNull()
   })
 })

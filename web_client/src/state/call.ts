@@ -45,8 +45,10 @@ export class CallModel {
   readonly notice: Signal<Notice | null> = signal(null)
   readonly audioBlocked = signal(false)
   readonly upgrading = signal(false)
-  /** The device that is being opened, or whose permission prompt is up. */
-  readonly asking: Signal<DeviceKind | null> = signal(null)
+  /** The device that is being turned on or off: both buttons wait meanwhile. */
+  readonly busy: Signal<DeviceKind | null> = signal(null)
+  /** A permission prompt may be up. */
+  readonly prompting = signal(false)
   /** The device that waits for a name to be typed first. */
   readonly nameWantedFor: Signal<DeviceKind | null> = signal(null)
   readonly self = computed(() => this.people.value.find((person) => person.isLocal) ?? null)
@@ -135,24 +137,29 @@ export class CallModel {
 
   /** Turns a device on or off during the call. */
   async toggle(kind: DeviceKind): Promise<void> {
-    if (this.phase.value.kind !== 'inCall' || this.asking.value !== null) return
+    if (this.phase.value.kind !== 'inCall' || this.busy.value !== null) return
     if (this.role.value === 'listener' && this.name.value.trim() === '') {
       this.nameWantedFor.value = kind
       return
     }
-    this.asking.value = kind
+    const attempt = this.#attempt
+    this.busy.value = kind
     this.notice.value = null
+    let notice: Notice | null = null
     try {
       await this.#turn(kind)
     } catch (thrown) {
-      this.notice.value =
+      notice =
         thrown instanceof CallError
           ? { kind: 'error', code: thrown.code }
           : captureNotice(kind, thrown)
-    } finally {
-      this.asking.value = null
-      this.#rememberDevices()
     }
+    if (attempt !== this.#attempt) return
+    batch(() => {
+      this.busy.value = null
+      this.notice.value = notice
+    })
+    this.#rememberDevices()
   }
 
   /** The name typed for `nameWantedFor`; null closes the question. */
@@ -171,7 +178,7 @@ export class CallModel {
       return
     }
     const attempt = this.#attempt
-    const track = await this.#services.capture.open(kind)
+    const track = await this.#capture(kind)
     try {
       if (this.role.value === 'listener') await this.#upgrade()
       if (attempt !== this.#attempt || !this.#session) throw new CallError('connection_lost')
@@ -227,12 +234,12 @@ export class CallModel {
         if (attempt === this.#attempt) await this.#connect(session, admitted)
       }
     } catch (thrown) {
-      stopAll(await preparing)
+      void preparing.then(stopAll)
       if (attempt === this.#attempt) this.#refused(thrown)
       return
     }
     if (attempt !== this.#attempt) {
-      stopAll(await preparing)
+      void preparing.then(stopAll)
       await session.leave()
       return
     }
@@ -249,7 +256,7 @@ export class CallModel {
 
   /** Publishes devices as soon as they are open; their buttons wait until then. */
   async #bringIn(session: Session, preparing: Promise<CapturedTracks>): Promise<void> {
-    this.asking.value = deviceKinds.find((kind) => this.#wanted[kind]) ?? null
+    this.busy.value = deviceKinds.find((kind) => this.#wanted[kind]) ?? null
     const tracks = await preparing
     for (const kind of deviceKinds) {
       const track = tracks[kind]
@@ -264,7 +271,7 @@ export class CallModel {
       }
     }
     if (session !== this.#session) return
-    this.asking.value = null
+    this.busy.value = null
     this.#rememberDevices()
   }
 
@@ -290,21 +297,29 @@ export class CallModel {
 
   /** Opens the wanted devices again; `silently` leaves out those that would prompt. */
   async #reopen(how: 'asking' | 'silently'): Promise<CapturedTracks> {
-    const { capture } = this.#services
     const tracks: CapturedTracks = {}
     for (const kind of deviceKinds) {
       if (!this.#wanted[kind]) continue
-      if (how === 'silently' && !(await capture.isAllowed(kind))) {
+      if (how === 'silently' && !(await this.#services.capture.isAllowed(kind))) {
         this.#inform('devicesStayedOff')
         continue
       }
       try {
-        tracks[kind] = await capture.open(kind)
+        tracks[kind] = await this.#capture(kind)
       } catch (thrown) {
         this.notice.value = captureNotice(kind, thrown)
       }
     }
     return tracks
+  }
+
+  async #capture(kind: DeviceKind): Promise<MediaStreamTrack> {
+    this.prompting.value = true
+    try {
+      return await this.#services.capture.open(kind)
+    } finally {
+      this.prompting.value = false
+    }
   }
 
   #open(engine: Engine): Session {
@@ -335,7 +350,7 @@ export class CallModel {
   #disconnected(error: ErrorCode): void {
     batch(() => {
       this.#session = null
-      this.asking.value = null
+      this.busy.value = null
       this.people.value = this.people.value.map(withoutPictures)
       this.#dispatch({ kind: 'disconnected', error })
     })
@@ -362,7 +377,7 @@ export class CallModel {
     batch(() => {
       this.#session = null
       this.people.value = []
-      this.asking.value = null
+      this.busy.value = null
     })
     await session?.leave()
   }
@@ -373,7 +388,7 @@ export class CallModel {
 
   #rememberDevices(): void {
     // While devices are being opened what is on says nothing about what is wanted.
-    if (this.phase.value.kind !== 'inCall' || this.asking.value !== null) return
+    if (this.phase.value.kind !== 'inCall' || this.busy.value !== null) return
     const [microphone, camera] = [this.microphoneOn.value, this.cameraOn.value]
     if (microphone === this.#wanted.microphone && camera === this.#wanted.camera) return
     this.#wanted = { microphone, camera }

@@ -4,9 +4,9 @@
 import { messages } from '../i18n'
 import type { CallModel } from '../state/call'
 import { explain } from '../state/errors'
-import { RemedyButton } from './conference_page'
 import { Icon } from './icons'
 import { NoticeBox } from './notice_box'
+import { RemedyButton } from './remedy_button'
 
 export function Banner({ call }: { call: CallModel }) {
   return (
@@ -34,7 +34,7 @@ function Interruption({ call }: { call: CallModel }) {
     )
   }
   if (call.upgrading.value) return <p class="banner">{text.upgrading}</p>
-  if (call.asking.value) return <p class="banner late">{text.askingPermission}</p>
+  if (call.prompting.value) return <p class="banner late">{text.askingPermission}</p>
   return null
 }
 

@@ -4,11 +4,11 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { messages } from '../i18n'
 import { warmEngine } from '../signal/load_engine'
 import { CallModel, type CallServices } from '../state/call'
-import { type ErrorCode, explain, type Remedy } from '../state/errors'
+import { type ErrorCode, explain } from '../state/errors'
 import { navigate } from '../state/route'
 import { Frame, ScreenTitle } from './frame'
-import { Icon } from './icons'
 import { Lobby } from './lobby'
+import { RemedyButton } from './remedy_button'
 import { StageScreen } from './stage_screen'
 
 interface Props {
@@ -100,23 +100,5 @@ function Left({ call }: { call: CallModel }) {
         </button>
       </section>
     </Frame>
-  )
-}
-
-/** The one button that goes with an error. */
-export function RemedyButton({ call, remedy }: { call: CallModel; remedy: Remedy }) {
-  const text = messages.value
-  const [label, act] = {
-    retry: [text.retry, () => void call.rejoin()],
-    rejoin: [text.rejoin, () => void call.rejoin()],
-    reload: [text.reload, () => location.reload()],
-    home: [text.goHome, () => navigate({ kind: 'home' })],
-    dismiss: [text.backToListen, () => call.cancel()],
-  }[remedy] as [string, () => void]
-  return (
-    <button type="button" class="button primary big" onClick={act}>
-      {remedy !== 'home' && <Icon name="headphones" />}
-      {label}
-    </button>
   )
 }

@@ -36,7 +36,7 @@ function DeviceControl({ call, kind, shortcut }: DeviceProps) {
     microphone: on ? text.turnOffMicrophone : text.turnOnMicrophone,
     camera: on ? text.turnOffCamera : text.turnOnCamera,
   }[kind]
-  const unavailable = call.phase.value.kind !== 'inCall' || call.asking.value !== null
+  const unavailable = call.phase.value.kind !== 'inCall' || call.busy.value !== null
   return (
     <button
       type="button"
