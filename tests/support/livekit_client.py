@@ -173,6 +173,7 @@ class MediaClient:
     tracks: dict[str, ReceivedTrack] = field(default_factory=dict)
     data: list[tuple[str, models.DataPacket]] = field(default_factory=list)
     channels: dict[str, RTCDataChannel] = field(default_factory=dict)
+    incoming: dict[str, RTCDataChannel] = field(default_factory=dict)
     """Opened here, to send on, by label."""
     listening: set[str] = field(default_factory=set)
     """Labels of the channels that the server has opened, to receive on."""
@@ -272,6 +273,8 @@ class MediaClient:
 
         @self.subscriber.on("datachannel")
         def on_channel(channel: RTCDataChannel) -> None:
+            self.incoming[channel.label] = channel
+
             self.listening.add(channel.label)
 
             @channel.on("message")
