@@ -54,6 +54,8 @@ class Node:
     _track_owners: dict[int, TrackOwner] = field(default_factory=dict)
     _transport_owners: dict[int, TrackOwner] = field(default_factory=dict)
     _told_quality: dict[str, ConnectionQuality] = field(default_factory=dict)
+    _lost: set[str] = field(default_factory=set)
+    """Participants whose connection gives no sign of life at the moment."""
     _receptions: dict[int, _Reception] = field(default_factory=dict)
     _quality_timer: Cancellable | None = None
 
@@ -99,6 +101,18 @@ class Node:
         owner = self._transport_owners.pop(transport_id, None)
         if owner is not None:
             self._told_quality.pop(owner.participant.sid, None)
+            self._lost.discard(owner.participant.sid)
+
+    def connection_lost(self, owner: TrackOwner) -> None:
+        """A participant's primary connection gives no sign of life; others are told."""
+        sid = owner.participant.sid
+        self._lost.add(sid)
+        self._told_quality[sid] = ConnectionQuality.LOST
+        owner.room.report_quality((QualityReport(sid, ConnectionQuality.LOST, 0.0),))
+
+    def connection_back(self, owner: TrackOwner) -> None:
+        """It does again; the next measurement tells how well."""
+        self._lost.discard(owner.participant.sid)
 
     def stop(self) -> None:
         """Ends every room. The engine is stopped by whoever made it."""
@@ -130,6 +144,8 @@ class Node:
         self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self._measure)
         changed: dict[str, tuple[Room, list[QualityReport]]] = {}
         for sid, (owner, score) in self._scores(self.engine.core.stats()).items():
+            if sid in self._lost:
+                continue
             step = quality.quality(score)
             if self._told_quality.get(sid) is not step:
                 self._told_quality[sid] = step

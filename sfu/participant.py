@@ -58,6 +58,11 @@ class Participant:
         return self.permissions.hidden
 
     @property
+    def counts(self) -> bool:
+        """Is one of the people whose number the room tells."""
+        return self.kind.counts_as_person and not self.hidden
+
+    @property
     def is_publisher(self) -> bool:
         """Has tracks."""
         return bool(self.tracks)

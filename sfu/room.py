@@ -84,6 +84,9 @@ class Room:
     _speakers_timer: Cancellable | None = None
     _idle_timer: Cancellable | None = None
     _by_sid: dict[str, Participant] = field(default_factory=dict)
+    _people: set[str] = field(default_factory=set)
+    """Sids of those who are counted; kept up to date, as a join must not count everybody."""
+    _publishers: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.metadata = self.options.metadata
@@ -104,7 +107,6 @@ class Room:
 
     def snapshot(self) -> RoomSnapshot:
         """The room as it is."""
-        counted = [p for p in self.members.values() if p.kind.counts_as_person and not p.hidden]
         return RoomSnapshot(
             sid=self.sid,
             name=self.name,
@@ -113,8 +115,8 @@ class Room:
             max_participants=self.options.max_participants,
             metadata=self.metadata,
             created_at_ms=self.created_at_ms,
-            participants=len(counted),
-            publishers=sum(1 for p in counted if p.is_publisher),
+            participants=len(self._people),
+            publishers=len(self._publishers),
         )
 
     def view(self, participant: Participant) -> RoomView:
@@ -172,6 +174,8 @@ class Room:
         participant.changed()
         self.members[participant.identity] = participant
         self._by_sid[participant.sid] = participant
+        if participant.counts:
+            self._people.add(participant.sid)
         if previous is not None:
             previous.sink.ended(EndReason.DUPLICATE_IDENTITY)
         if known and not participant.hidden:
@@ -213,9 +217,10 @@ class Room:
         if self.closed:
             return
         self.closed = True
+        self._announcer.close()
+        self.tracks.clear()
         for participant in list(self.members.values()):
             self.expel(participant, reason)
-        self._announcer.close()
         self._disarm_idle()
         if self._speakers_timer is not None:
             self._speakers_timer.cancel()
@@ -227,6 +232,8 @@ class Room:
     def publish(self, participant: Participant, track: PublishedTrack) -> None:
         """Adds a track whose section has been negotiated, and offers it to everybody."""
         participant.tracks[track.sid] = track
+        if participant.counts:
+            self._publishers.add(participant.sid)
         participant.changed()
         self._announcer.participant(participant)
         self._announcer.counts()
@@ -243,6 +250,8 @@ class Room:
         track = participant.tracks.pop(track_sid, None)
         if track is None:
             return
+        if not participant.tracks:
+            self._publishers.discard(participant.sid)
         participant.changed()
         self._forget(track)
         if participant.hidden:
@@ -415,16 +424,15 @@ class Room:
             track.demand = None
 
     def _announce_change(self, participant: Participant) -> None:
-        if participant.hidden or participant.state is ParticipantState.JOINING:
-            self._announcer.participant(participant)
-        else:
-            self._announcer.at_once(participant)
+        self._announcer.participant(participant)
         participant.sink.credentials_changed()
 
     def _remove(self, participant: Participant, reason: EndReason) -> None:
         """Takes a participant out of the room. Only the others are told, unless replaced."""
         del self.members[participant.identity]
         del self._by_sid[participant.sid]
+        self._people.discard(participant.sid)
+        self._publishers.discard(participant.sid)
         participant.subscriptions.close()
         was_publisher = participant.is_publisher
         for track in list(participant.tracks.values()):
@@ -433,14 +441,14 @@ class Room:
         self._speakers.remove(participant.sid)
         participant.end_reason = reason
         participant.enter(ParticipantState.DISCONNECTED)
+        if self.closed:
+            return  # everybody is told that the room has ended, nobody of each other
         self._announcer.withdraw(participant.identity)
         if reason is not EndReason.DUPLICATE_IDENTITY and participant.announced:
             if was_publisher:
                 self._announcer.at_once(participant)
             else:
                 self._announcer.participant(participant)
-        if self.closed:
-            return
         self._announcer.counts()
         if not self.members:
             self._arm_idle(self.options.departure_timeout_s)

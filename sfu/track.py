@@ -57,6 +57,8 @@ class TrackInfo:
     stream: str = ""
     audio_features: tuple[int, ...] = ()
     backup_codec_policy: int = 0
+    packet_trailer_features: tuple[int, ...] = ()
+    """What the publisher appends to its frames; passed on untouched."""
 
     @property
     def mime_type(self) -> str:

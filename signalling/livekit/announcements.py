@@ -154,6 +154,7 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
         stream=request.stream[:TEXT_LIMIT] or _STREAMS.get(source, "unknown"),
         audio_features=features,
         backup_codec_policy=int(request.backup_codec_policy),
+        packet_trailer_features=tuple(int(one) for one in request.packet_trailer_features[:16]),
     )
 
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 RATE_PER_S: Final = 100.0
 """Messages that a client may send a second, on average."""
+BYTES_PER_TOKEN: Final = 4096
+"""A large message costs more to read."""
 BURST: Final = 1_000.0
 """A join of a large room with its settings for every track stays below."""
 
@@ -60,14 +62,15 @@ class RateLimiter:
         self._tokens = BURST
         self._filled_at = clock.time()
 
-    def allow(self) -> bool:
-        """Takes a token. Returns False if there is none."""
+    def allow(self, size_bytes: int) -> bool:
+        """Takes a token, and more for a large message. Returns False if there are too few."""
         now = self._clock.time()
         self._tokens = min(self._tokens + (now - self._filled_at) * RATE_PER_S, BURST)
         self._filled_at = now
-        if self._tokens < 1:
+        cost = 1 + size_bytes // BYTES_PER_TOKEN
+        if self._tokens < cost:
             return False
-        self._tokens -= 1
+        self._tokens -= cost
         return True
 
 

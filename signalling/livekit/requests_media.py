@@ -1,8 +1,9 @@
 """Requests about peer connections and the client's own tracks."""
 
+import contextlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from livekit.protocol import rtc
 
@@ -10,6 +11,8 @@ from signalling.livekit import outbound
 
 if TYPE_CHECKING:
     from signalling.livekit.session import Session
+
+CANDIDATE_LENGTH_MAX: Final = 4096
 
 
 def offer(session: "Session", request: rtc.SessionDescription) -> None:
@@ -27,10 +30,10 @@ def trickle(session: "Session", request: rtc.TrickleRequest) -> None:
 
     A malformed one is answered, so that the client's developer finds out.
     """
-    try:
-        candidate = json.loads(request.candidateInit or "{}")
-    except (ValueError, RecursionError):
-        candidate = None
+    candidate = None
+    if len(request.candidateInit) <= CANDIDATE_LENGTH_MAX:
+        with contextlib.suppress(ValueError, RecursionError):
+            candidate = json.loads(request.candidateInit or "{}")
     if not isinstance(candidate, dict):
         session.send(
             outbound.request_response(

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from sfu._core import TransportStateChanged
 from sfu.clock import Cancellable
 from sfu.engine import TransportEvent
-from sfu.node import Node
+from sfu.node import Node, TrackOwner
 from sfu.notices import (
     ClientFacts,
     ParticipantsChanged,
@@ -97,7 +97,7 @@ async def _read(socket: web.WebSocketResponse, session: "Session", link: Link) -
         if link.closing:
             continue
         if message.type is WSMsgType.BINARY:
-            if not limiter.allow():
+            if not limiter.allow(len(message.data)):
                 link.close(code=POLICY_VIOLATION, reason="too many messages")
                 return
             try:
@@ -270,7 +270,11 @@ class Session:
     def _transport_event(self, event: TransportEvent, *, primary: bool) -> None:
         if not isinstance(event, TransportStateChanged):
             return
-        if event.state == "connected" and primary:
+        owner = TrackOwner(self.context.room, self.context.participant)
+        if event.state == "disconnected" and primary:
+            self._node.connection_lost(owner)
+        elif event.state == "connected" and primary:
+            self._node.connection_back(owner)
             self._step(SessionEvent.MEDIA_CONNECTED)
             if self.state is SessionState.ACTIVE:
                 self._disarm()

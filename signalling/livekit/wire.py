@@ -106,6 +106,7 @@ def track(info: TrackInfo) -> models.TrackInfo:
         stream=info.stream,
         audio_features=[enum(feature) for feature in info.audio_features],
         backup_codec_policy=enum(info.backup_codec_policy),
+        packet_trailer_features=[enum(feature) for feature in info.packet_trailer_features],
     )
 
 
