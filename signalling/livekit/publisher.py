@@ -253,7 +253,8 @@ def _section_policy(info: TrackInfo) -> SectionPolicy:
         codec=codec,
         dtx=not info.disable_dtx,
         stereo=info.stereo,
-        red=info.kind is TrackKind.AUDIO and not info.disable_red,
+        # Encrypted frames cannot be taken out of redundancy for subscribers that lack it.
+        red=info.kind is TrackKind.AUDIO and not info.disable_red and not info.encryption,
         rids=tuple(
             layer.rid for layer in sorted(info.layers, key=lambda layer: layer.quality) if layer.rid
         ),

@@ -337,7 +337,10 @@ def _offered_codecs(track: OfferedTrack) -> Iterator[Codec]:
 def _accepted_codecs(
     track: OfferedTrack, section: MediaSection
 ) -> tuple[tuple[int, NegotiatedCodec], ...]:
-    """The publisher's payload types that the answer can carry; none if it receives nothing."""
+    """The publisher's payload types that the answer can carry; none if it receives nothing.
+
+    Redundant audio can be carried as the codec that it wraps: the engine unwraps it.
+    """
     if section.rejected or not section.direction.receives:
         return ()
     rtx = known.rtx_payload_types(section.codecs)
@@ -355,6 +358,8 @@ def _accepted_codecs(
                     repair.payload_type if repair and track.rtx_ssrc is not None else None,
                 ),
             )
+    if Format.OPUS in by_format:
+        by_format.setdefault(Format.RED, by_format[Format.OPUS])
     return tuple(
         (codec.payload_type, by_format[codec.format])
         for codec in track.codecs

@@ -1,5 +1,7 @@
 """The subscriber's sections: stable order, reuse, and what answers mean."""
 
+from dataclasses import replace
+
 import pytest
 
 from signalling.sdp import (
@@ -75,6 +77,28 @@ def test_accept_pairs_the_publishers_payload_types_with_the_answers() -> None:
     ]
     assert result.remote.dtls_role == "server"
     assert not result.rejected
+
+
+@pytest.mark.parametrize(("takes_red", "pairs"), [(True, [63, 111]), (False, [111, 111])])
+def test_redundant_audio_reaches_every_client(takes_red: bool, pairs: list[int]) -> None:
+    """A client that does not know RED (RFC 2198) answers Opus: the engine unwraps for it."""
+    sections = SubscriberSections(7)
+    red = NegotiatedCodec(63, Format.RED, 48_000)
+    sections.add(replace(audio("TR_a"), codecs=(red, OPUS)))
+    offer = sections.offer(LOCAL)
+    (section,) = (section for section in parse(offer).media if section.kind == "audio")
+    assert section.formats == ("63", "111"), "redundancy first"
+    answer = answer_as_browser(offer)
+    if not takes_red:
+        answer = answer.replace("SAVPF 63 111", "SAVPF 111").replace(
+            "a=rtpmap:63 red/48000/2\r\n", ""
+        )
+        answer = answer.replace("a=fmtp:63 111/111\r\n", "").replace("a=rtcp-fb:63 nack\r\n", "")
+
+    (accepted,) = sections.accept(parse(answer)).accepted
+
+    assert [codec.payload_type for _, codec in accepted.codecs] == pairs
+    assert [from_type for from_type, _ in accepted.codecs] == [63, 109]
 
 
 def test_sections_keep_their_place_and_are_reused_only_after_the_client_agreed() -> None:

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::world::RED;
 use kinguicall_proto::api::{IceCredentials, TransportId};
 use str0m::IceCreds;
 use str0m::channel::ChannelId;
 use str0m::crypto::Fingerprint;
+use str0m::format::{Codec, FormatParams};
+use str0m::media::Frequency;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, SeqNo, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
@@ -58,7 +61,17 @@ impl Client {
         credentials: &IceCredentials,
         fingerprint: Vec<u8>,
     ) -> Self {
-        let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
+        let mut builder = Rtc::builder().set_rtp_mode(true);
+        // str0m does not know redundant audio: to it this is one more payload type.
+        builder.codec_config().add_config(
+            RED.into(),
+            None,
+            Codec::Opus,
+            Frequency::FORTY_EIGHT_KHZ,
+            Some(2),
+            FormatParams::default(),
+        );
+        let mut rtc = builder.build(now);
         rtc.add_local_candidate(host(address));
         rtc.add_remote_candidate(host(server));
         let mut direct = rtc.direct_api();

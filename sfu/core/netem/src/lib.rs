@@ -13,4 +13,4 @@ pub use host::SimHost;
 pub use str0m_netem::{
     Bitrate, DataSize, GilbertElliot, Link, LossModel, NetemConfig, Probability, RandomLoss,
 };
-pub use world::{ClientIndex, Published, SentPacket, Track, World};
+pub use world::{ClientIndex, OPUS, Published, RED, SentPacket, Track, World};

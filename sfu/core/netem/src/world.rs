@@ -41,7 +41,10 @@ pub struct Track {
 const STEP: Duration = Duration::from_millis(1);
 const VP8: u8 = 96;
 const VP8_RTX: u8 = 97;
-const OPUS: u8 = 111;
+/// Payload type of Opus.
+pub const OPUS: u8 = 111;
+/// Payload type of redundant audio.
+pub const RED: u8 = 63;
 
 /// Everything that takes part.
 pub struct World {
@@ -158,7 +161,7 @@ impl World {
             transport: peer.transport,
             kind,
             mid: Mid::new(mid.as_bytes()).expect("a short mid"),
-            codecs: vec![receive_codec(kind)],
+            codecs: receive_codecs(kind),
             extensions: extensions(),
             rids: (0..layers)
                 .filter(|_| layers > 1)
@@ -178,6 +181,29 @@ impl World {
 
     /// Subscribes a client to a track; returns the subscription and the SSRC it will arrive under.
     pub fn subscribe(&mut self, client: ClientIndex, track: &Track) -> (SubscriptionId, u32) {
+        self.subscribe_as(client, track, |codec| codec)
+    }
+
+    /// Subscribes a client that has not negotiated redundant audio.
+    pub fn subscribe_without_red(
+        &mut self,
+        client: ClientIndex,
+        track: &Track,
+    ) -> (SubscriptionId, u32) {
+        let [opus, _] = AUDIO_CODECS;
+        self.subscribe_as(client, track, |codec| match codec.codec {
+            Codec::Red => opus,
+            _ => codec,
+        })
+    }
+
+    /// `negotiated` tells what each of the publisher's codecs leaves as.
+    fn subscribe_as(
+        &mut self,
+        client: ClientIndex,
+        track: &Track,
+        negotiated: impl Fn(ReceiveCodec) -> ReceiveCodec,
+    ) -> (SubscriptionId, u32) {
         let serial = self.next_serial();
         let peer = &mut self.clients[client.0];
         let transport = peer.transport;
@@ -193,7 +219,16 @@ impl World {
         let mut direct = peer.rtc.direct_api();
         direct.declare_media(mid.as_str().into(), media_kind);
         direct.expect_stream_rx(ssrc.into(), rtx.map(Into::into), mid.as_str().into(), None);
-        let codec = receive_codec(kind);
+        let codecs = receive_codecs(kind).into_iter().map(|from| {
+            let codec = negotiated(from);
+            SendCodec {
+                from_payload_type: from.payload_type,
+                payload_type: codec.payload_type,
+                rtx_payload_type: codec.rtx_payload_type,
+                codec: codec.codec,
+                clock_rate_hz: codec.clock_rate_hz,
+            }
+        });
         self.command(
             transport.shard(),
             Command::Subscribe(Box::new(Subscribe {
@@ -203,13 +238,7 @@ impl World {
                 kind,
                 ssrc: Ssrc(ssrc),
                 rtx_ssrc: rtx.map(Ssrc),
-                codecs: vec![SendCodec {
-                    from_payload_type: codec.payload_type,
-                    payload_type: codec.payload_type,
-                    rtx_payload_type: codec.rtx_payload_type,
-                    codec: codec.codec,
-                    clock_rate_hz: codec.clock_rate_hz,
-                }],
+                codecs: codecs.collect(),
                 extensions: Vec::new(),
                 first_sequence: 17,
                 cname: "publisher".to_owned(),
@@ -244,9 +273,22 @@ impl World {
 
     /// Sends one RTP packet from a publisher.
     pub fn send(&mut self, track: &Track, layer: usize, packet: &SentPacket<'_>) {
+        let [codec, ..] = receive_codecs(track.published.kind)[..] else {
+            return;
+        };
+        self.send_as(track, layer, packet, codec.payload_type);
+    }
+
+    /// Sends one RTP packet under another of the payload types that the publisher negotiated.
+    pub fn send_as(
+        &mut self,
+        track: &Track,
+        layer: usize,
+        packet: &SentPacket<'_>,
+        payload_type: u8,
+    ) {
         let wallclock = self.now;
         let peer = &mut self.clients[track.published.client.0];
-        let payload_type = receive_codec(track.published.kind).payload_type;
         let mut direct = peer.rtc.direct_api();
         let ssrc = track.published.ssrcs[layer].0.into();
         let stream = direct.stream_tx(&ssrc).expect("declared by publish");
@@ -410,22 +452,33 @@ fn server_address(shard: ShardId) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 7_882 + u16::from(shard.0)))
 }
 
-fn receive_codec(kind: MediaKind) -> ReceiveCodec {
+/// What a publisher may send, the default first.
+fn receive_codecs(kind: MediaKind) -> Vec<ReceiveCodec> {
     match kind {
-        MediaKind::Audio => ReceiveCodec {
-            payload_type: OPUS,
-            codec: Codec::Opus,
-            clock_rate_hz: 48_000,
-            rtx_payload_type: None,
-        },
-        MediaKind::Video => ReceiveCodec {
+        MediaKind::Audio => AUDIO_CODECS.to_vec(),
+        MediaKind::Video => vec![ReceiveCodec {
             payload_type: VP8,
             codec: Codec::Vp8,
             clock_rate_hz: 90_000,
             rtx_payload_type: Some(VP8_RTX),
-        },
+        }],
     }
 }
+
+const AUDIO_CODECS: [ReceiveCodec; 2] = [
+    ReceiveCodec {
+        payload_type: OPUS,
+        codec: Codec::Opus,
+        clock_rate_hz: 48_000,
+        rtx_payload_type: None,
+    },
+    ReceiveCodec {
+        payload_type: RED,
+        codec: Codec::Red,
+        clock_rate_hz: 48_000,
+        rtx_payload_type: None,
+    },
+];
 
 /// The identifiers that str0m uses by default.
 fn extensions() -> Vec<ExtensionId> {

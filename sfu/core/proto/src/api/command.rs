@@ -52,7 +52,8 @@ pub struct Publish {
     pub nack: bool,
 }
 
-/// How packets of one received payload type leave towards a subscriber.
+/// How packets of one received payload type leave towards a subscriber. Redundant audio that leaves
+/// as another codec leaves without its redundancy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendCodec {
     /// Payload type on the publisher's side.

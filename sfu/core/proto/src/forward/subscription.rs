@@ -28,6 +28,8 @@ pub struct Outgoing {
     pub timestamp: u32,
     pub payload_type: u8,
     pub vp8: Option<Vp8Numbers>,
+    /// The source is redundant audio (RFC 2198) and the subscriber takes its primary block only.
+    pub unwrap_red: bool,
 }
 
 /// Frame numbers to be written into a VP8 payload descriptor (RFC 7741).
@@ -196,6 +198,7 @@ impl Subscription {
             timestamp,
             payload_type: codec.payload_type,
             vp8: numbers,
+            unwrap_red: unwraps_red(meta, &codec),
         })
     }
 
@@ -221,6 +224,7 @@ impl Subscription {
                 picture_id: sent.picture_id,
                 tl0_pic_idx: sent.tl0_pic_idx,
             }),
+            unwrap_red: unwraps_red(meta, codec),
         })
     }
 
@@ -339,6 +343,10 @@ impl Vp8Shift {
         }
         numbers
     }
+}
+
+fn unwraps_red(meta: &MediaMeta, codec: &SendCodec) -> bool {
+    meta.codec == Codec::Red && codec.codec != Codec::Red
 }
 
 /// The extended number nearest to `near` whose low half is `low`.

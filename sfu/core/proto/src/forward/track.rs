@@ -96,6 +96,16 @@ impl Track {
             .get(sequence)
     }
 
+    /// The last packet before `sequence` that is held, at most `reach` numbers back.
+    pub fn packet_before(
+        &self,
+        layer: Layer,
+        sequence: u64,
+        reach: u64,
+    ) -> Option<StoredPacket<'_>> {
+        (1..=reach).find_map(|back| self.packet(layer, sequence.checked_sub(back)?))
+    }
+
     /// The packet whose extended sequence number ends in `low`.
     pub fn packet_by_low(&self, layer: Layer, low: u32) -> Option<StoredPacket<'_>> {
         let newest = *self.newest.get(usize::from(layer.0))?;

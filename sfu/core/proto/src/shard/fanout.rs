@@ -15,7 +15,7 @@ use super::subscriber::SubscriptionEntry;
 use crate::api::{Codec, Event, Host, MediaKind};
 use crate::egress::Batch;
 use crate::forward::{MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict};
-use crate::rtp::payload::vp8;
+use crate::rtp::payload::{red, vp8};
 use crate::rtp::{OutHeader, write_header};
 use crate::srtp::Outbound;
 use crate::stats::{Counters, DropReason};
@@ -24,6 +24,8 @@ use crate::stats::{Counters, DropReason};
 struct Prepared<'a> {
     packet: StoredPacket<'a>,
     vp8: Option<vp8::Descriptor>,
+    /// For subscribers that have not negotiated redundant audio: its primary block.
+    unwrapped: Option<&'a [u8]>,
 }
 
 /// Where packets are written, and what counts them.
@@ -49,7 +51,11 @@ impl Shard {
                     let vp8 = (packet.meta.codec == Codec::Vp8)
                         .then(|| vp8::Descriptor::parse(packet.payload))
                         .flatten();
-                    let _ = prepared.try_push(Prepared { packet, vp8 });
+                    let _ = prepared.try_push(Prepared {
+                        packet,
+                        vp8,
+                        unwrapped: unwrap_red(&packet),
+                    });
                 }
             }
             let mut writer = Writer {
@@ -106,9 +112,14 @@ fn to_subscribers(
             else {
                 continue;
             };
+            let payload = match (out.unwrap_red, item.unwrapped) {
+                (false, _) => payload,
+                (true, Some(primary)) => primary,
+                (true, None) => continue,
+            };
             let packet = PacketToWrite {
                 out,
-                source: item.packet,
+                source: StoredPacket { meta, payload },
                 vp8: item.vp8.as_ref(),
                 subscription,
                 received_at: Some(meta.received_at),
@@ -124,6 +135,14 @@ fn to_subscribers(
             writer.host.event(Event::SubscriptionStarted(entry.id));
         }
     }
+}
+
+/// The frame of redundant audio by itself, unless it is malformed.
+fn unwrap_red<'a>(packet: &StoredPacket<'a>) -> Option<&'a [u8]> {
+    if packet.meta.codec != Codec::Red {
+        return None;
+    }
+    red::Payload::parse(packet.payload).map(|it| it.primary.payload)
 }
 
 fn count(subscription: &mut Subscription, payload_len: usize) {
@@ -238,8 +257,11 @@ pub(super) fn retransmit(
     let (path, outbound) = sending;
     let spacing = path.retransmission_spacing();
     let (sequence, sent) = subscription.answer_nack(lost, now, spacing)?;
-    let source = track.packet_by_low(sent.layer, sent.source_low)?;
+    let mut source = track.packet_by_low(sent.layer, sent.source_low)?;
     let out = subscription.repeat(source.meta, sequence, &sent)?;
+    if out.unwrap_red {
+        source.payload = unwrap_red(&source)?;
+    }
     let vp8 = (source.meta.codec == Codec::Vp8)
         .then(|| vp8::Descriptor::parse(source.payload))
         .flatten();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Shard;
 use super::timers::Timer;
-use crate::api::{Event, Host, MediaMeta};
+use crate::api::{Codec, Event, Host, MediaMeta};
 use crate::egress::SocketIndex;
 use crate::forward::Kept;
 use crate::receive::{Arrival, Route, rtx};
@@ -181,6 +181,9 @@ impl Shard {
         }
         if restarted {
             self.source_restarted(now, track_key, route.layer, host);
+        }
+        if codec.codec == Codec::Red {
+            self.recover_frames(key, route, track_key, &meta, payload, host);
         }
         self.accept(now, track_key, &meta, payload, host);
         Ok(())

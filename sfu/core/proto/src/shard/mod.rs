@@ -4,6 +4,7 @@
 //! `ShardConfig::gather` before it is fanned out, so that packets of one frame leave towards one
 //! subscriber next to each other and the kernel can take them in one call.
 
+mod audio;
 mod commands;
 mod connect;
 mod fanout;

@@ -4,6 +4,7 @@ mod corpora;
 mod extensions;
 mod headers;
 mod payloads;
+mod red;
 
 use super::*;
 use crate::api::Ssrc;
