@@ -300,13 +300,20 @@ class Engine:
         cname: str,
         paused: bool = False,
         max_layer: int = 2,
+        max_temporal_layer: int = 255,
     ) -> int:
         """Sends a track on a transport; returns the subscription id.
 
         `codecs` pairs the publisher's payload type with what the subscriber negotiated for it.
+        `max_temporal_layer` limits the frame rate of streams with temporal layers; 255 is all.
         """
     def update_subscription(
-        self, subscription_id: int, *, paused: bool, max_layer: int
+        self,
+        subscription_id: int,
+        *,
+        paused: bool,
+        max_layer: int,
+        max_temporal_layer: int = 255,
     ) -> None: ...
     def unsubscribe(self, subscription_id: int) -> None: ...
     def request_key_frame(self, track_id: int) -> None: ...

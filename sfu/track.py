@@ -6,9 +6,15 @@ subscriptions hold on to.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sfu.demand import TrackDemand
 from sfu.values import SubscriptionSettings, TrackKind, TrackSource, VideoQuality
+
+ALL_TEMPORAL_LAYERS: Final = 255
+_NOMINAL_FPS: Final = 30
+_NOMINAL_SCREEN_FPS: Final = 15
+"""Frame rates are not announced; these are what clients capture with unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,10 @@ class PublishedTrack:
         """The highest layer to send for `settings`."""
         return wanted_layer(self.info.layers, settings)
 
+    def engine_temporal_layer(self, settings: SubscriptionSettings) -> int:
+        """The highest temporal layer to send for `settings`."""
+        return wanted_temporal_layer(self.info.source, settings)
+
 
 def wanted_layer(layers: Sequence[VideoLayer], settings: SubscriptionSettings) -> int:
     """Index of the wanted layer in a ladder that the engine counts from the lowest, 0.
@@ -133,3 +143,16 @@ def wanted_layer(layers: Sequence[VideoLayer], settings: SubscriptionSettings) -
         return len(ladder) - 1
     below = [index for index, layer in enumerate(ladder) if layer.quality <= settings.quality]
     return below[-1] if below else 0
+
+
+def wanted_temporal_layer(source: TrackSource, settings: SubscriptionSettings) -> int:
+    """The highest temporal layer to send for a frame rate, if one is asked for.
+
+    Streams have three temporal layers at most, each of which doubles the frame rate. Where a stream
+    has fewer, more frames are sent than were asked for, never less.
+    """
+    screen = source is TrackSource.SCREEN_SHARE
+    full = _NOMINAL_SCREEN_FPS if screen else _NOMINAL_FPS
+    if settings.fps <= 0 or settings.fps * 2 > full:
+        return ALL_TEMPORAL_LAYERS
+    return 0 if settings.fps * 4 <= full else 1

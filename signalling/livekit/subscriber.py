@@ -147,6 +147,7 @@ class Subscriber:
                 stream.subscription_id,
                 paused=settings.disabled,
                 max_layer=track.engine_layer(settings),
+                max_temporal_layer=track.engine_temporal_layer(settings),
             )
 
     # --- negotiation -----------------------------------------------------------------------
@@ -246,6 +247,7 @@ class Subscriber:
             cname=section.track.cname,
             paused=settings.disabled,
             max_layer=track.engine_layer(settings),
+            max_temporal_layer=track.engine_temporal_layer(settings),
         )
         context.room.track_bound(track, context.participant)
 

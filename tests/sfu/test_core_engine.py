@@ -264,6 +264,7 @@ def test_impossible_tracks_are_refused(
         ({"cname": ""}, "cname must be 1 to 255"),
         ({"cname": "c" * 256}, "cname"),
         ({"max_layer": 256}, "max_layer must be"),
+        ({"max_temporal_layer": -1}, "max_temporal_layer must be"),
     ],
 )
 def test_impossible_subscriptions_are_refused(

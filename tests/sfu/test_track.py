@@ -2,8 +2,8 @@
 
 import pytest
 
-from sfu.track import VideoLayer, wanted_layer
-from sfu.values import SubscriptionSettings, VideoQuality
+from sfu.track import VideoLayer, wanted_layer, wanted_temporal_layer
+from sfu.values import SubscriptionSettings, TrackSource, VideoQuality
 
 LOW, MEDIUM, HIGH = VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH
 LADDER = (VideoLayer(LOW, 320, 180), VideoLayer(MEDIUM, 640, 360), VideoLayer(HIGH, 1280, 720))
@@ -43,3 +43,23 @@ def test_a_size_picks_the_smallest_layer_that_covers_it(
 def test_quality_decides_where_no_sizes_were_announced() -> None:
     unsized = (VideoLayer(LOW), VideoLayer(HIGH))
     assert wanted_layer(unsized, SubscriptionSettings(quality=LOW, width=999, height=999)) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "fps", "highest"),
+    [
+        (TrackSource.CAMERA, 0, 255),
+        (TrackSource.CAMERA, 30, 255),
+        (TrackSource.CAMERA, 16, 255),
+        (TrackSource.CAMERA, 15, 1),
+        (TrackSource.CAMERA, 8, 1),
+        (TrackSource.CAMERA, 7, 0),
+        (TrackSource.SCREEN_SHARE, 15, 255),
+        (TrackSource.SCREEN_SHARE, 7, 1),
+        (TrackSource.SCREEN_SHARE, 1, 0),
+    ],
+)
+def test_half_the_frame_rate_leaves_out_the_top_temporal_layer(
+    source: TrackSource, fps: int, highest: int
+) -> None:
+    assert wanted_temporal_layer(source, SubscriptionSettings(fps=fps)) == highest

@@ -184,6 +184,7 @@ impl Call {
                     settings: SubscriptionSettings {
                         paused: false,
                         max_layer: 2,
+                        ..SubscriptionSettings::default()
                     },
                 };
                 self.engine.subscribe(subscribe).map_err(io::Error::other)?;

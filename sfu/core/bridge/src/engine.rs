@@ -81,10 +81,15 @@ fn room(id: Number) -> PyResult<RoomId> {
     id.as_u32("room_id").map(RoomId)
 }
 
-fn settings(paused: bool, max_layer: Number) -> PyResult<SubscriptionSettings> {
+fn settings(
+    paused: bool,
+    max_layer: Number,
+    max_temporal_layer: Number,
+) -> PyResult<SubscriptionSettings> {
     Ok(SubscriptionSettings {
         paused,
         max_layer: max_layer.as_u8("max_layer", u8::MAX)?,
+        max_temporal_layer: max_temporal_layer.as_u8("max_temporal_layer", u8::MAX)?,
     })
 }
 
@@ -232,10 +237,10 @@ impl Engine {
     #[pyo3(
         signature = (
             transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, extensions, cname,
-            paused=false, max_layer=Number::from(2)
+            paused=false, max_layer=Number::from(2), max_temporal_layer=Number::from(255)
         ),
         text_signature = "($self, transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, \
-                          extensions, cname, paused=False, max_layer=2)"
+                          extensions, cname, paused=False, max_layer=2, max_temporal_layer=255)"
     )]
     fn subscribe(
         &self,
@@ -249,6 +254,7 @@ impl Engine {
         cname: String,
         paused: bool,
         max_layer: Number,
+        max_temporal_layer: Number,
     ) -> PyResult<u32> {
         values::limit_items("codecs", codecs.len())?;
         let codecs: PyResult<Vec<_>> = codecs.iter().map(|(from, c)| c.to_send(*from)).collect();
@@ -264,23 +270,29 @@ impl Engine {
             extensions: values::extensions(&extensions)?,
             first_sequence: 0,
             cname: values::cname(cname)?,
-            settings: settings(paused, max_layer)?,
+            settings: settings(paused, max_layer, max_temporal_layer)?,
         };
         let id = self.running()?.subscribe(subscribe).map_err(to_python)?;
         Ok(id.0)
     }
 
-    #[pyo3(signature = (subscription_id, *, paused, max_layer))]
+    #[pyo3(
+        signature = (
+            subscription_id, *, paused, max_layer, max_temporal_layer=Number::from(255)
+        ),
+        text_signature = "($self, subscription_id, *, paused, max_layer, max_temporal_layer=255)"
+    )]
     fn update_subscription(
         &self,
         subscription_id: Number,
         paused: bool,
         max_layer: Number,
+        max_temporal_layer: Number,
     ) -> PyResult<()> {
         let id = subscription(subscription_id)?;
         self.command(Command::UpdateSubscription(
             id,
-            settings(paused, max_layer)?,
+            settings(paused, max_layer, max_temporal_layer)?,
         ))
     }
 

@@ -245,6 +245,7 @@ impl World {
                 settings: SubscriptionSettings {
                     paused: false,
                     max_layer: 2,
+                    ..SubscriptionSettings::default()
                 },
             })),
         );

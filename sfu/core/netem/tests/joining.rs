@@ -82,6 +82,7 @@ fn a_viewer_switches_to_the_layer_that_its_settings_ask_for() {
         let settings = SubscriptionSettings {
             paused: false,
             max_layer,
+            ..SubscriptionSettings::default()
         };
         world.command(track.id.shard(), Command::UpdateSubscription(id, settings));
     };

@@ -11,7 +11,21 @@ pub struct Vp8Source {
     layer: usize,
     sequence: u64,
     frame: u32,
+    temporal_layers: bool,
 }
+
+/// Three temporal layers as libwebrtc sends them: temporal id, and whether the frame depends on the
+/// base layer only.
+const TEMPORAL_PATTERN: [(u8, bool); 8] = [
+    (0, false),
+    (2, true),
+    (1, true),
+    (2, false),
+    (0, false),
+    (2, false),
+    (1, false),
+    (2, false),
+];
 
 pub const PACKETS_PER_FRAME: u64 = 3;
 
@@ -22,7 +36,14 @@ impl Vp8Source {
             layer,
             sequence: first_sequence,
             frame: 0,
+            temporal_layers: false,
         }
+    }
+
+    /// With three temporal layers.
+    pub fn with_temporal_layers(mut self) -> Self {
+        self.temporal_layers = true;
+        self
     }
 
     /// Sends one frame, a key frame if asked for, due, or the first.
@@ -63,7 +84,18 @@ impl Vp8Source {
     fn payload(&self, part: u64, key: bool) -> Vec<u8> {
         let start = if part == 0 { 0x10 } else { 0x00 };
         let [high, low] = ((self.frame as u16 & 0x7fff) | 0x8000).to_be_bytes();
-        let mut payload = vec![0x80 | start, 0xe0, high, low, self.frame as u8, 0x20];
+        let (temporal_id, sync) = if self.temporal_layers {
+            TEMPORAL_PATTERN[self.frame as usize % TEMPORAL_PATTERN.len()]
+        } else {
+            (0, true)
+        };
+        let base_frame = if self.temporal_layers {
+            self.frame / 4
+        } else {
+            self.frame
+        };
+        let temporal = (temporal_id << 6) | (u8::from(sync) << 5);
+        let mut payload = vec![0x80 | start, 0xe0, high, low, base_frame as u8, temporal];
         if part == 0 {
             // Frame tag: bit 0 clear for a key frame, then the start code.
             payload.extend_from_slice(if key {
@@ -82,4 +114,9 @@ impl Vp8Source {
 /// Picture id of a received VP8 payload.
 pub fn picture_id(payload: &[u8]) -> u16 {
     u16::from_be_bytes([payload[2], payload[3]]) & 0x7fff
+}
+
+/// Temporal id of a received VP8 payload.
+pub fn temporal_id(payload: &[u8]) -> u8 {
+    payload[5] >> 6
 }

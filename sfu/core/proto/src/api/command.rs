@@ -71,6 +71,19 @@ pub struct SubscriptionSettings {
     pub paused: bool,
     /// The highest simulcast layer to send; a track with fewer layers sends its top one.
     pub max_layer: u8,
+    /// The highest temporal layer to send; 255 for all.
+    pub max_temporal_layer: u8,
+}
+
+impl Default for SubscriptionSettings {
+    /// Everything that there is.
+    fn default() -> Self {
+        Self {
+            paused: false,
+            max_layer: u8::MAX,
+            max_temporal_layer: u8::MAX,
+        }
+    }
 }
 
 /// Sends a track to a subscriber.

@@ -12,13 +12,16 @@ mod layers;
 mod sequence;
 mod store;
 mod subscription;
+mod temporal;
 mod track;
+mod vp8_numbers;
 
 pub use clock::LayerClock;
 pub use history::{History, Sent};
 pub use key_frames::{KeyFrameRequests, MAX_LAYERS};
 pub use layers::LayerActivity;
-pub use sequence::SequenceMap;
+pub use sequence::{Mapped, SequenceMap};
 pub use store::{PacketStore, StoredPacket};
-pub use subscription::{Outgoing, Subscription, Verdict, Vp8Numbers};
+pub use subscription::{Outgoing, Subscription, Verdict};
 pub use track::{Kept, MAX_PENDING, Pending, Track};
+pub use vp8_numbers::Vp8Numbers;

@@ -1,20 +1,57 @@
-//! Sequence numbers towards one subscriber: continuous over switches of the source.
+//! Sequence numbers towards one subscriber: continuous over switches of the source, and over
+//! packets that are left out on purpose.
 //!
 //! Inside one stretch of one layer the numbers are shifted by a constant, so that loss and
-//! reordering on the way in look the same on the way out. A switch starts a new stretch right
+//! reordering on the way in look the same on the way out. A packet that is left out moves what
+//! comes after it one number down; the places are remembered, so that a packet that comes late is
+//! still shifted by what was left out before it, not after. A switch starts a new stretch right
 //! after the highest number that has been used.
+
+use std::collections::VecDeque;
 
 /// A larger step ahead is closed up: a receiver guesses the SRTP rollover counter from the distance
 /// to the last number it saw (RFC 3711, section 3.3.1) and would lose it.
 const MAX_STEP: u64 = 2_000;
+/// Runs of left-out packets that are remembered: two seconds at 30 frames a second. What is older
+/// than the oldest one is not sent any more.
+const MAX_EXCLUSIONS: usize = 64;
+
+/// Where a packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapped {
+    /// Outgoing number with its rollovers.
+    pub out: u64,
+    /// Pictures left out since the last switch and before this packet, modulo 2^16.
+    pub pictures_left_out: u16,
+}
+
+/// What holds from some source number on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shift {
+    /// Outgoing minus source number.
+    numbers: i64,
+    pictures: u16,
+}
+
+/// A run of source numbers that are not sent, and what holds behind it.
+#[derive(Debug, Clone, Copy)]
+struct Exclusion {
+    first: u64,
+    end: u64,
+    after: Shift,
+}
 
 /// Extended source numbers to extended outgoing numbers. The outgoing rollover counter starts at 0.
 #[derive(Debug, Clone)]
 pub struct SequenceMap {
-    /// Outgoing minus source number.
-    shift: i64,
+    /// Before the oldest exclusion.
+    shift: Shift,
+    /// In order; allocated with the first one.
+    exclusions: VecDeque<Exclusion>,
     /// First source number of this stretch: what comes before belongs to another one.
     first_source: u64,
+    /// Highest source number of this stretch that has been mapped, plus one.
+    mapped_end: u64,
     /// Next outgoing number that has never been used.
     next: u64,
     started: bool,
@@ -24,95 +61,110 @@ impl SequenceMap {
     /// `first` is the first outgoing number, below 2^15.
     pub fn new(first: u16) -> Self {
         Self {
-            shift: 0,
+            shift: Shift::default(),
+            exclusions: VecDeque::new(),
             first_source: 0,
+            mapped_end: 0,
             next: u64::from(first),
             started: false,
         }
     }
 
-    /// Begins a new stretch at `source`, which goes out right after all that went before.
+    /// Begins a new stretch at `source`, which goes out right after all that went before. The
+    /// count of pictures starts again.
     pub fn start(&mut self, source: u64) {
-        self.first_source = source;
-        self.shift = self.next as i64 - source as i64;
-        self.started = true;
+        self.restart(source, 0);
     }
 
-    /// The outgoing number of `source`, or `None` if it lies before the stretch.
-    pub fn map(&mut self, source: u64) -> Option<u64> {
-        if !self.started || source < self.first_source {
-            return None;
-        }
-        let mut out = source.checked_add_signed(self.shift)?;
+    /// Where `source` goes, or `None` if it lies before the stretch or has been left out.
+    pub fn map(&mut self, source: u64) -> Option<Mapped> {
+        let mut shift = self.shift_at(source)?;
+        let mut out = source.checked_add_signed(shift.numbers)?;
         if out > self.next + MAX_STEP {
             // One number stays unused, so that the receiver still sees a loss.
             self.next += 1;
-            self.start(source);
+            self.restart(source, shift.pictures);
+            shift = self.shift;
             out = self.next;
         }
         self.next = self.next.max(out + 1);
-        Some(out)
+        self.mapped_end = self.mapped_end.max(source + 1);
+        Some(Mapped {
+            out,
+            pictures_left_out: shift.pictures,
+        })
+    }
+
+    /// Leaves `source` out. What follows closes up, unless something that follows has been sent
+    /// already: then its number stays unused. `new_picture`: it is the first packet of its picture
+    /// that is left out.
+    pub fn exclude(&mut self, source: u64, new_picture: bool) {
+        let behind = source < self.mapped_end.max(self.first_source);
+        let Some(before) = self.shift_at(source).filter(|_| !behind) else {
+            return;
+        };
+        let at = self.exclusions.partition_point(|e| e.first <= source);
+        let after = Shift {
+            numbers: before.numbers - 1,
+            pictures: before.pictures.wrapping_add(u16::from(new_picture)),
+        };
+        for later in self.exclusions.iter_mut().skip(at) {
+            later.after.numbers -= 1;
+            later.after.pictures = later.after.pictures.wrapping_add(u16::from(new_picture));
+        }
+        let run = at.checked_sub(1).and_then(|i| self.exclusions.get_mut(i));
+        if let Some(run) = run.filter(|run| run.end == source) {
+            run.end = source + 1;
+            run.after = after;
+            return;
+        }
+        if self.exclusions.capacity() == 0 {
+            self.exclusions.reserve_exact(MAX_EXCLUSIONS + 1);
+        }
+        let exclusion = Exclusion {
+            first: source,
+            end: source + 1,
+            after,
+        };
+        self.exclusions.insert(at, exclusion);
+        if self.exclusions.len() > MAX_EXCLUSIONS
+            && let Some(oldest) = self.exclusions.pop_front()
+        {
+            self.first_source = oldest.end;
+            self.shift = oldest.after;
+        }
     }
 
     /// The highest number used so far, if any packet has been mapped.
     pub fn highest(&self) -> Option<u64> {
         self.started.then(|| self.next.saturating_sub(1))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_switch_continues_without_a_gap() {
-        let mut map = SequenceMap::new(7);
-        map.start(70_000);
-        assert_eq!(map.map(70_000), Some(7));
-        assert_eq!(map.map(70_002), Some(9));
-        assert_eq!(map.map(70_001), Some(8));
-        map.start(66_000);
-        assert_eq!(map.map(66_000), Some(10));
-        assert_eq!(map.map(65_999), None, "before the switch");
-        assert_eq!(map.map(66_001), Some(11));
+    fn restart(&mut self, source: u64, pictures: u16) {
+        self.first_source = source;
+        self.mapped_end = source;
+        self.exclusions.clear();
+        self.shift = Shift {
+            numbers: self.next as i64 - source as i64,
+            pictures,
+        };
+        self.started = true;
     }
 
-    #[test]
-    fn a_huge_gap_is_closed_up_but_still_seen() {
-        let mut map = SequenceMap::new(0);
-        map.start(65_536);
-        assert_eq!(map.map(65_536), Some(0));
-        assert_eq!(map.map(65_536 + 40_000), Some(2));
-        assert_eq!(map.map(65_536 + 40_001), Some(3));
-        assert_eq!(map.map(65_537), None, "older than the gap");
-    }
-
-    #[test]
-    fn nothing_is_mapped_before_the_start() {
-        assert_eq!(SequenceMap::new(0).map(5), None);
-    }
-
-    proptest! {
-        /// No outgoing number is ever used for two different packets.
-        #[test]
-        fn numbers_are_unique(steps in prop::collection::vec((any::<bool>(), 0u64..40), 1..200)) {
-            let mut map = SequenceMap::new(0);
-            let mut seen = std::collections::BTreeSet::new();
-            let mut source = 100_000;
-            let mut sent = std::collections::BTreeSet::new();
-            map.start(source);
-            for (switch, advance) in steps {
-                source += advance + 1;
-                if switch {
-                    source += 1_000_000;
-                    map.start(source);
-                }
-                if let Some(out) = map.map(source) {
-                    prop_assert!(seen.insert(out), "{out} used twice");
-                    prop_assert!(sent.insert(source));
-                }
-            }
+    /// What holds at `source`; `None` if it is not to be sent. Looks from the newest back, where
+    /// nearly every packet belongs.
+    fn shift_at(&self, source: u64) -> Option<Shift> {
+        if !self.started || source < self.first_source {
+            return None;
+        }
+        match self.exclusions.iter().rev().find(|e| e.first <= source) {
+            Some(exclusion) if source < exclusion.end => None,
+            Some(exclusion) => Some(exclusion.after),
+            None => Some(self.shift),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sequence_tests.rs"]
+mod tests;

@@ -10,6 +10,8 @@ use super::clock::LayerClock;
 use super::history::{History, Sent};
 use super::key_frames::MAX_LAYERS;
 use super::sequence::SequenceMap;
+use super::temporal::TemporalLayers;
+use super::vp8_numbers::{Vp8Numbers, Vp8Shift};
 use crate::api::{
     Codec, ExtensionKind, Layer, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
     SubscriptionSettings,
@@ -32,26 +34,11 @@ pub struct Outgoing {
     pub unwrap_red: bool,
 }
 
-/// Frame numbers to be written into a VP8 payload descriptor (RFC 7741).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Vp8Numbers {
-    pub picture_id: u16,
-    pub tl0_pic_idx: u8,
-}
-
 /// What to do with a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Skip,
     Send(Outgoing),
-}
-
-/// Shift of VP8 frame numbers, constant between two switches.
-#[derive(Debug, Clone, Copy, Default)]
-struct Vp8Shift {
-    picture_id: u16,
-    tl0_pic_idx: u8,
-    last: Option<Vp8Numbers>,
 }
 
 /// A subscriber's side of a track.
@@ -75,6 +62,7 @@ pub struct Subscription {
     last_timestamp: u32,
     last_sent_at: Option<Instant>,
     vp8: Vp8Shift,
+    temporal: TemporalLayers,
     history: History,
     rtx_sequence: u64,
 }
@@ -110,6 +98,7 @@ impl Subscription {
             last_timestamp: 0,
             last_sent_at: None,
             vp8: Vp8Shift::default(),
+            temporal: TemporalLayers::new(request.settings.max_temporal_layer),
             history: History::new(history, now),
             rtx_sequence: u64::from(request.first_sequence & 0x7fff),
         }
@@ -125,6 +114,7 @@ impl Subscription {
 
     pub fn set_settings(&mut self, settings: SubscriptionSettings) {
         self.settings = settings;
+        self.temporal.set_max(settings.max_temporal_layer);
         if settings.paused {
             self.current = None;
             self.target = None;
@@ -173,13 +163,18 @@ impl Subscription {
         if self.current != Some(meta.layer) {
             return Verdict::Skip;
         }
-        let Some(sequence) = self.numbers.map(meta.sequence) else {
+        let vp8 = vp8.filter(|_| codec.codec == Codec::Vp8);
+        if let Some(descriptor) = vp8
+            && !self.admits(meta, descriptor)
+        {
+            return Verdict::Skip;
+        }
+        let Some(mapped) = self.numbers.map(meta.sequence) else {
             return Verdict::Skip;
         };
+        let sequence = mapped.out;
         let timestamp = meta.timestamp.wrapping_add(self.shift_of(meta.layer));
-        let numbers = vp8
-            .filter(|_| codec.codec == Codec::Vp8)
-            .map(|d| self.vp8.apply(d));
+        let numbers = vp8.map(|d| self.vp8.apply(d, mapped.pictures_left_out));
         if self.numbers.highest() == Some(sequence) {
             self.last_timestamp = timestamp;
             self.last_sent_at = Some(meta.received_at);
@@ -248,6 +243,18 @@ impl Subscription {
         Some((ntp, rtp.wrapping_add(self.shift_of(layer))))
     }
 
+    /// Whether the subscriber's temporal layers include the packet; closes up behind it if not.
+    fn admits(&mut self, meta: &MediaMeta, descriptor: &vp8::Descriptor) -> bool {
+        let admitted = self
+            .temporal
+            .admits(meta.sequence, meta.timestamp, descriptor);
+        if !admitted {
+            let new_picture = self.vp8.leave_out(descriptor);
+            self.numbers.exclude(meta.sequence, new_picture);
+        }
+        admitted
+    }
+
     fn switch_to(
         &mut self,
         meta: &MediaMeta,
@@ -261,6 +268,7 @@ impl Subscription {
         }
         self.current = Some(meta.layer);
         self.numbers.start(meta.sequence);
+        self.temporal.start(meta.sequence);
         if self.timestamp_shift[index].is_none() {
             let shift = self.aligned_shift(meta, clocks, clock_rate_hz);
             self.timestamp_shift[index] = Some(shift);
@@ -311,37 +319,6 @@ impl Subscription {
         self.codecs
             .iter()
             .find(|codec| codec.from_payload_type == source_payload_type)
-    }
-}
-
-impl Vp8Shift {
-    fn start(&mut self, first: &vp8::Descriptor) {
-        let Some(last) = self.last else { return };
-        let picture_id = first.picture_id.map_or(0, |p| p.value);
-        let tl0 = first.tl0_pic_idx.map_or(0, |t| t.value);
-        self.picture_id = last.picture_id.wrapping_add(1).wrapping_sub(picture_id);
-        self.tl0_pic_idx = last.tl0_pic_idx.wrapping_add(1).wrapping_sub(tl0);
-    }
-
-    fn apply(&mut self, descriptor: &vp8::Descriptor) -> Vp8Numbers {
-        let numbers = Vp8Numbers {
-            picture_id: descriptor
-                .picture_id
-                .map_or(0, |p| p.value)
-                .wrapping_add(self.picture_id)
-                & 0x7fff,
-            tl0_pic_idx: descriptor
-                .tl0_pic_idx
-                .map_or(0, |t| t.value)
-                .wrapping_add(self.tl0_pic_idx),
-        };
-        let newer = self
-            .last
-            .is_none_or(|last| numbers.picture_id.wrapping_sub(last.picture_id) & 0x7fff < 0x4000);
-        if newer {
-            self.last = Some(numbers);
-        }
-        numbers
     }
 }
 

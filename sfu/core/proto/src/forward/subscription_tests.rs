@@ -103,6 +103,7 @@ fn pausing_stops_at_once_and_resuming_continues() {
     sub.set_settings(SubscriptionSettings {
         paused: true,
         max_layer: 2,
+        ..SubscriptionSettings::default()
     });
     sub.retarget(Some(Layer(0)));
     assert_eq!(
@@ -112,6 +113,7 @@ fn pausing_stops_at_once_and_resuming_continues() {
     sub.set_settings(SubscriptionSettings {
         paused: false,
         max_layer: 2,
+        ..SubscriptionSettings::default()
     });
     sub.retarget(Some(Layer(0)));
     assert_eq!(
@@ -121,6 +123,39 @@ fn pausing_stops_at_once_and_resuming_continues() {
     let after = sent(sub.forward(&packet(0, 80_001, 6_000, true), None, &NO_CLOCKS));
     assert_eq!(after.sequence, before.sequence + 1);
     assert_eq!(after.timestamp, 6_000, "one layer is one clock");
+}
+
+#[test]
+fn a_temporal_limit_leaves_no_hole_in_any_number() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    sub.set_settings(SubscriptionSettings {
+        max_temporal_layer: 1,
+        ..sub.settings()
+    });
+    sub.retarget(Some(Layer(0)));
+    let mut last: Option<Outgoing> = None;
+    // Frames of two packets, in the temporal pattern 0 2 1 2.
+    for n in 0..80u64 {
+        let temporal_id = [0, 2, 1, 2][n as usize % 4];
+        for part in 0..2 {
+            let meta = packet(0, 70_000 + 2 * n + part, n as u32 * 3_000, n == 0);
+            let descriptor = temporal(32_760 + n as u16, (n / 4) as u8, temporal_id);
+            let verdict = sub.forward(&meta, Some(&descriptor), &NO_CLOCKS);
+            if temporal_id == 2 {
+                assert_eq!(verdict, Verdict::Skip);
+                continue;
+            }
+            let out = sent(verdict);
+            if let Some(before) = last.replace(out) {
+                assert_eq!(out.sequence, before.sequence + 1);
+                let (old, new) = (before.vp8.expect("vp8"), out.vp8.expect("vp8"));
+                let step = new.picture_id.wrapping_sub(old.picture_id) & 0x7fff;
+                assert_eq!(u64::from(step), 1 - part);
+                assert!(new.tl0_pic_idx.wrapping_sub(old.tl0_pic_idx) <= 1);
+            }
+        }
+    }
 }
 
 #[test]
@@ -173,6 +208,13 @@ fn descriptor(picture_id: u16, tl0: u8) -> vp8::Descriptor {
         .expect("well formed")
 }
 
+fn temporal(picture_id: u16, tl0: u8, temporal_id: u8) -> vp8::Descriptor {
+    // X; I, L and T set.
+    let [high, low] = (picture_id | 0x8000).to_be_bytes();
+    let payload = [0x90, 0xe0, high, low, tl0, temporal_id << 6, 1, 0, 0, 1, 2];
+    vp8::Descriptor::parse(&payload).expect("well formed")
+}
+
 fn packet(layer: u8, sequence: u64, timestamp: u32, switch_point: bool) -> MediaMeta {
     MediaMeta {
         layer: Layer(layer),
@@ -204,6 +246,7 @@ fn subscription() -> Subscription {
         settings: SubscriptionSettings {
             paused: false,
             max_layer: 2,
+            ..SubscriptionSettings::default()
         },
     };
     Subscription::new(&request, Instant::now())
