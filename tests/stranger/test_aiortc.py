@@ -28,7 +28,7 @@ async def test_data_packets_reach_the_other(server: Server) -> None:
         MediaClient.connect(server.ws_url, server.token("strangers", "bob")) as bob,
     ):
         await asyncio.gather(alice.open_channels(), bob.open_channels())
-        await until(lambda: set(bob.incoming) >= {"_reliable", "_lossy"})
+        await until(lambda: set(bob.listening) >= {"_reliable", "_lossy"})
         alice.send_data(b"reliable", reliable=True)
         alice.send_data(b"lossy", reliable=False)
         await until(lambda: len(bob.data) == 2)

@@ -173,7 +173,6 @@ class MediaClient:
     tracks: dict[str, ReceivedTrack] = field(default_factory=dict)
     data: list[tuple[str, models.DataPacket]] = field(default_factory=list)
     channels: dict[str, RTCDataChannel] = field(default_factory=dict)
-    incoming: dict[str, RTCDataChannel] = field(default_factory=dict)
     """Opened here, to send on, by label."""
     listening: set[str] = field(default_factory=set)
     """Labels of the channels that the server has opened, to receive on."""
@@ -251,6 +250,7 @@ class MediaClient:
 
     async def negotiate(self) -> None:
         """Offers on the publisher connection and applies the answer."""
+        await _settled(self.publisher)
         await self.publisher.setLocalDescription(await self.publisher.createOffer())
         self._offer_id += 1
         description = self.publisher.localDescription
@@ -273,8 +273,6 @@ class MediaClient:
 
         @self.subscriber.on("datachannel")
         def on_channel(channel: RTCDataChannel) -> None:
-            self.incoming[channel.label] = channel
-
             self.listening.add(channel.label)
 
             @channel.on("message")
@@ -282,6 +280,7 @@ class MediaClient:
                 self.data.append((channel.label, models.DataPacket.FromString(message)))
 
     async def _answer(self, offer: rtc.SessionDescription) -> None:
+        await _settled(self.subscriber)
         await self.subscriber.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         await self.subscriber.setLocalDescription(await self.subscriber.createAnswer())
         sdp = self.subscriber.localDescription.sdp
@@ -290,6 +289,14 @@ class MediaClient:
         await self.signal.send(
             trickle=rtc.TrickleRequest(candidateInit=candidate, target=rtc.SUBSCRIBER)
         )
+
+
+async def _settled(connection: RTCPeerConnection) -> None:
+    """aiortc never starts what a second description adds while the first one still connects."""
+    transports = {t.receiver.transport for t in connection.getTransceivers() if t.currentDirection}
+    if connection.sctp is not None and connection.sctp.mid is not None:
+        transports.add(connection.sctp.transport)
+    await until(lambda: all(t.state not in {"new", "connecting"} for t in transports))
 
 
 class Tone(MediaStreamTrack):
