@@ -26,6 +26,8 @@ pub struct Received {
     pub payload_type: u8,
     pub marker: bool,
     pub payload: Vec<u8>,
+    /// RTP time of the last sender report before this packet.
+    pub reported_rtp: Option<u32>,
 }
 
 /// One peer connection of a client.
@@ -197,6 +199,9 @@ fn received(packet: &RtpPacket, now: Instant) -> Received {
         payload_type: *packet.header.payload_type,
         marker: packet.header.marker,
         payload: packet.payload.to_vec(),
+        reported_rtp: packet
+            .last_sender_info
+            .map(|info| info.rtp_time.numer() as u32),
     }
 }
 

@@ -64,6 +64,33 @@ fn audio_flows_from_the_first_packet_and_levels_are_reported() {
 }
 
 #[test]
+fn subscribers_learn_the_publishers_clock_within_seconds() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards);
+        let publisher = world.connect(0, false);
+        let viewer = world.connect(shards - 1, false);
+        world.run_until_connected();
+        let track = world.publish(publisher, MediaKind::Video, 1);
+        let (_, ssrc) = world.subscribe(viewer, &track);
+        Vp8Source::new(&track, 0, 1_000).run(&mut world, 200);
+        let packets: Vec<_> = world.clients[viewer.0].packets(ssrc).collect();
+        let first = packets
+            .iter()
+            .position(|packet| packet.reported_rtp.is_some());
+        let first = first.expect("a sender report has arrived");
+        assert!(first < 450, "within five seconds: packet {first}");
+        let last = packets.last().expect("video flows");
+        let behind = last
+            .timestamp
+            .wrapping_sub(last.reported_rtp.expect("kept"));
+        assert!(
+            behind < 3 * 90_000,
+            "the report is of the stream's own time line: {behind}"
+        );
+    }
+}
+
+#[test]
 fn a_peer_that_leaves_is_noticed() {
     let mut world = World::new(1);
     let client = world.connect(0, false);

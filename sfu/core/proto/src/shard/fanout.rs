@@ -12,6 +12,7 @@ use slab::Slab;
 use super::Shard;
 use super::peer::{Path, Peer};
 use super::subscriber::SubscriptionEntry;
+use super::timers::{Timer, Timers};
 use crate::api::{Codec, Event, Host, MediaKind};
 use crate::egress::Batch;
 use crate::forward::{MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict};
@@ -69,11 +70,11 @@ impl Shard {
                 &prepared,
                 &mut self.subscriptions,
                 &mut self.peers,
+                (now, &mut self.timers),
                 &mut writer,
             );
             drop(prepared);
             self.pending_scratch = pending;
-            self.after_fan_out(now, key);
         }
         self.dirty_tracks = dirty;
         self.flush_at = None;
@@ -96,6 +97,7 @@ fn to_subscribers(
     prepared: &[Prepared<'_>],
     subscriptions: &mut Slab<SubscriptionEntry>,
     peers: &mut Slab<Peer>,
+    (now, timers): (Instant, &mut Timers),
     writer: &mut Writer<'_>,
 ) {
     for key in &track.subscriptions {
@@ -132,6 +134,7 @@ fn to_subscribers(
         }
         if !entry.started && entry.inner.packets_sent > 0 {
             entry.started = true;
+            timers.schedule(&mut entry.reports_due, now, Timer::Reports(*key));
             writer.host.event(Event::SubscriptionStarted(entry.id));
         }
     }

@@ -217,13 +217,23 @@ impl Shard {
             return;
         };
         let clock_rate_hz = entry.clock_rate_hz;
-        if let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) {
-            *clock = Some(LayerClock {
-                ntp,
-                rtp,
-                received_at,
-                clock_rate_hz,
-            });
+        let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) else {
+            return;
+        };
+        let is_first = clock.is_none();
+        *clock = Some(LayerClock {
+            ntp,
+            rtp,
+            received_at,
+            clock_rate_hz,
+        });
+        if is_first {
+            for sub in &entry.inner.subscriptions {
+                if let Some(subscription) = self.subscriptions.get_mut(*sub) {
+                    let due = &mut subscription.reports_due;
+                    self.timers.schedule(due, received_at, Timer::Reports(*sub));
+                }
+            }
         }
     }
 

@@ -210,22 +210,6 @@ impl Shard {
         self.rtcp_scratch = out;
     }
 
-    /// After a fan-out: whoever still waits for a key frame keeps the request alive.
-    pub(super) fn after_fan_out(&mut self, now: Instant, key: usize) {
-        let Some(entry) = self.tracks.get_mut(key) else {
-            return;
-        };
-        for sub in &entry.inner.subscriptions {
-            let Some(subscription) = self.subscriptions.get_mut(*sub) else {
-                continue;
-            };
-            if subscription.inner.packets_sent > 0 && subscription.last_report.is_none() {
-                self.timers
-                    .schedule(&mut subscription.reports_due, now, Timer::Reports(*sub));
-            }
-        }
-    }
-
     /// Sender report and canonical name of one subscription.
     pub(super) fn sender_report(&mut self, now: Instant, sub: usize, host: &mut dyn Host) {
         let Some(entry) = self.subscriptions.get_mut(sub) else {
