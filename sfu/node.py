@@ -61,7 +61,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.engine.watch_levels(self._levels)
-        self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self._measure)
+        self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self.measure)
 
     def room(self, name: str, options: RoomOptions) -> Room:
         """The room of that name; `options` count if it has to be made.
@@ -140,8 +140,11 @@ class Node:
         for room, window in windows.values():
             room.hear(window)
 
-    def _measure(self) -> None:
-        self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self._measure)
+    def measure(self) -> None:
+        """Measures connections, tells what has changed, and plans the next measurement."""
+        if self._quality_timer is not None:
+            self._quality_timer.cancel()
+        self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self.measure)
         changed: dict[str, tuple[Room, list[QualityReport]]] = {}
         for sid, (owner, score) in self._scores(self.engine.core.stats()).items():
             if sid in self._lost:

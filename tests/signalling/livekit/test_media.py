@@ -1,7 +1,9 @@
 """An aiortc peer publishes and receives through the real engine."""
 
+import pytest
 from livekit.protocol import models, rtc
 
+from sfu import node
 from tests.signalling.livekit.conftest import Edge
 from tests.support.livekit_client import MediaClient, Picture, Tone, until
 
@@ -62,6 +64,16 @@ async def test_speakers_are_told(edge: Edge) -> None:
         assert [(s.sid, s.active) for s in spoken.speakers] == [(ada.sid, True)]
         assert 0 < spoken.speakers[0].level <= 1
         await ada.unpublish(tone)
+
+
+async def test_quality_is_told(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "QUALITY_EVERY_S", 0.3)
+    edge.node.measure()
+    async with MediaClient.connect(edge.url, edge.token("ada")) as ada:
+        await ada.publish(Tone(), models.MICROPHONE)
+        told = await ada.signal.expect("connection_quality")
+        assert [update.participant_sid for update in told.updates] == [ada.sid]
+        assert told.updates[0].quality == models.EXCELLENT
 
 
 async def _settled(client: MediaClient, sid: str) -> None:

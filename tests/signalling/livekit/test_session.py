@@ -55,6 +55,23 @@ async def test_a_flood_is_cut_off_and_hurts_nobody_else(
         await bo.expect("pong_resp")
 
 
+async def test_large_messages_cost_more_than_small_ones(edge: Edge) -> None:
+    async with SignalClient.connect(edge.url, edge.token("ada")) as client:
+        await client.expect("join")
+        padding = rtc.TrickleRequest(candidateInit="x" * 1_500_000)
+        for _ in range(4):
+            await client.send(trickle=padding)
+        assert await client.closed() == link.POLICY_VIOLATION
+
+
+@pytest.mark.parametrize("candidate", ["{", "[]", "[" * 4000, "x" * 5000])
+async def test_a_malformed_candidate_is_answered(edge: Edge, candidate: str) -> None:
+    async with SignalClient.connect(edge.url, edge.token("ada")) as client:
+        await client.send(trickle=rtc.TrickleRequest(candidateInit=candidate))
+        refusal = await client.expect("request_response")
+        assert refusal.reason == rtc.RequestResponse.INVALID_REQUEST
+
+
 async def test_more_than_twenty_announced_tracks_are_refused(edge: Edge) -> None:
     async with SignalClient.connect(edge.url, edge.token("ada")) as client:
         for number in range(21):
