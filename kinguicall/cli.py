@@ -36,6 +36,10 @@ def serve(
     media_threads: Annotated[
         int | None, typer.Option(help="Media threads, each with a UDP port of its own.")
     ] = None,
+    audio_forward_limit: Annotated[
+        int | None,
+        typer.Option(help="Forward the loudest so many microphones of a room; 0 for all."),
+    ] = None,
     redis_url: Annotated[str | None, typer.Option(help="Registry shared with other nodes.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Config = None,
@@ -58,6 +62,7 @@ def serve(
         "public_ip": tuple(public_ip) if public_ip else None,
         "bind": tuple(bind) if bind else None,
         "media_threads": media_threads,
+        "audio_forward_limit": audio_forward_limit,
         "redis_url": redis_url,
         "log_level": log_level,
         "dev": dev,

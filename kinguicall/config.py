@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     public_ip: Addresses = ()
     bind: Addresses = ()
     media_threads: int = 1
+    # More voices at a time than this nobody can follow; it keeps a listener below 1 Mbit/s.
+    audio_forward_limit: int = 20
     redis_url: str = ""
     api_keys: SecretStr = SecretStr("")
     log_level: str = "info"
@@ -61,6 +63,13 @@ class Settings(BaseSettings):
     def _threads(cls, value: int) -> int:
         if not 1 <= value <= 64:
             raise ValueError("has to be 1 to 64")
+        return value
+
+    @field_validator("audio_forward_limit")
+    @classmethod
+    def _audio_limit(cls, value: int) -> int:
+        if not 0 <= value <= 65_535:
+            raise ValueError("has to be 0 to 65535")
         return value
 
     @field_validator("log_level")

@@ -113,6 +113,7 @@ def _engine(settings: Settings) -> Engine:
             threads=settings.media_threads,
             bind_addresses=settings.bind,
             public_addresses=settings.public_ip,
+            audio_forward_limit=settings.audio_forward_limit,
         )
     except OSError as error:
         where = f"UDP port {settings.udp_port}"

@@ -235,12 +235,15 @@ class Engine:
         bind_addresses: Sequence[str] = (),
         public_addresses: Sequence[str] = (),
         pin_threads: bool = False,
+        audio_forward_limit: int = 0,
     ) -> Engine:
         """Binds `udp_port` + n for thread n on every address of `bind_addresses`.
 
         An empty `bind_addresses` means every address of this machine's interfaces, IPv4 and IPv6,
         loopback last. Port 0 takes any free one. `public_addresses` replace the bound addresses of
-        the same family in the candidates (1:1 NAT). Raises ValueError for a malformed address.
+        the same family in the candidates (1:1 NAT). Of the microphones of a room the
+        `audio_forward_limit` loudest are forwarded, all if it is 0. Raises ValueError for a
+        malformed address or a number out of range.
         """
     @property
     def event_fd(self) -> int:
@@ -280,11 +283,14 @@ class Engine:
         rids: Sequence[str] = (),
         ssrcs: Sequence[tuple[int, int | None]] = (),
         nack: bool = True,
+        microphone_of: int | None = None,
     ) -> int:
         """Opens a track fed by the section `mid`; returns its track id.
 
         `extensions` are (id, URI) pairs, unknown URIs ignored. `rids` and `ssrcs` (media SSRC, RTX
-        SSRC) are ordered lowest layer first. Raises ValueError for values that RTP cannot carry.
+        SSRC) are ordered lowest layer first. `microphone_of` is the room whose other microphones
+        compete with this one for being forwarded; without it, or if it does not tell its level, a
+        track always is. Raises ValueError for values that RTP cannot carry.
         """
     def unpublish(self, track_id: int) -> None: ...
     def subscribe(

@@ -14,7 +14,7 @@ from sfu import _core
 from sfu.engine import TransportEvent
 from sfu.node import TrackOwner
 from sfu.track import PublishedTrack, TrackInfo, TrackPayload
-from sfu.values import TrackKind
+from sfu.values import TrackKind, TrackSource
 from signalling.livekit import outbound
 from signalling.livekit.announcements import Announcement, Announcements, RefusedError, source_of
 from signalling.livekit.context import Context, local_transport
@@ -220,6 +220,7 @@ class Publisher:
             rids=section.rids,
             ssrcs=section.ssrcs,
             nack=section.nack,
+            microphone_of=self._microphone_of(announcement.info),
         )
         track = PublishedTrack(
             info=_negotiated_info(announcement, section),
@@ -238,6 +239,11 @@ class Publisher:
             engine_track_id, lambda event: self._layer_started(track, event.payload_type)
         )
         return track
+
+    def _microphone_of(self, info: TrackInfo) -> int | None:
+        """What a shared screen plays is not speech, and is not to be cut off by it."""
+        speech = info.kind is TrackKind.AUDIO and info.source is not TrackSource.SCREEN_SHARE_AUDIO
+        return self._context.room.engine_room_id if speech else None
 
     def _layer_started(self, track: PublishedTrack, payload_type: int) -> None:
         """Corrects the announced codec by the one that is sent."""

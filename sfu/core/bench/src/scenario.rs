@@ -121,6 +121,7 @@ impl Call {
             bind_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             public_addresses: Vec::new(),
             pin_threads: false,
+            audio_places: 0,
         })?;
         Ok(Self {
             engine,
@@ -149,6 +150,7 @@ impl Call {
                 rids: Vec::new(),
                 ssrcs: vec![(publisher_ssrc(index), None)],
                 nack: true,
+                microphone_of: None,
             };
             let track = self.engine.publish(publish).map_err(io::Error::other)?;
             self.publishers.push(Publisher {

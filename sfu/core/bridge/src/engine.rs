@@ -99,10 +99,10 @@ impl Engine {
     #[pyo3(
         signature = (
             *, udp_port, threads=Number::from(1), bind_addresses=Vec::new(),
-            public_addresses=Vec::new(), pin_threads=false
+            public_addresses=Vec::new(), pin_threads=false, audio_forward_limit=Number::from(0)
         ),
         text_signature = "(*, udp_port, threads=1, bind_addresses=(), public_addresses=(), \
-                          pin_threads=False)"
+                          pin_threads=False, audio_forward_limit=0)"
     )]
     fn new(
         py: Python<'_>,
@@ -111,6 +111,7 @@ impl Engine {
         bind_addresses: Vec<String>,
         public_addresses: Vec<String>,
         pin_threads: bool,
+        audio_forward_limit: Number,
     ) -> PyResult<Self> {
         let config = EngineConfig {
             udp_port: udp_port.as_u16("udp_port")?,
@@ -118,6 +119,7 @@ impl Engine {
             bind_addresses: values::addresses("bind_addresses", &bind_addresses)?,
             public_addresses: values::addresses("public_addresses", &public_addresses)?,
             pin_threads,
+            audio_places: usize::from(audio_forward_limit.as_u16("audio_forward_limit")?),
         };
         let engine = py.detach(|| net::Engine::start(&config));
         let engine = engine.map_err(|error| match error.kind() {
@@ -195,10 +197,10 @@ impl Engine {
     #[pyo3(
         signature = (
             transport_id, *, kind, mid, codecs, extensions, rids=Vec::new(), ssrcs=Vec::new(),
-            nack=true
+            nack=true, microphone_of=None
         ),
         text_signature = "($self, transport_id, *, kind, mid, codecs, extensions, rids=(), \
-                          ssrcs=(), nack=True)"
+                          ssrcs=(), nack=True, microphone_of=None)"
     )]
     fn publish(
         &self,
@@ -210,6 +212,7 @@ impl Engine {
         rids: Vec<String>,
         ssrcs: Vec<(Number, Option<Number>)>,
         nack: bool,
+        microphone_of: Option<Number>,
     ) -> PyResult<u32> {
         values::limit_items("codecs", codecs.len())?;
         values::limit_items("rids", rids.len())?;
@@ -224,6 +227,7 @@ impl Engine {
             rids: rids?,
             ssrcs: values::ssrcs(&ssrcs)?,
             nack,
+            microphone_of: microphone_of.map(room).transpose()?,
         };
         let id = self.running()?.publish(publish).map_err(to_python)?;
         Ok(id.0)

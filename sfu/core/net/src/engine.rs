@@ -43,6 +43,8 @@ pub struct EngineConfig {
     pub public_addresses: Vec<IpAddr>,
     /// Pin thread n to the n-th CPU that the process may use.
     pub pin_threads: bool,
+    /// How many microphones of a room are forwarded at a time; 0 means all.
+    pub audio_places: usize,
 }
 
 /// Running media threads. Dropping it stops them.
@@ -130,6 +132,7 @@ impl Engine {
                 epoch,
                 epoch_ntp,
                 gather: GATHER,
+                audio_places: config.audio_places,
             });
             let seed = Seed {
                 shard: shard.map_err(io::Error::other)?,

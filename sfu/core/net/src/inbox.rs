@@ -62,7 +62,8 @@ impl Inbox {
             PeerMessage::Attach { .. }
             | PeerMessage::Detach { .. }
             | PeerMessage::SourceRestarted { .. }
-            | PeerMessage::TrackGone { .. } => false,
+            | PeerMessage::TrackGone { .. }
+            | PeerMessage::MicrophoneRanks { .. } => false,
         };
         let mut queue = self.lock();
         if droppable && queue.len() >= MAX_DROPPABLE {

@@ -147,6 +147,7 @@ mod tests {
             timestamp: 90_000,
             abs_capture_time: [0; 16],
             abs_capture_time_len: 0,
+            stretch: 0,
             received_at: Instant::now(),
         }
     }

@@ -67,6 +67,11 @@ impl std::fmt::Debug for World {
 
 impl World {
     pub fn new(shards: u8) -> Self {
+        Self::with_audio_places(shards, 0)
+    }
+
+    /// A world in which so many microphones of a room are forwarded.
+    pub fn with_audio_places(shards: u8, audio_places: usize) -> Self {
         // The one reading of a clock: simulated time has to start somewhere.
         let now = Instant::now();
         let certificate = dimpl::certificate::generate_self_signed_certificate()
@@ -82,6 +87,7 @@ impl World {
                     epoch: now,
                     epoch_ntp: 0xe000_0000 << 32,
                     gather: Duration::from_millis(1),
+                    audio_places,
                 };
                 let shard = Shard::new(config).expect("the crypto backend works");
                 (shard, SimHost::default())
@@ -138,6 +144,21 @@ impl World {
 
     /// Publishes a track of `layers` simulcast layers (1: a single encoding without rid).
     pub fn publish(&mut self, client: ClientIndex, kind: MediaKind, layers: u8) -> Track {
+        self.publish_in(client, kind, layers, None)
+    }
+
+    /// Publishes a microphone that shares places with the others of its room.
+    pub fn publish_microphone(&mut self, client: ClientIndex, room: RoomId) -> Track {
+        self.publish_in(client, MediaKind::Audio, 1, Some(room))
+    }
+
+    fn publish_in(
+        &mut self,
+        client: ClientIndex,
+        kind: MediaKind,
+        layers: u8,
+        microphone_of: Option<RoomId>,
+    ) -> Track {
         let serial = self.next_serial();
         let peer = &mut self.clients[client.0];
         let id = TrackId::new(peer.transport.shard(), serial);
@@ -169,6 +190,7 @@ impl World {
                 .collect(),
             ssrcs: Vec::new(),
             nack: true,
+            microphone_of,
         }));
         self.command(id.shard(), command);
         let published = Published {

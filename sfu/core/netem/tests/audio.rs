@@ -1,12 +1,12 @@
 //! Audio on its way to listeners: redundancy (RFC 2198) for those who have negotiated it and for
-//! those who have not.
+//! those who have not, and which of many open microphones are heard.
 
 use std::time::Duration;
 
 use kinguicall_netem::{
     ClientIndex, NetemConfig, OPUS, Probability, RED, RandomLoss, SentPacket, Track, World,
 };
-use kinguicall_proto::api::MediaKind;
+use kinguicall_proto::api::{MediaKind, RoomId};
 
 const FRAME: Duration = Duration::from_millis(20);
 const FRAME_TICKS: u32 = 960;
@@ -26,6 +26,10 @@ impl Microphone {
     }
 
     fn speak(&mut self, world: &mut World, payload_type: u8) {
+        self.send(world, payload_type, Some(-20));
+    }
+
+    fn send(&mut self, world: &mut World, payload_type: u8, audio_level: Option<i8>) {
         let number = self.next;
         self.next += 1;
         let payload = match payload_type {
@@ -42,7 +46,7 @@ impl Microphone {
             timestamp: timestamp(number),
             marker: false,
             payload: &payload,
-            audio_level: Some(-20),
+            audio_level,
         };
         world.send_as(&self.track, 0, &packet, payload_type);
     }
@@ -138,4 +142,156 @@ fn lost_frames_come_back_out_of_later_packets() {
     assert_eq!(unique.len(), heard.len(), "nothing twice");
     let missing = 1_060 - heard.len();
     assert!(missing <= 20, "{missing} of 1000 frames, at 10 % loss");
+}
+
+/// A room of microphones on several shards, and a listener to all of them on the last one.
+struct Room {
+    world: World,
+    listener: ClientIndex,
+    microphones: Vec<Microphone>,
+    ssrcs: Vec<u32>,
+}
+
+/// Loudness of somebody who is silent next to an open microphone, and of speech.
+const BACKGROUND: i8 = -70;
+const SPEECH: i8 = -25;
+
+impl Room {
+    fn new(shards: u8, places: usize, microphones: usize) -> Self {
+        let mut world = World::with_audio_places(shards, places);
+        let publishers: Vec<_> = (0..microphones)
+            .map(|number| world.connect(number as u8 % shards, false))
+            .collect();
+        let listener = world.connect(shards - 1, false);
+        world.run_until_connected();
+        let tracks: Vec<_> = publishers
+            .into_iter()
+            .map(|publisher| world.publish_microphone(publisher, RoomId(1)))
+            .collect();
+        let ssrcs = tracks
+            .iter()
+            .map(|track| world.subscribe_without_red(listener, track).1)
+            .collect();
+        let microphones = tracks.iter().map(|track| Microphone::new(track, 1_000));
+        Self {
+            listener,
+            microphones: microphones.collect(),
+            ssrcs,
+            world,
+        }
+    }
+
+    /// Everybody sends `frames` frames, those in `speakers` loud ones.
+    fn run(&mut self, frames: usize, speakers: &[usize]) {
+        for _ in 0..frames {
+            for (number, microphone) in self.microphones.iter_mut().enumerate() {
+                let loud = speakers.contains(&number);
+                microphone.send(
+                    &mut self.world,
+                    RED,
+                    Some(if loud { SPEECH } else { BACKGROUND }),
+                );
+            }
+            self.world.run(FRAME);
+        }
+    }
+
+    /// Forgets what has been heard; returns the frames of each microphone, checked to be numbered
+    /// without gaps over everything heard before.
+    fn heard(&mut self) -> Vec<Vec<u64>> {
+        let numbers = |ssrc: &u32| {
+            let packets = self.world.clients[self.listener.0].packets(*ssrc);
+            let packets: Vec<_> = packets.collect();
+            for pair in packets.windows(2) {
+                assert_eq!(pair[1].sequence, pair[0].sequence + 1);
+            }
+            let number = |it: &&kinguicall_netem::Received| {
+                let number = u64::from_be_bytes(it.payload[..8].try_into().expect("eight bytes"));
+                assert_eq!(it.timestamp, timestamp(number), "time is the speaker's");
+                number
+            };
+            packets.iter().map(number).collect()
+        };
+        let all = self.ssrcs.iter().map(numbers).collect();
+        self.world.clients[self.listener.0].received.clear();
+        all
+    }
+}
+
+#[test]
+fn the_loudest_microphones_are_heard_from_their_first_syllable() {
+    for shards in [1, 2, 3] {
+        let mut room = Room::new(shards, 3, 9);
+        room.run(100, &[0, 1, 2]);
+        room.heard();
+        room.run(100, &[0, 1, 2]);
+        for (number, frames) in room.heard().iter().enumerate() {
+            let expected = if number < 3 { 100 } else { 0 };
+            assert_eq!(
+                frames.len(),
+                expected,
+                "microphone {number}, {shards} shards"
+            );
+        }
+        room.run(10, &[0, 1]);
+        room.heard();
+        let onset = room.microphones[5].next;
+        room.run(100, &[0, 1, 5]);
+        let heard = room.heard();
+        assert_eq!(heard[0].len(), 100);
+        assert_eq!(heard[1].len(), 100);
+        assert!(
+            heard[2].len() <= 5,
+            "within the exchange: {}",
+            heard[2].len()
+        );
+        let first = heard[5][0];
+        assert!(
+            (onset - 3..onset).contains(&first),
+            "{first}, loud from {onset}"
+        );
+        assert_eq!(heard[5].last(), Some(&(onset + 99)));
+        // Silence keeps its place until somebody else needs it.
+        room.run(50, &[]);
+        assert_eq!(room.heard()[5].len(), 50);
+        room.run(50, &[2]);
+        let heard = room.heard();
+        assert!(
+            heard[2].len() >= 50 && heard[2].len() <= 53,
+            "{}",
+            heard[2].len()
+        );
+        let others: usize = [0, 1, 5].map(|number| heard[number].len()).iter().sum();
+        assert!(
+            (95..=105).contains(&others),
+            "one of them gave way: {others}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_microphone_or_tells_no_level_is_always_heard() {
+    let mut room = Room::new(2, 1, 3);
+    let screen = room.world.connect(0, false);
+    let mute = room.world.connect(1, false);
+    room.world.run_until_connected();
+    let music = room.world.publish(screen, MediaKind::Audio, 1);
+    let telephone = room.world.publish_microphone(mute, RoomId(1));
+    for track in [&music, &telephone] {
+        let (_, ssrc) = room.world.subscribe_without_red(room.listener, track);
+        room.ssrcs.push(ssrc);
+    }
+    let mut music = Microphone::new(&music, 1_000);
+    let mut telephone = Microphone::new(&telephone, 1_000);
+    for _ in 0..100 {
+        music.send(&mut room.world, OPUS, Some(BACKGROUND));
+        telephone.send(&mut room.world, OPUS, None);
+        room.run(1, &[1]);
+    }
+    let heard: Vec<_> = room.heard().iter().map(Vec::len).collect();
+    assert_eq!(heard[3..], [100, 100]);
+    assert!(
+        heard[0] <= 5 && heard[1] >= 99 && heard[2] <= 5,
+        "{heard:?}"
+    );
 }

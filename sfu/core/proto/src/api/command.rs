@@ -50,6 +50,9 @@ pub struct Publish {
     pub ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
     /// The peer answers generic NACK (RFC 4585) for this section.
     pub nack: bool,
+    /// The room whose other microphones this one shares places with
+    /// ([`crate::shard::ShardConfig::audio_places`]); `None` for a track that is always forwarded.
+    pub microphone_of: Option<RoomId>,
 }
 
 /// How packets of one received payload type leave towards a subscriber. Redundant audio that leaves

@@ -1,9 +1,11 @@
 //! What one shard tells another: the same few things that later cross from node to node.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Codec, Layer, ShardId, TrackId};
+use super::{Codec, Layer, RoomId, ShardId, TrackId};
 use crate::data::room::RoutedData;
+use crate::forward::Rank;
 
 /// What the fan-out needs to know of a packet besides its payload. Copied, never allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct MediaMeta {
     /// Absolute capture time (8 or 16 bytes used), forwarded where negotiated.
     pub abs_capture_time: [u8; 16],
     pub abs_capture_time_len: u8,
+    /// Counts the stretches in which a microphone is among the forwarded ones: the numbers of a new
+    /// one follow those of the last one without a gap.
+    pub stretch: u16,
     pub received_at: Instant,
 }
 
@@ -56,6 +61,12 @@ pub enum PeerMessage {
     },
     TrackGone {
         track: TrackId,
+    },
+    /// The microphones of a room that `from` forwards, instead of what it told before.
+    MicrophoneRanks {
+        room: RoomId,
+        from: ShardId,
+        ranks: Arc<[Rank]>,
     },
     /// An already attributed data packet for the members that `to` hosts.
     Data(RoutedData),

@@ -57,6 +57,8 @@ pub struct Subscription {
     current: Option<Layer>,
     target: Option<Layer>,
     numbers: SequenceMap,
+    /// `MediaMeta::stretch` of the last packet.
+    stretch: u16,
     timestamp_shift: [Option<u32>; MAX_LAYERS],
     last_layer: Option<Layer>,
     last_timestamp: u32,
@@ -93,6 +95,7 @@ impl Subscription {
             current: None,
             target: None,
             numbers: SequenceMap::new(request.first_sequence & 0x7fff),
+            stretch: 0,
             timestamp_shift: [None; MAX_LAYERS],
             last_layer: None,
             last_timestamp: 0,
@@ -168,6 +171,9 @@ impl Subscription {
             && !self.admits(meta, descriptor)
         {
             return Verdict::Skip;
+        }
+        if std::mem::replace(&mut self.stretch, meta.stretch) != meta.stretch {
+            self.numbers.start(meta.sequence);
         }
         let Some(mapped) = self.numbers.map(meta.sequence) else {
             return Verdict::Skip;

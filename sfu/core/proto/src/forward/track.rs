@@ -6,6 +6,7 @@ use super::key_frames::{KeyFrameRequests, MAX_LAYERS};
 use super::layers::LayerActivity;
 use super::store::{PacketStore, StoredPacket};
 use crate::api::{Layer, MediaKind, MediaMeta, ShardId, TrackId};
+use std::time::Instant;
 
 /// A packet that waits for the end of the gathering time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Pending {
 
 /// Most packets of one track that wait; at this number they are fanned out at once.
 pub const MAX_PENDING: usize = 64;
+/// Most held packets that are released at once: frames of Opus are 10 ms or longer.
+const MAX_RELEASED: u64 = 6;
 
 /// A track's state on one shard.
 #[derive(Debug)]
@@ -76,6 +79,34 @@ impl Track {
         });
         Kept::Waiting {
             full: self.pending.len() >= MAX_PENDING,
+        }
+    }
+
+    /// Keeps a packet that is not to be fanned out unless [`Self::release`] says so.
+    pub fn hold(&mut self, meta: &MediaMeta, payload: &[u8]) {
+        let index = usize::from(meta.layer.0);
+        if let Some(slot) = self.stores.get_mut(index) {
+            let store = slot.get_or_insert_with(|| PacketStore::new(self.kind));
+            if store.insert(meta, payload) {
+                self.newest[index] = self.newest[index].max(meta.sequence);
+            }
+        }
+    }
+
+    /// Notes the held packets right before `next`, received since `since`, for the next fan-out.
+    pub fn release(&mut self, next: &MediaMeta, since: Instant) {
+        let first = next.sequence.saturating_sub(MAX_RELEASED);
+        for sequence in first..next.sequence {
+            let held = self.packet(next.layer, sequence);
+            let is_due = |it: &StoredPacket<'_>| {
+                it.meta.stretch == next.stretch && it.meta.received_at >= since
+            };
+            if held.is_some_and(|it| is_due(&it)) {
+                self.pending.push(Pending {
+                    layer: next.layer,
+                    sequence,
+                });
+            }
         }
     }
 
@@ -181,6 +212,7 @@ pub(super) mod tests {
             timestamp: (sequence as u32).wrapping_mul(3_000),
             abs_capture_time: [0; 16],
             abs_capture_time_len: 0,
+            stretch: 0,
             received_at: Instant::now(),
         }
     }

@@ -158,20 +158,10 @@ impl Shard {
         if let (Some(level), false) = (arrived.audio_level, route.rtx) {
             source.observe_level(level.level_dbov, header.timestamp);
         }
-        let (capture_time, capture_time_len) = arrived.capture_time.unwrap_or(([0; 16], 0));
-        let meta = MediaMeta {
-            track: route.track,
-            layer: route.layer,
-            payload_type: codec.payload_type,
-            codec: codec.codec,
-            marker: header.marker,
-            switch_point: !payload.is_empty() && payload::is_switch_point(codec.codec, payload),
-            sequence,
-            timestamp: header.timestamp,
-            abs_capture_time: capture_time,
-            abs_capture_time_len: capture_time_len,
-            received_at: now,
-        };
+        let level = arrived.audio_level.map(|it| it.level_dbov);
+        let since_epoch = now.saturating_duration_since(self.config.epoch);
+        let standing = self.microphones.hear(source, level, since_epoch);
+        let meta = arrived.meta(route, sequence, payload, standing.stretch);
         if source.starts(route.layer) {
             host.event(Event::LayerStarted {
                 track: route.track,
@@ -182,10 +172,14 @@ impl Shard {
         if restarted {
             self.source_restarted(now, track_key, route.layer, host);
         }
-        if codec.codec == Codec::Red {
-            self.recover_frames(key, route, track_key, &meta, payload, host);
+        self.schedule_microphones(now);
+        if standing.begins {
+            self.begin_stretch(now, track_key, &meta);
         }
-        self.accept(now, track_key, &meta, payload, host);
+        if codec.codec == Codec::Red {
+            self.recover_frames(key, route, &meta, payload, standing.forwarded, host);
+        }
+        self.take_in(track_key, &meta, payload, standing.forwarded, host);
         Ok(())
     }
 
@@ -230,4 +224,26 @@ struct Arrived<'a> {
     payload: &'a [u8],
     capture_time: Option<([u8; 16], u8)>,
     audio_level: Option<crate::rtp::AudioLevelExt>,
+}
+
+impl Arrived<'_> {
+    /// `sequence` and `payload` are those of the packet that a retransmission repeats.
+    fn meta(&self, route: &Route, sequence: u64, payload: &[u8], stretch: u16) -> MediaMeta {
+        let codec = route.codec;
+        let (capture_time, capture_time_len) = self.capture_time.unwrap_or(([0; 16], 0));
+        MediaMeta {
+            track: route.track,
+            layer: route.layer,
+            payload_type: codec.payload_type,
+            codec: codec.codec,
+            marker: self.header.marker,
+            switch_point: !payload.is_empty() && payload::is_switch_point(codec.codec, payload),
+            sequence,
+            timestamp: self.header.timestamp,
+            abs_capture_time: capture_time,
+            abs_capture_time_len: capture_time_len,
+            stretch,
+            received_at: self.now,
+        }
+    }
 }

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use self::audio::Microphones;
 use self::peer::Peer;
 use self::subscriber::SubscriptionEntry;
 use self::timers::{Due, Timer, Timers};
@@ -65,6 +66,8 @@ pub struct ShardConfig {
     pub epoch_ntp: u64,
     /// How long the first packet may wait for others.
     pub gather: Duration,
+    /// How many microphones of a room are forwarded at a time: the loudest ones. 0: all.
+    pub audio_places: usize,
 }
 
 /// The media plane of one thread.
@@ -84,6 +87,7 @@ pub struct Shard {
     /// Peers whose channels have something to send.
     data_dirty: Vec<usize>,
     data_targets: Vec<TransportId>,
+    microphones: Microphones,
     timers: Timers,
     levels_due: Due,
     batch: Batch,
@@ -114,6 +118,7 @@ impl Shard {
             data_rooms: DataRooms::new(config.id),
             data_dirty: Vec::new(),
             data_targets: Vec::new(),
+            microphones: Microphones::new(config.audio_places, config.shards > 1),
             timers: Timers::default(),
             levels_due: Due::default(),
             batch: Batch::new(BATCH_DATAGRAMS),
@@ -169,6 +174,10 @@ impl Shard {
     pub fn handle_peer(&mut self, now: Instant, message: PeerMessage, host: &mut dyn Host) {
         match message {
             PeerMessage::Data(message) => self.deliver(now, &message),
+            PeerMessage::MicrophoneRanks { room, from, ranks } => {
+                self.microphones.set_others(room, from, &ranks);
+                self.schedule_microphones(now);
+            }
             other => self.track_message(now, &other, host),
         }
     }
@@ -237,6 +246,13 @@ impl Shard {
                     self.timers
                         .schedule(&mut self.levels_due, next, Timer::Levels);
                     self.report_levels(host);
+                    // Changes by tracks that have ended wait for this.
+                    self.schedule_microphones(now);
+                }
+            }
+            Timer::Microphones => {
+                if self.microphones.due.take(at) {
+                    self.tell_microphones(host);
                 }
             }
         }

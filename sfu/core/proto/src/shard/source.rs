@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::audio::MicrophoneKey;
 use super::peer::{Publishing, Received};
-use crate::api::{Layer, MediaKind, Publish, Ssrc};
+use crate::api::{Layer, MediaKind, Publish, RoomId, Ssrc};
 use crate::forward::MAX_LAYERS;
 use crate::receive::level::LevelWindow;
 use crate::receive::{NackGenerator, Route, Stream};
@@ -19,6 +20,9 @@ pub(super) struct Source {
     pub(super) peer: usize,
     pub(super) kind: MediaKind,
     pub(super) nack: bool,
+    pub(super) microphone_of: Option<RoomId>,
+    /// From the first packet that carries a level.
+    pub(super) microphone: Option<MicrophoneKey>,
     clock_rate_hz: u32,
     pub(super) levels: LevelWindow,
     last_level_timestamp: Option<u32>,
@@ -31,6 +35,8 @@ impl Source {
             peer,
             kind: publish.kind,
             nack: publish.nack,
+            microphone_of: publish.microphone_of,
+            microphone: None,
             clock_rate_hz: publish.codecs.first().map_or(48_000, |c| c.clock_rate_hz),
             levels: LevelWindow::default(),
             last_level_timestamp: None,

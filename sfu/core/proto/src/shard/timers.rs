@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Track(usize),
     /// End of an audio level window.
     Levels,
+    /// Which microphones this shard forwards, for the other ones.
+    Microphones,
 }
 
 /// When an owner wants to be called for one reason.

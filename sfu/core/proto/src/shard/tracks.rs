@@ -69,6 +69,7 @@ impl Shard {
         }
         match entry.source {
             Some(source) => {
+                self.microphones.leave(&source);
                 for shard in entry.inner.sinks {
                     host.peer(shard, PeerMessage::TrackGone { track: id });
                 }
@@ -310,7 +311,7 @@ impl Shard {
                     self.remove_track(key, host);
                 }
             }
-            PeerMessage::Data(_) => {}
+            PeerMessage::Data(_) | PeerMessage::MicrophoneRanks { .. } => {}
         }
     }
 
