@@ -4,10 +4,12 @@
 //!
 //! Only tests and benches use this crate.
 
+mod attacker;
 mod client;
 mod host;
 mod world;
 
+pub use attacker::{AttackedPacket, Attacker};
 pub use client::{Client, Received};
 pub use host::SimHost;
 pub use str0m_netem::{

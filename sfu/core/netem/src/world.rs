@@ -14,6 +14,7 @@ use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 
+use crate::attacker::Attacker;
 use crate::client::Client;
 use crate::host::SimHost;
 
@@ -51,6 +52,7 @@ pub struct World {
     pub now: Instant,
     pub start: Instant,
     pub clients: Vec<Client>,
+    pub attackers: Vec<Attacker>,
     pub events: Vec<Event>,
     shards: Vec<(Shard, SimHost)>,
     fingerprint: Vec<u8>,
@@ -97,6 +99,7 @@ impl World {
             now,
             start: now,
             clients: Vec::new(),
+            attackers: Vec::new(),
             events: Vec::new(),
             shards,
             fingerprint,
@@ -107,22 +110,7 @@ impl World {
     /// Adds a client with its peer connection on `shard`.
     pub fn connect(&mut self, shard: u8, open_data_channels: bool) -> ClientIndex {
         let shard = ShardId(shard);
-        let serial = self.next_serial();
-        let id = TransportId::new(shard, serial);
-        let local = IceCredentials {
-            ufrag: format!("ufrag{serial:011}"),
-            password: format!("password{serial:022}"),
-        };
-        self.command(
-            shard,
-            Command::OpenTransport(Box::new(OpenTransport {
-                id,
-                local: local.clone(),
-                open_data_channels,
-                dtls_rng_seed: Some(u64::from(serial)),
-            })),
-        );
-        let address = SocketAddr::from(([10, 1, (serial >> 8) as u8, serial as u8], 5_000));
+        let (id, local, address) = self.open_transport(shard, open_data_channels);
         let server = server_address(shard);
         let mut client = Client::new(
             self.now,
@@ -140,6 +128,21 @@ impl World {
         self.command(shard, Command::SetRemote(id, Box::new(remote)));
         self.clients.push(client);
         ClientIndex(self.clients.len() - 1)
+    }
+
+    /// Adds a hostile peer connection on `shard`; returns its number.
+    pub fn connect_attacker(&mut self, shard: u8) -> usize {
+        let shard = ShardId(shard);
+        let (id, local, address) = self.open_transport(shard, false);
+        let attacker = Attacker::new(self.now, id, address, local);
+        let remote = attacker.description();
+        self.command(shard, Command::SetRemote(id, Box::new(remote)));
+        self.attackers.push(attacker);
+        let number = self.attackers.len() - 1;
+        let limit = Duration::from_secs(5);
+        let connected = self.run_until(limit, |world| world.attackers[number].is_connected());
+        assert!(connected, "the attacker has not connected");
+        number
     }
 
     /// Publishes a track of `layers` simulcast layers (1: a single encoding without rid).
@@ -251,27 +254,49 @@ impl World {
                 clock_rate_hz: codec.clock_rate_hz,
             }
         });
-        self.command(
-            transport.shard(),
-            Command::Subscribe(Box::new(Subscribe {
-                id,
-                transport,
-                track: track.id,
-                kind,
-                ssrc: Ssrc(ssrc),
-                rtx_ssrc: rtx.map(Ssrc),
-                codecs: codecs.collect(),
-                extensions: Vec::new(),
-                first_sequence: 17,
-                cname: "publisher".to_owned(),
-                settings: SubscriptionSettings {
-                    paused: false,
-                    max_layer: 2,
-                    ..SubscriptionSettings::default()
-                },
-            })),
-        );
+        let request = subscription(id, transport, track, ssrc, codecs.collect());
+        self.command(transport.shard(), Command::Subscribe(Box::new(request)));
         (id, ssrc)
+    }
+
+    /// Subscribes a hostile peer to a track; returns the SSRC it will arrive under.
+    pub fn subscribe_attacker(&mut self, attacker: usize, track: &Track) -> u32 {
+        let serial = self.next_serial();
+        let transport = self.attackers[attacker].transport;
+        let id = SubscriptionId::new(transport.shard(), serial);
+        let ssrc = 1_000_000 + serial * 2;
+        let codecs = receive_codecs(track.published.kind).into_iter();
+        let codecs = codecs.map(|codec| SendCodec {
+            from_payload_type: codec.payload_type,
+            payload_type: codec.payload_type,
+            rtx_payload_type: codec.rtx_payload_type,
+            codec: codec.codec,
+            clock_rate_hz: codec.clock_rate_hz,
+        });
+        let request = subscription(id, transport, track, ssrc, codecs.collect());
+        self.command(transport.shard(), Command::Subscribe(Box::new(request)));
+        ssrc
+    }
+
+    /// Lets a hostile peer publish audio in a section of its own.
+    pub fn publish_attacker(&mut self, attacker: usize, mid: &str) -> TrackId {
+        let serial = self.next_serial();
+        let transport = self.attackers[attacker].transport;
+        let id = TrackId::new(transport.shard(), serial);
+        let command = Command::Publish(Box::new(Publish {
+            track: id,
+            transport,
+            kind: MediaKind::Audio,
+            mid: Mid::new(mid.as_bytes()).expect("a short mid"),
+            codecs: receive_codecs(MediaKind::Audio),
+            extensions: extensions(),
+            rids: Vec::new(),
+            ssrcs: Vec::new(),
+            nack: true,
+            microphone_of: None,
+        }));
+        self.command(id.shard(), command);
+        id
     }
 
     /// Makes a client a member of a room's data plane, sending and receiving on one transport.
@@ -417,6 +442,13 @@ impl World {
                 shard.handle_datagram(self.now, SocketIndex(0), from, &mut datagram, host);
             }
         }
+        for attacker in &mut self.attackers {
+            let (shard, host) = &mut self.shards[usize::from(attacker.transport.shard().0)];
+            for mut datagram in attacker.advance(self.now) {
+                let from = attacker.address;
+                shard.handle_datagram(self.now, SocketIndex(0), from, &mut datagram, host);
+            }
+        }
         for (shard, host) in &mut self.shards {
             shard.handle_timeout(self.now, host);
             shard.end_turn(self.now, host);
@@ -447,9 +479,34 @@ impl World {
             while let Some((to, datagram)) = host.datagrams.pop_front() {
                 if let Some(client) = self.clients.iter_mut().find(|c| c.address == to) {
                     client.arrive(self.now, datagram);
+                } else if let Some(attacker) = self.attackers.iter_mut().find(|a| a.address == to) {
+                    attacker.arrive(datagram);
                 }
             }
         }
+    }
+
+    /// Opens a transport; returns its identifier, its credentials and the address of its peer.
+    fn open_transport(
+        &mut self,
+        shard: ShardId,
+        open_data_channels: bool,
+    ) -> (TransportId, IceCredentials, SocketAddr) {
+        let serial = self.next_serial();
+        let id = TransportId::new(shard, serial);
+        let local = IceCredentials {
+            ufrag: format!("ufrag{serial:011}"),
+            password: format!("password{serial:022}"),
+        };
+        let open = OpenTransport {
+            id,
+            local: local.clone(),
+            open_data_channels,
+            dtls_rng_seed: Some(u64::from(serial)),
+        };
+        self.command(shard, Command::OpenTransport(Box::new(open)));
+        let address = SocketAddr::from(([10, 1, (serial >> 8) as u8, serial as u8], 5_000));
+        (id, local, address)
     }
 
     fn next_serial(&mut self) -> u32 {
@@ -473,6 +530,33 @@ const RIDS: [&str; 3] = ["q", "h", "f"];
 
 fn server_address(shard: ShardId) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 7_882 + u16::from(shard.0)))
+}
+
+fn subscription(
+    id: SubscriptionId,
+    transport: TransportId,
+    track: &Track,
+    ssrc: u32,
+    codecs: Vec<SendCodec>,
+) -> Subscribe {
+    let kind = track.published.kind;
+    Subscribe {
+        id,
+        transport,
+        track: track.id,
+        kind,
+        ssrc: Ssrc(ssrc),
+        rtx_ssrc: (kind == MediaKind::Video).then_some(Ssrc(ssrc + 1)),
+        codecs,
+        extensions: Vec::new(),
+        first_sequence: 17,
+        cname: "publisher".to_owned(),
+        settings: SubscriptionSettings {
+            paused: false,
+            max_layer: 2,
+            ..SubscriptionSettings::default()
+        },
+    }
 }
 
 /// What a publisher may send, the default first.

@@ -120,3 +120,13 @@ pub fn picture_id(payload: &[u8]) -> u16 {
 pub fn temporal_id(payload: &[u8]) -> u8 {
     payload[5] >> 6
 }
+
+/// Memory of this process (`/proc/self/statm`, in pages of 4 KiB).
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|it| it.parse::<u64>().ok());
+    pages.expect("the second field is a number") * 4_096
+}

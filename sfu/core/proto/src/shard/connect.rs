@@ -62,11 +62,15 @@ impl Shard {
                 }
                 Output::SelectedPair { socket, to } => {
                     let old = peer.path.take();
+                    let repeats = old
+                        .as_ref()
+                        .map_or_else(Default::default, |path| path.repeats);
                     peer.path = Some(Path {
                         socket,
                         to,
                         round_trip: None,
                         bytes_sent: old.map_or(0, |path| path.bytes_sent),
+                        repeats,
                     });
                 }
                 Output::UfragRetired(ufrag) => {

@@ -129,6 +129,7 @@ fn to_subscribers(
             if write_media(&packet, path, outbound, writer) {
                 count(subscription, payload.len());
                 path.bytes_sent += payload.len() as u64;
+                path.repeats.earn(payload.len());
                 writer.counters.media_packets_forwarded += 1;
             }
         }
@@ -258,6 +259,9 @@ pub(super) fn retransmit(
     writer: &mut Writer<'_>,
 ) -> Option<usize> {
     let (path, outbound) = sending;
+    if !path.repeats.is_open() {
+        return None;
+    }
     let spacing = path.retransmission_spacing();
     let (sequence, sent) = subscription.answer_nack(lost, now, spacing)?;
     let mut source = track.packet_by_low(sent.layer, sent.source_low)?;
@@ -293,5 +297,6 @@ pub(super) fn retransmit(
         ssrc,
     };
     let written = write_packet(&packet, &header, number, prefix, path, outbound, writer);
+    path.repeats.spend(source.payload.len());
     written.then_some(source.payload.len())
 }

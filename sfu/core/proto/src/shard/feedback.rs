@@ -22,7 +22,7 @@ use crate::stats::DropReason;
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// Room for SRTCP's index and tag.
 const SRTCP_OVERHEAD: usize = 20;
-/// Most sequence numbers of one NACK that are looked at: more could only be an attack.
+/// Most NACKed sequence numbers of one datagram that are looked at: more could only be an attack.
 const MAX_NACKED: usize = 512;
 
 impl Shard {
@@ -121,8 +121,15 @@ impl Shard {
         let len = inbound
             .unprotect_rtcp(datagram)
             .map_err(|_| DropReason::Srtp)?;
+        let mut nacks_left = MAX_NACKED;
         for packet in rtcp::packets(&datagram[..len]) {
             match packet {
+                Ok(Packet::Nack(nack)) => {
+                    for lost in nack.take(nacks_left) {
+                        nacks_left -= 1;
+                        self.answer_nack(now, key, nack.media, lost, host);
+                    }
+                }
                 Ok(packet) => self.rtcp_packet(now, key, &packet, host),
                 Err(_) => self.counters.drop(DropReason::Malformed),
             }
@@ -141,11 +148,6 @@ impl Shard {
             Packet::ReceiverReport(report) => {
                 for block in report.blocks {
                     self.receiver_report(now, key, &block);
-                }
-            }
-            Packet::Nack(nack) => {
-                for lost in (*nack).take(MAX_NACKED) {
-                    self.answer_nack(now, key, nack.media, lost, host);
                 }
             }
             Packet::Pli(pli) => self.key_frame_asked(now, key, pli.media),

@@ -8,6 +8,7 @@ use super::timers::Due;
 use crate::api::{ExtensionId, TransportId, TransportState};
 use crate::data::channels::Channels;
 use crate::egress::SocketIndex;
+use crate::forward::RepeatBudget;
 use crate::receive::{NackGenerator, Router, Stream, twcc};
 use crate::rtp::ExtensionMap;
 use crate::srtp::{Inbound, Outbound};
@@ -23,6 +24,7 @@ pub(super) struct Path {
     pub(super) to: SocketAddr,
     pub(super) round_trip: Option<Duration>,
     pub(super) bytes_sent: u64,
+    pub(super) repeats: RepeatBudget,
 }
 
 impl Path {
