@@ -2,7 +2,12 @@
 //! whose channels were not open yet.
 //!
 //! Every shard knows every member. The shard that a message arrives at attributes it and hands it
-//! to all shards, itself included; each of them delivers to the members that receive on it.
+//! to all shards, itself included; each of them delivers to the members that receive on it, and
+//! looks at no others.
+//!
+//! Who may be a member is policy's to decide: here is no limit, as one that refused a listener
+//! would leave it deaf without a word. A member takes some 300 bytes on a shard, next to the tens
+//! of thousands of its transport.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,8 +21,6 @@ use crate::api::{DataDelivery, DataMember, RoomId, ShardId, TransportId};
 /// How long a reliable message waits for channels to open, and how much waits in one room.
 const REPLAY_AGE: Duration = Duration::from_secs(2);
 const REPLAY_BYTES: usize = 100 * 1_024;
-/// Members of one room.
-const MAX_MEMBERS: usize = 10_000;
 
 /// Why a message goes nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -76,6 +79,8 @@ impl Member {
 struct Room {
     /// By sid.
     members: BTreeMap<String, Member>,
+    /// Sids of the members that receive on this shard.
+    here: BTreeSet<String>,
     /// Identity and sid: an identity may be there twice for a moment, when it joins again.
     identities: BTreeSet<(String, String)>,
     recent: VecDeque<(Instant, RoutedData)>,
@@ -138,17 +143,19 @@ impl DataRooms {
         }
     }
 
-    /// Adds a member, or replaces the one with the same sid. Ignored when the room is full.
+    /// Adds a member, or replaces the one with the same sid.
     pub fn set_member(&mut self, now: Instant, member: DataMember) {
         let room_id = member.room;
         let old = self.take_member(room_id, &member.sid);
         let room = self.rooms.entry(room_id).or_default();
-        if room.members.len() >= MAX_MEMBERS {
-            return;
-        }
         let key = (room_id, member.sid.clone());
-        self.senders.insert(member.sends_on, key.clone());
-        self.receivers.insert(member.receives_on, key);
+        if member.sends_on.shard() == self.shard {
+            self.senders.insert(member.sends_on, key.clone());
+        }
+        if member.receives_on.shard() == self.shard {
+            self.receivers.insert(member.receives_on, key);
+            room.here.insert(member.sid.clone());
+        }
         let identity = (member.identity.clone(), member.sid.clone());
         room.identities.insert(identity);
         let same_receiver = old
@@ -235,23 +242,22 @@ impl DataRooms {
         let Some(room) = self.rooms.get_mut(&message.room) else {
             return;
         };
-        let add = |out: &mut Vec<TransportId>, member: &Member| {
-            if member.receives_on.shard() == self.shard {
-                out.push(member.receives_on);
-            }
-        };
         if message.destinations.is_empty() {
-            let members = room.members.iter();
-            for (_, member) in members.filter(|(sid, member)| member.is_addressed(sid, message)) {
-                add(out, member);
+            for sid in &room.here {
+                if let Some(member) = room.members.get(sid)
+                    && member.is_addressed(sid, message)
+                {
+                    out.push(member.receives_on);
+                }
             }
         } else {
             for identity in message.destinations.iter() {
                 for sid in room.sids_of(identity) {
                     if let Some(member) = room.members.get(sid)
                         && *message.sender_sid != *sid
+                        && room.here.contains(sid)
                     {
-                        add(out, member);
+                        out.push(member.receives_on);
                     }
                 }
             }
@@ -289,6 +295,7 @@ impl DataRooms {
     fn take_member(&mut self, room_id: RoomId, sid: &str) -> Option<Member> {
         let room = self.rooms.get_mut(&room_id)?;
         let member = room.members.remove(sid)?;
+        room.here.remove(sid);
         room.identities
             .remove(&(member.identity.clone(), sid.to_owned()));
         remove_if_own(&mut self.senders, member.sends_on, room_id, sid);

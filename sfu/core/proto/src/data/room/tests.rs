@@ -246,3 +246,22 @@ fn what_waits_is_bounded() {
     assert_eq!(room.recent.len(), 1);
     assert!(room.recent_bytes <= REPLAY_BYTES);
 }
+
+#[test]
+fn nobody_is_refused_in_a_large_room() {
+    let listener = |n: u32| DataMember {
+        can_publish: false,
+        ..member(
+            if n.is_multiple_of(2) { HERE } else { ELSEWHERE },
+            n,
+            &n.to_string(),
+        )
+    };
+    let members: Vec<_> = (1_001..=41_000).map(listener).collect();
+    let mut rooms = rooms(&members);
+    rooms.set_member(start(), member(HERE, 1, "ada"));
+    let all = send(&mut rooms, 1, &packet(1, &[])).expect("ada may speak");
+    assert_eq!(all.len(), 20_000, "all of this shard's");
+    let one = send(&mut rooms, 1, &packet(2, &["41000"])).expect("ada may speak");
+    assert_eq!(one, [41_000]);
+}
