@@ -7,8 +7,10 @@ connections: it answers the server's offers, publishes aiortc tracks and counts 
 import asyncio
 import contextlib
 import fractions
+import gc
 import json
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,6 +197,7 @@ class MediaClient:
                 await asyncio.gather(*client._tasks, return_exceptions=True)
                 await client.subscriber.close()
                 await client.publisher.close()
+                _forget_sockets()
 
     @property
     def sid(self) -> str:
@@ -289,6 +292,12 @@ class MediaClient:
         await self.signal.send(
             trickle=rtc.TrickleRequest(candidateInit=candidate, target=rtc.SUBSCRIBER)
         )
+
+
+def _forget_sockets() -> None:
+    """aiortc leaves sockets open that it gathered for sections which were bundled later."""
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 async def _settled(connection: RTCPeerConnection) -> None:
