@@ -15,6 +15,8 @@ use str0m::rtp::{RtpPacket, SeqNo, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use str0m_netem::{Input as LinkInput, Netem, NetemConfig, Output as LinkOutput};
 
+const UDP_IPV4_HEADERS: usize = 28;
+
 /// A media packet as the client got it.
 #[derive(Debug, Clone)]
 pub struct Received {
@@ -40,6 +42,8 @@ pub struct Client {
     pub messages: Vec<(ChannelId, Vec<u8>)>,
     pub key_frame_requests: usize,
     pub connected: bool,
+    /// Bytes that the server has sent, with UDP and IPv4 headers.
+    pub wire_bytes: u64,
     server: SocketAddr,
     up: Netem<Vec<u8>>,
     down: Netem<Vec<u8>>,
@@ -97,6 +101,7 @@ impl Client {
             messages: Vec::new(),
             key_frame_requests: 0,
             connected: false,
+            wire_bytes: 0,
             server,
             up: Netem::new(NetemConfig::new()),
             down: Netem::new(NetemConfig::new()),
@@ -125,6 +130,7 @@ impl Client {
 
     /// A datagram from the server enters the downlink.
     pub fn arrive(&mut self, now: Instant, datagram: Vec<u8>) {
+        self.wire_bytes += (datagram.len() + UDP_IPV4_HEADERS) as u64;
         self.down.handle_input(LinkInput::Packet(now, datagram));
     }
 

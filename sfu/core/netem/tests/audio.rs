@@ -295,3 +295,50 @@ fn what_is_no_microphone_or_tells_no_level_is_always_heard() {
         "{heard:?}"
     );
 }
+
+#[test]
+fn speech_is_cheap_and_silence_costs_nothing() {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let listener = world.connect(0, false);
+    world.run_until_connected();
+    let track = world.publish(publisher, MediaKind::Audio, 1);
+    let (_, ssrc) = world.subscribe(listener, &track);
+    let mut bytes = 0;
+    let mut measure = |world: &World| {
+        let before = std::mem::replace(&mut bytes, world.clients[listener.0].wire_bytes);
+        bytes - before
+    };
+    // A minute of Opus at 16 kbit/s in frames of 60 ms; then discontinuous transmission, which is
+    // one short frame in 400 ms; then a muted microphone.
+    let send = |world: &mut World, number: u64, at_ms: u64, payload: &[u8]| {
+        let packet = SentPacket {
+            sequence: 1_000 + number,
+            timestamp: at_ms as u32 * 48,
+            marker: false,
+            payload,
+            audio_level: Some(-30),
+        };
+        world.send(&track, 0, &packet);
+    };
+    world.run(Duration::from_secs(1));
+    measure(&world);
+    for n in 0..1_000 {
+        send(&mut world, n, n * 60, &[0x78; 120]);
+        world.run(Duration::from_millis(60));
+    }
+    let speech = measure(&world) * 8 / 60;
+    for n in 0..75 {
+        send(&mut world, 1_000 + n, 60_000 + n * 400, &[0x78]);
+        world.run(Duration::from_millis(400));
+    }
+    let pause = measure(&world) * 8 / 30;
+    assert_eq!(world.clients[listener.0].packets(ssrc).count(), 1_075);
+    world.run(Duration::from_secs(10));
+    measure(&world);
+    world.run(Duration::from_secs(30));
+    let muted = measure(&world) * 8 / 30;
+    assert!(speech <= 24_000, "{speech} bit/s");
+    assert!(pause <= 2_500, "{pause} bit/s");
+    assert!(muted <= 600, "{muted} bit/s, for connectivity checks alone");
+}

@@ -192,6 +192,8 @@ impl Shard {
             inner: Subscription::new(request, now),
             last_report: None,
             reports_due: Due::default(),
+            is_reporting: false,
+            packets_at_report: 0,
             fraction_lost: 0,
         });
         self.subscription_ids.insert(request.id, sub);

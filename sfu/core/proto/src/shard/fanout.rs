@@ -133,9 +133,12 @@ fn to_subscribers(
                 writer.counters.media_packets_forwarded += 1;
             }
         }
+        if !entry.is_reporting && entry.inner.packets_sent != entry.packets_at_report {
+            entry.is_reporting = true;
+            timers.schedule(&mut entry.reports_due, now, Timer::Reports(*key));
+        }
         if !entry.started && entry.inner.packets_sent > 0 {
             entry.started = true;
-            timers.schedule(&mut entry.reports_due, now, Timer::Reports(*key));
             writer.host.event(Event::SubscriptionStarted(entry.id));
         }
     }

@@ -45,6 +45,9 @@ const BATCH_DATAGRAMS: usize = 512;
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two receiver or sender reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two sender reports of audio: at speech's bitrates, and for somebody who pays for each
+/// byte, more often is dear.
+const AUDIO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// The first receiver report comes early: some senders repeat mid and rid until they see one.
 const FIRST_REPORT_AFTER: Duration = Duration::from_millis(100);
 /// How often simulcast layers are checked for silence.

@@ -20,6 +20,10 @@ pub(super) struct SubscriptionEntry {
     /// The last sender report: middle bits of its NTP time, and when it left.
     pub(super) last_report: Option<(u32, Instant)>,
     pub(super) reports_due: Due,
+    /// Sender reports go out. They stop with the media, and begin again with it.
+    pub(super) is_reporting: bool,
+    /// How many packets had been sent when the last one was due.
+    pub(super) packets_at_report: u32,
     /// From the peer's last receiver report, 0 to 255.
     pub(super) fraction_lost: u8,
 }

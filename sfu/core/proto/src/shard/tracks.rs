@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::source::Source;
 use super::timers::{Due, Timer};
-use super::{LAYER_CHECK_INTERVAL, REPORT_INTERVAL, Shard};
+use super::{AUDIO_REPORT_INTERVAL, LAYER_CHECK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, MediaKind, PeerMessage, ShardId, Ssrc, TrackId};
 use crate::forward::Track;
 use crate::rtcp;
@@ -211,7 +211,8 @@ impl Shard {
         self.rtcp_scratch = out;
     }
 
-    /// Sender report and canonical name of one subscription.
+    /// Sender report and canonical name of one subscription, unless nothing has been sent since the
+    /// last one: a muted track costs its subscribers nothing.
     pub(super) fn sender_report(&mut self, now: Instant, sub: usize, host: &mut dyn Host) {
         let Some(entry) = self.subscriptions.get_mut(sub) else {
             return;
@@ -219,11 +220,19 @@ impl Shard {
         let Some(track) = self.tracks.get(entry.track_key) else {
             return;
         };
-        self.timers.schedule(
-            &mut entry.reports_due,
-            now + REPORT_INTERVAL,
-            Timer::Reports(sub),
-        );
+        let sent = entry.inner.packets_sent;
+        let was_silent = std::mem::replace(&mut entry.packets_at_report, sent) == sent;
+        if was_silent && (sent == 0 || entry.last_report.is_some()) {
+            entry.is_reporting = false;
+            return;
+        }
+        let interval = match entry.inner.kind() {
+            MediaKind::Audio => AUDIO_REPORT_INTERVAL,
+            MediaKind::Video => REPORT_INTERVAL,
+        };
+        let at = now + interval;
+        self.timers
+            .schedule(&mut entry.reports_due, at, Timer::Reports(sub));
         let Some((ntp, rtp_time)) = entry.inner.report_time(&track.inner.clocks, now) else {
             return;
         };
