@@ -14,11 +14,9 @@ class DataMembership:
         self._context = context
         self._told: tuple[int, int, bool, bool] | None = None
 
-    def update(self, *, publisher: int | None, subscriber: int | None) -> None:
+    def update(self, *, sends_on: int | None, receives_on: int | None) -> None:
         """Takes the transports that exist by now, and the participant's rights."""
         participant = self._context.participant
-        receives_on = subscriber if subscriber is not None else publisher
-        sends_on = publisher if publisher is not None else subscriber
         if receives_on is None or sends_on is None:
             return
         can_publish = participant.permissions.can_publish_data

@@ -125,6 +125,8 @@ class Session:
         self._settings = settings
         self._link: Link | None = None
         self._data: DataMembership
+        self.subscriber_primary = claims.grants.can_subscribe
+        """The subscriber connection decides whether the client is connected. Fixed at the join."""
         self._deadline: Cancellable | None = None
         self._token_timer: Cancellable | None = None
 
@@ -178,11 +180,6 @@ class Session:
             self._update_data()
         context.room.start_subscriptions(context.participant)
         self._push_token()
-
-    @property
-    def subscriber_primary(self) -> bool:
-        """The subscriber connection decides whether the client is connected."""
-        return self.context.participant.permissions.can_subscribe
 
     def server_facts(self) -> ServerFacts:
         """What the client is told about this node."""
@@ -284,9 +281,10 @@ class Session:
             self.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)
 
     def _update_data(self) -> None:
-        self._data.update(
-            publisher=self.publisher.transport_id, subscriber=self.subscriber.transport_id
-        )
+        publisher, subscriber = self.publisher.transport_id, self.subscriber.transport_id
+        receives_on = subscriber if self.subscriber_primary else publisher
+        sends_on = subscriber if publisher is None else publisher
+        self._data.update(sends_on=sends_on, receives_on=receives_on)
 
     # --- tokens ----------------------------------------------------------------------------
 
@@ -344,7 +342,10 @@ class Session:
         self.send(outbound.mute(track_sid, muted))
 
     def credentials_changed(self) -> None:
-        if self.context.participant.state is not ParticipantState.JOINING:
+        participant = self.context.participant
+        if participant.state is not ParticipantState.JOINING:
+            if participant.permissions.can_subscribe and self.subscriber.transport_id is None:
+                self.subscriber.start()
             self._update_data()
             self._push_token()
 

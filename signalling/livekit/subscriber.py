@@ -101,7 +101,9 @@ class Subscriber:
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
         context.node.own_transport(info.transport_id, TrackOwner(context.room, context.participant))
-        self._change()
+        # Tracks may have been wanted before: with or without them, the first offer goes out now.
+        self._state = NegotiationState.SCHEDULED
+        self._schedule(FIRST_OFFER_DELAY_S)
 
     def close(self) -> None:
         """Closes the transport with everything on it."""

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from livekit.protocol import models, rtc
 
+from sfu.values import Permissions
 from signalling.livekit import inbound, link, session
 from tests.signalling.livekit.conftest import Edge
 from tests.support.livekit_client import MediaClient, Picture, SignalClient, Tone, until
@@ -152,6 +153,20 @@ async def test_a_publisher_only_token_makes_the_publisher_primary(edge: Edge) ->
         await camera.publish(Tone(), models.MICROPHONE)
         await bo.signal.expect_participant("camera", lambda p: p.state == p.ACTIVE)
         assert camera.signal.all("offer") == []
+
+
+async def test_a_publisher_may_be_allowed_to_subscribe_later(edge: Edge) -> None:
+    async with (
+        MediaClient.connect(edge.url, edge.token("ada")) as ada,
+        MediaClient.connect(edge.url, edge.token("camera", canSubscribe=False)) as camera,
+    ):
+        track = await ada.publish(Tone(), models.MICROPHONE)
+        await camera.publish(Tone(), models.MICROPHONE)
+        await camera.signal.expect_participant("camera", lambda p: p.state == p.ACTIVE)
+        room = edge.node.rooms["hall"]
+        room.set_permissions(room.members["camera"], Permissions())
+        await camera.received(track.sid, frames=5)
+        assert camera.signal.all("leave") == []
 
 
 async def test_a_hidden_participant_is_seen_by_nobody_else(edge: Edge) -> None:
