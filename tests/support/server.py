@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 COMMAND = Path(sys.executable).parent / "kinguicall"
 API_KEY = "devkey"
 API_SECRET = "a-secret-that-is-long-enough-for-hs256"  # the tests' own server only
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 40
 STOP_TIMEOUT_S = 10
 BAD_LOG = re.compile(
     r"Traceback \(most recent call last\)|panicked at|\[error |\"level\": ?\"error\""
