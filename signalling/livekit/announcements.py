@@ -4,6 +4,7 @@ A track is announced, then negotiated: this holds the announcements in between, 
 that an offered section belongs to. It knows neither the engine nor the socket.
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -103,16 +104,11 @@ class Announcements:
         Firefox, and a client that has replaced a track, send another id than announced: then it is
         the first announcement of the kind.
         """
-        by_id = self._pending.get(track_id)
-        if by_id is not None and by_id.info.kind is kind:
-            return self._pending.pop(track_id)
-        for cid, announcement in self._pending.items():
-            if any(codec.cid == track_id for codec in announcement.info.codecs if codec.cid):
-                return self._pending.pop(cid)
-        for cid, announcement in self._pending.items():
-            if announcement.info.kind is kind:
-                return self._pending.pop(cid)
-        return None
+        candidates = [one for one in self._pending.values() if one.info.kind is kind]
+        by_id = (one for one in candidates if one.cid == track_id)
+        by_codec = (one for one in candidates if track_id in {c.cid for c in one.info.codecs})
+        found = next(itertools.chain(by_id, by_codec, candidates), None)
+        return None if found is None else self._pending.pop(found.cid)
 
     def announced(self, cid: str) -> bool:
         """Whether a track with this cid is to come."""
