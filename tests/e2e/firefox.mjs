@@ -29,6 +29,7 @@ const commands = {
   ready: async () => true,
   goto: async (url) => void (await page.goto(url)),
   click: async (selector) => void (await page.locator(selector).setTimeout(15_000).click()),
+  wait: async (selector) => void (await page.locator(selector).setTimeout(15_000).wait()),
   fill: async (selector, text) => void (await page.locator(selector).setTimeout(15_000).fill(text)),
   evaluate: (expression) => page.evaluate(expression),
   reload: async () => void (await page.reload()),

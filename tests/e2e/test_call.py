@@ -43,6 +43,7 @@ class Person:
         await self.tab.press("Turn on microphone")
         await self.tab.press("Turn on camera")
         await self.tab.press("Join")
+        await self.tab.sees("Leave")
 
     async def received(self) -> list[dict[str, Any]]:
         received: list[dict[str, Any]] = await self.tab.evaluate(RECEIVED)
@@ -105,10 +106,12 @@ async def test_three_browsers_in_one_conference(
             assert await awa.tab.evaluate(overflow) <= 0, f"scrolls sideways at {width} px"
 
         await moussa.tab.reload()  # the page goes straight back in
+        await moussa.tab.sees("Leave")
         await asyncio.gather(*(person.hears_and_sees(2) for person in people))
 
         await fanta.tab.press("Leave")
         await fanta.tab.press("Rejoin")
+        await fanta.tab.sees("Leave")
         await asyncio.gather(*(person.hears_and_sees(2) for person in people))
 
 

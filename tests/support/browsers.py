@@ -76,10 +76,11 @@ def _button(label: str) -> str:
 
 
 class Tab(Protocol):
-    """One page of one browser. Selectors are CSS; `expression` is JavaScript."""
+    """One page of one browser. Labels are those of buttons, selectors are CSS."""
 
     async def goto(self, url: str) -> None: ...
     async def press(self, label: str) -> None: ...
+    async def sees(self, label: str) -> None: ...
     async def fill(self, selector: str, text: str) -> None: ...
     async def evaluate(self, expression: str) -> Any: ...
     async def reload(self) -> None: ...
@@ -97,6 +98,9 @@ class ChromiumTab:
 
     async def press(self, label: str) -> None:
         await self.page.click(f"xpath={_button(label)}", timeout=15_000)
+
+    async def sees(self, label: str) -> None:
+        await self.page.wait_for_selector(f"xpath={_button(label)}", timeout=15_000)
 
     async def fill(self, selector: str, text: str) -> None:
         await self.page.fill(selector, text)
@@ -132,6 +136,9 @@ class FirefoxTab:
 
     async def press(self, label: str) -> None:
         await self._call("click", f"::-p-xpath({_button(label)})")
+
+    async def sees(self, label: str) -> None:
+        await self._call("wait", f"::-p-xpath({_button(label)})")
 
     async def fill(self, selector: str, text: str) -> None:
         await self._call("fill", selector, text)
