@@ -218,6 +218,8 @@ class Room:
             return
         self.closed = True
         self._announcer.close()
+        for track in self.tracks.values():
+            _end_demand(track)
         self.tracks.clear()
         for participant in list(self.members.values()):
             self.expel(participant, reason)
@@ -419,9 +421,7 @@ class Room:
             return
         for participant in self.members.values():
             participant.subscriptions.forget(track)
-        if track.demand is not None:
-            track.demand.close()
-            track.demand = None
+        _end_demand(track)
 
     def _announce_change(self, participant: Participant) -> None:
         self._announcer.participant(participant)
@@ -461,3 +461,10 @@ class Room:
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
+
+
+def _end_demand(track: PublishedTrack) -> None:
+    """The track has gone: nobody is told any more of who watches it."""
+    if track.demand is not None:
+        track.demand.close()
+        track.demand = None
