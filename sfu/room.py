@@ -10,26 +10,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
 
 from sfu import ids
 from sfu.announcer import Announcer
+from sfu.audience import Audience
 from sfu.clock import Cancellable, Clock
 from sfu.demand import TrackDemand
 from sfu.notices import (
     ClientFacts,
     ParticipantState,
-    QualityChanged,
     QualityReport,
     RoomSnapshot,
     RoomView,
-    Speaker,
-    SpeakersChanged,
 )
 from sfu.participant import Participant
 from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
-from sfu.speakers import Speakers
 from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack, TrackInfo
 from sfu.values import (
@@ -40,9 +36,6 @@ from sfu.values import (
     TrackKind,
     VideoQuality,
 )
-
-SPEAKERS_CHECK_S: Final = 0.4
-"""While somebody speaks, silence is looked for this often: the engine's window."""
 
 
 class RoomFullError(Exception):
@@ -80,8 +73,7 @@ class Room:
     tracks: dict[str, PublishedTrack] = field(default_factory=dict)
     """By sid."""
     _announcer: Announcer = field(init=False)
-    _speakers: Speakers = field(default_factory=Speakers)
-    _speakers_timer: Cancellable | None = None
+    _audience: Audience = field(init=False)
     _idle_timer: Cancellable | None = None
     _by_sid: dict[str, Participant] = field(default_factory=dict)
     _people: set[str] = field(default_factory=set)
@@ -93,6 +85,7 @@ class Room:
         self._announcer = Announcer(
             self.clock, self._recipients, lambda: len(self.members), self.snapshot
         )
+        self._audience = Audience(self.clock, self._recipients)
         self._arm_idle(self.options.empty_timeout_s)
 
     # --- looking ---------------------------------------------------------------------------
@@ -224,9 +217,7 @@ class Room:
         for participant in list(self.members.values()):
             self.expel(participant, reason)
         self._disarm_idle()
-        if self._speakers_timer is not None:
-            self._speakers_timer.cancel()
-            self._speakers_timer = None
+        self._audience.close()
         self.on_closed(self)
 
     # --- tracks ----------------------------------------------------------------------------
@@ -361,42 +352,11 @@ class Room:
 
     def hear(self, window: Mapping[str, tuple[float, float]]) -> None:
         """Takes the audio levels of one window, by participant sid."""
-        known = {sid: level for sid, level in window.items() if sid in self._by_sid}
-        self._tell_speakers(self._speakers.hear(known, self.clock.time()))
-        self._watch_for_silence()
+        self._audience.hear({sid: level for sid, level in window.items() if sid in self._by_sid})
 
     def report_quality(self, reports: tuple[QualityReport, ...]) -> None:
         """Tells changed connection qualities to those whom they concern."""
-        about = {report.participant_sid: report for report in reports}
-        cache: dict[tuple[QualityReport, ...], QualityChanged] = {}
-        for participant in self._recipients():
-            seen = tuple(about[sid] for sid in about if self._concerns(participant, sid))
-            if seen:
-                notice = cache.setdefault(seen, QualityChanged(seen))
-                participant.sink.quality_changed(notice)
-
-    def _tell_speakers(self, changes: tuple[Speaker, ...]) -> None:
-        if not changes:
-            return
-        cache: dict[tuple[Speaker, ...], SpeakersChanged] = {}
-        for participant in self._recipients():
-            seen = tuple(c for c in changes if self._concerns(participant, c.participant_sid))
-            if seen:
-                notice = cache.setdefault(seen, SpeakersChanged(seen))
-                participant.sink.speakers_changed(notice)
-
-    def _watch_for_silence(self) -> None:
-        if self._speakers_timer is None and self._speakers.anybody:
-            self._speakers_timer = self.clock.call_later(SPEAKERS_CHECK_S, self._check_silence)
-
-    def _check_silence(self) -> None:
-        self._speakers_timer = None
-        self._tell_speakers(self._speakers.changes(self.clock.time()))
-        self._watch_for_silence()
-
-    @staticmethod
-    def _concerns(participant: Participant, sid: str) -> bool:
-        return participant.sid == sid or participant.subscriptions.hears(sid)
+        self._audience.report_quality(reports)
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -438,7 +398,7 @@ class Room:
         for track in list(participant.tracks.values()):
             self._forget(track)
         participant.tracks.clear()
-        self._speakers.remove(participant.sid)
+        self._audience.forget(participant.sid)
         participant.end_reason = reason
         participant.enter(ParticipantState.DISCONNECTED)
         if self.closed:

@@ -90,5 +90,5 @@ def handle(session: "Session", data: bytes) -> None:
         handler(session, getattr(request, case))
     except SdpError as error:
         # The peer's fault by definition: a new connection may do better, this one cannot.
-        log.info("session ended by an unusable description: %s", error)
+        log.debug("session ended by an unusable description: %s", error)
         session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
