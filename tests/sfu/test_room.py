@@ -320,4 +320,4 @@ class RoomMachine(RuleBasedStateMachine):
 
 
 TestRoomMachine = RoomMachine.TestCase
-TestRoomMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestRoomMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
