@@ -30,6 +30,6 @@ types: build .venv/.tests
 unit: build .venv/.tests
 	scripts/check unit
 e2e: build .venv/.tests
-	pytest $(BROWSER_TESTS)
+	pytest --timeout 180 $(BROWSER_TESTS)
 bench: build
 	scripts/check bench
