@@ -22,6 +22,9 @@ use crate::rtp::payload::vp8;
 const VIDEO_HISTORY: usize = 512;
 const AUDIO_HISTORY: usize = 64;
 
+/// How long redundant audio is passed on after the last report of loss.
+const REDUNDANCY_AFTER_LOSS: Duration = Duration::from_secs(30);
+
 /// A packet as it is to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing {
@@ -57,6 +60,13 @@ pub struct Subscription {
     current: Option<Layer>,
     target: Option<Layer>,
     numbers: SequenceMap,
+    /// Redundant audio is passed on as it is: the subscriber has reported loss, or not reported yet.
+    redundancy: bool,
+    /// The last report of loss, or the first one of none.
+    last_loss: Option<Instant>,
+    /// Packets before this one would look different now. One number must never be encrypted with
+    /// two contents, so they are not repeated.
+    repeatable_from: u64,
     /// `MediaMeta::stretch` of the last packet.
     stretch: u16,
     timestamp_shift: [Option<u32>; MAX_LAYERS],
@@ -95,6 +105,9 @@ impl Subscription {
             current: None,
             target: None,
             numbers: SequenceMap::new(request.first_sequence & 0x7fff),
+            redundancy: true,
+            last_loss: None,
+            repeatable_from: 0,
             stretch: 0,
             timestamp_shift: [None; MAX_LAYERS],
             last_layer: None,
@@ -138,6 +151,24 @@ impl Subscription {
         if let Some(shift) = self.timestamp_shift.get_mut(usize::from(layer.0)) {
             *shift = None;
         }
+        self.change_form();
+    }
+
+    /// The subscriber has reported the share of packets that it has lost, in 1/256. Redundancy
+    /// doubles what audio costs: it stays out while nothing is lost.
+    pub fn on_reception_report(&mut self, now: Instant, fraction_lost: u8) {
+        if fraction_lost > 0 {
+            self.last_loss = Some(now);
+        }
+        let since = *self.last_loss.get_or_insert(now);
+        let redundancy = now.saturating_duration_since(since) < REDUNDANCY_AFTER_LOSS;
+        if std::mem::replace(&mut self.redundancy, redundancy) != redundancy {
+            self.change_form();
+        }
+    }
+
+    fn change_form(&mut self) {
+        self.repeatable_from = self.numbers.highest().map_or(0, |highest| highest + 1);
     }
 
     /// The layer whose key frame this subscriber waits for.
@@ -157,7 +188,7 @@ impl Subscription {
         vp8: Option<&vp8::Descriptor>,
         clocks: &[Option<LayerClock>; MAX_LAYERS],
     ) -> Verdict {
-        let Some(codec) = self.codec_for(meta.payload_type).copied() else {
+        let Some(codec) = self.codec_of(meta).copied() else {
             return Verdict::Skip;
         };
         if self.waits_for() == Some(meta.layer) && meta.switch_point {
@@ -211,12 +242,13 @@ impl Subscription {
         spacing: Duration,
     ) -> Option<(u64, Sent)> {
         let sent = self.history.answer(out, now, spacing)?;
-        Some((widen(self.numbers.highest()?, out), sent))
+        let sequence = widen(self.numbers.highest()?, out);
+        (sequence >= self.repeatable_from).then_some((sequence, sent))
     }
 
     /// How the packet `meta`, sent before as `sequence`, has to look when it is repeated.
     pub fn repeat(&self, meta: &MediaMeta, sequence: u64, sent: &Sent) -> Option<Outgoing> {
-        let codec = self.codec_for(meta.payload_type)?;
+        let codec = self.codec_of(meta)?;
         Some(Outgoing {
             sequence,
             timestamp: meta.timestamp.wrapping_add(self.shift_of(sent.layer)),
@@ -319,6 +351,16 @@ impl Subscription {
             .copied()
             .flatten()
             .unwrap_or(0)
+    }
+
+    /// What a packet leaves as.
+    fn codec_of(&self, meta: &MediaMeta) -> Option<&SendCodec> {
+        let negotiated = self.codec_for(meta.payload_type)?;
+        if negotiated.codec != Codec::Red || self.redundancy {
+            return Some(negotiated);
+        }
+        let plain = self.codecs.iter().find(|it| it.codec == Codec::Opus);
+        plain.or(Some(negotiated))
     }
 
     fn codec_for(&self, source_payload_type: u8) -> Option<&SendCodec> {

@@ -187,6 +187,49 @@ fn a_codec_that_was_not_negotiated_is_skipped() {
 }
 
 #[test]
+fn redundancy_comes_and_goes_with_loss() {
+    let mut sub = subscription();
+    let as_codec = |from_payload_type, payload_type, codec| SendCodec {
+        from_payload_type,
+        payload_type,
+        rtx_payload_type: None,
+        codec,
+        clock_rate_hz: 48_000,
+    };
+    sub.codecs = Box::new([
+        as_codec(63, 64, Codec::Red),
+        as_codec(111, 112, Codec::Opus),
+    ]);
+    sub.retarget(Some(Layer(0)));
+    let start = Instant::now();
+    let forward = |sub: &mut Subscription, sequence| {
+        let meta = MediaMeta {
+            payload_type: 63,
+            codec: Codec::Red,
+            ..packet(0, sequence, 0, true)
+        };
+        let out = sent(sub.forward(&meta, None, &NO_CLOCKS));
+        (out.payload_type, out.unwrap_red, out.sequence as u16)
+    };
+    let seconds = Duration::from_secs;
+    let (_, _, first) = forward(&mut sub, 70_000);
+    for (at, lost, payload_type) in [(1, 0, 64), (25, 1, 64), (50, 0, 64), (56, 0, 112)] {
+        sub.on_reception_report(start + seconds(at), lost);
+        let (sent_as, unwrapped, _) = forward(&mut sub, 70_000 + at);
+        assert_eq!((sent_as, unwrapped), (payload_type, payload_type == 112));
+    }
+    let now = start + seconds(57);
+    assert!(
+        sub.answer_nack(first, now, Duration::ZERO).is_none(),
+        "its number must not be used with another content"
+    );
+    let (_, _, last) = forward(&mut sub, 70_100);
+    assert!(sub.answer_nack(last, now, Duration::ZERO).is_some());
+    sub.on_reception_report(now, 3);
+    assert_eq!(forward(&mut sub, 70_101).0, 64);
+}
+
+#[test]
 fn widening_takes_the_nearest_number() {
     assert_eq!(widen(0x1_0005, 0xfff0), 0xfff0);
     assert_eq!(widen(0xfff0, 0x0005), 0x1_0005);

@@ -249,6 +249,7 @@ impl Shard {
             return;
         };
         entry.fraction_lost = block.fraction_lost;
+        entry.inner.on_reception_report(now, block.fraction_lost);
         if let (Some((middle, at)), Some(path)) = (entry.last_report, peer.path.as_mut())
             && block.last_sender_report == middle
             && middle != 0
