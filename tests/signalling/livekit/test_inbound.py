@@ -1,6 +1,7 @@
-"""Whatever well-formed requests a client sends, in whatever order: no exception, no leftovers."""
+"""Whatever a client sends, in whatever order: no exception, no leftovers."""
 
 import asyncio
+import contextlib
 from typing import Any, cast
 
 import hypothesis.strategies as st
@@ -17,6 +18,7 @@ from signalling.livekit.link import Link
 from signalling.livekit.query import ConnectQuery
 from signalling.livekit.session import Session
 from signalling.livekit.states import SessionState
+from tests.support import corpora
 
 TEXTS = st.sampled_from(
     [
@@ -125,3 +127,26 @@ def test_no_request_is_a_fault_of_ours() -> None:
             assert node.rooms == {}
 
     check()
+
+
+async def test_no_sample_and_no_truncation_of_it_is_a_fault_of_ours() -> None:
+    """As frames of their own, and as descriptions inside well-formed requests."""
+    with Engine(_core.Engine(udp_port=0, bind_addresses=["127.0.0.1"])) as engine:
+        node = Node(engine, asyncio.get_running_loop())
+        other, _ = join(node, "bo")
+        session, link = join(node, "ada")
+        for frame in [*corpora.truncations(), *map(offer, corpora.samples("sdp"))]:
+            if session.state is SessionState.ENDED:
+                session, link = join(node, "ada")
+            link.messages.clear()
+            with contextlib.suppress(inbound.MalformedMessageError):
+                inbound.handle(session, frame)
+        assert other.state is SessionState.CONNECTING
+        assert node.rooms["hall"].members["bo"].state == models.ParticipantInfo.JOINED
+        node.stop()
+
+
+def offer(description: bytes) -> bytes:
+    text = description.decode("latin-1")
+    request = rtc.SignalRequest(offer=rtc.SessionDescription(type="offer", sdp=text))
+    return request.SerializeToString()
