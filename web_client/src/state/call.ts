@@ -81,11 +81,13 @@ export class CallModel {
     await this.#enter('listener', async () => ({}))
   }
 
-  /** Enters with the devices that are on. Call from inside the tap. */
+  /** Enters with the devices that are on, or about to be. Call from inside the tap. */
   async joinAsSpeaker(): Promise<void> {
-    const tracks = this.devices.take()
-    this.#wanted = { microphone: 'microphone' in tracks, camera: 'camera' in tracks }
-    await this.#enter('speaker', async () => tracks)
+    const { wanted, tracks } = this.devices.take((kind, thrown) => {
+      this.notice.value = captureNotice(kind, thrown)
+    })
+    this.#wanted = wanted
+    await this.#enter('speaker', () => tracks)
   }
 
   /** Enters again as the call was left by a reload; false when it was not in one. */

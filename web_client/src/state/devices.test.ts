@@ -30,28 +30,48 @@ describe('DevicesModel', () => {
     expect(devices.notice.value).toEqual({ kind: 'capture', device: 'camera', problem: 'denied' })
   })
 
-  it('closes a device granted after one has gone on without it', async () => {
-    const track = newTrack()
-    let grant: (track: MediaStreamTrack) => void = () => undefined
-    const open = () =>
-      new Promise<MediaStreamTrack>((resolve) => {
-        grant = resolve
-      })
-    const devices = new DevicesModel({ open, isAllowed: async () => false })
+  it('closes a device granted after one has gone back', async () => {
+    const { devices, grant, track } = opening()
     const toggling = devices.toggle('microphone')
     expect(devices.microphone.value.kind).toBe('asking')
-    expect(devices.take()).toEqual({})
-    grant(track)
+    devices.stop()
+    grant()
     await toggling
     expect(track.stop).toHaveBeenCalled()
     expect(devices.microphone.value.kind).toBe('off')
+  })
+
+  it('hands a device over that is still being opened', async () => {
+    const { devices, grant, track } = opening()
+    const toggling = devices.toggle('camera')
+    const taken = devices.take(unexpected)
+    expect(taken.wanted).toEqual({ microphone: false, camera: true })
+    grant()
+    await toggling
+    expect(await taken.tracks).toEqual({ camera: track })
+    expect(track.stop).not.toHaveBeenCalled()
+    expect(devices.camera.value.kind).toBe('off')
+  })
+
+  it('tells who took it over that a device did not open', async () => {
+    const devices = new DevicesModel({
+      open: async () => Promise.reject(new CaptureError('camera', 'denied')),
+      isAllowed: async () => false,
+    })
+    const toggling = devices.toggle('camera')
+    const failed = vi.fn()
+    const taken = devices.take(failed)
+    await toggling
+    expect(await taken.tracks).toEqual({})
+    expect(failed).toHaveBeenCalledWith('camera', expect.any(CaptureError))
+    expect(devices.notice.value).toBeNull()
   })
 
   it('hands tracks over running and stops those nobody took', async () => {
     const track = newTrack()
     const devices = new DevicesModel({ open: async () => track, isAllowed: async () => false })
     await devices.toggle('microphone')
-    expect(devices.take()).toEqual({ microphone: track })
+    expect(await devices.take(unexpected).tracks).toEqual({ microphone: track })
     expect(track.stop).not.toHaveBeenCalled()
 
     await devices.toggle('microphone')
@@ -59,3 +79,19 @@ describe('DevicesModel', () => {
     expect(track.stop).toHaveBeenCalledTimes(1)
   })
 })
+
+const unexpected = (kind: string): never => {
+  throw new Error(`${kind} failed`)
+}
+
+/** Devices whose prompt stays up until `grant`. */
+function opening() {
+  const track = newTrack()
+  let grant: () => void = () => undefined
+  const open = () =>
+    new Promise<MediaStreamTrack>((resolve) => {
+      grant = () => resolve(track)
+    })
+  const devices = new DevicesModel({ open, isAllowed: async () => false })
+  return { devices, track, grant: () => grant() }
+}
