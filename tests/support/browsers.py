@@ -61,6 +61,7 @@ RECEIVED = """(async () => {
         ssrc: entry.ssrc,
         frames: entry.framesDecoded ?? 0,
         energy: entry.totalAudioEnergy ?? 0,
+        packets: entry.packetsReceived ?? 0,
         lost: entry.packetsLost ?? 0,
         freezes: entry.freezeCount ?? 0,
       });
