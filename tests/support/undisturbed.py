@@ -50,4 +50,4 @@ async def undisturbed_room(server: Server) -> AsyncIterator[tuple[ChromiumTab, C
             )
             frames = sum(e["frames"] for e in now) - sum(e["frames"] for e in was)
             assert lost < LOSS_LIMIT * packets, f"{lost} of {packets} packets lost"
-            assert frames >= FRAMES_PER_SECOND * seconds
+            assert frames >= FRAMES_PER_SECOND * seconds, f"{frames} frames in {seconds:.1f} s"
