@@ -22,7 +22,15 @@ LAYERS_LIMIT: Final = 3
 
 _DEFAULT_MIME: Final = {TrackKind.AUDIO: "audio/opus", TrackKind.VIDEO: "video/VP8"}
 _MIMES: Final = {
-    mime.lower(): mime for mime in ("audio/opus", "audio/red", "video/VP8", "video/H264")
+    mime.lower(): mime
+    for mime in (
+        "audio/opus",
+        "audio/red",
+        "video/VP8",
+        "video/H264",
+        "video/VP9",
+        "video/AV1",
+    )
 }
 _STREAMS: Final = {
     TrackSource.CAMERA: "camera",
@@ -31,6 +39,8 @@ _STREAMS: Final = {
     TrackSource.SCREEN_SHARE_AUDIO: "screen",
 }
 _ONE_LAYER_PER_STREAM: Final = 1
+_ALL_LAYERS_IN_ONE_STREAM: Final = 2
+_SCALABLE: Final = ("video/VP9", "video/AV1")
 
 
 class RefusedError(Exception):
@@ -125,14 +135,14 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
             mime_type=_mime(kind, codec.codec),
             cid=codec.cid[:TEXT_LIMIT] or request.cid,
             layers=_layers(codec.layers) or layers,
-            layer_mode=_ONE_LAYER_PER_STREAM if kind is TrackKind.VIDEO else 0,
+            layer_mode=_layer_mode(kind, _mime(kind, codec.codec)),
         )
         # Only the first codec is published: no other one is offered as a backup.
         for codec in request.simulcast_codecs[:1]
     )
     if not codecs:
-        mode = _ONE_LAYER_PER_STREAM if kind is TrackKind.VIDEO else 0
-        codecs = (TrackCodec(_DEFAULT_MIME[kind], request.cid, layers, mode),)
+        mime = _DEFAULT_MIME[kind]
+        codecs = (TrackCodec(mime, request.cid, layers, _layer_mode(kind, mime)),)
     features = tuple(int(feature) for feature in request.audio_features[:16])
     return TrackInfo(
         sid=ids.track_sid(kind, source),
@@ -167,6 +177,12 @@ def _mime(kind: TrackKind, codec: str) -> str:
     prefix = kind.name.lower() + "/"
     wanted = codec.lower() if "/" in codec else prefix + codec.lower()
     return _MIMES.get(wanted, _DEFAULT_MIME[kind])
+
+
+def _layer_mode(kind: TrackKind, mime: str) -> int:
+    if kind is not TrackKind.VIDEO:
+        return 0
+    return _ALL_LAYERS_IN_ONE_STREAM if mime in _SCALABLE else _ONE_LAYER_PER_STREAM
 
 
 def _layers(layers: Any) -> tuple[VideoLayer, ...]:

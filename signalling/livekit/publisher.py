@@ -30,7 +30,14 @@ from signalling.sdp import (
     parse,
 )
 
-_NAMES = {"opus": "audio/opus", "red": "audio/red", "vp8": "video/VP8", "h264": "video/H264"}
+_NAMES = {
+    "opus": "audio/opus",
+    "red": "audio/red",
+    "vp8": "video/VP8",
+    "h264": "video/H264",
+    "vp9": "video/VP9",
+    "av1": "video/AV1",
+}
 
 
 @dataclass(slots=True)
@@ -257,6 +264,8 @@ def _section_policy(info: TrackInfo) -> SectionPolicy:
     codec = info.mime_type.partition("/")[2].lower()
     return SectionPolicy(
         codec=codec,
+        # Not every subscriber decodes these: one that does not has to be told.
+        codec_only=codec in ("vp9", "av1"),
         dtx=not info.disable_dtx,
         stereo=info.stereo,
         # Encrypted frames cannot be taken out of redundancy for subscribers that lack it.

@@ -13,7 +13,15 @@ from sfu.track import TrackCodec, TrackInfo, VideoLayer
 from sfu.values import Permissions
 
 _LENGTH_DELIMITED: Final = 2
-_CODECS: Final = ("audio/opus", "audio/red", "video/VP8", "video/H264", "video/rtx")
+_CODECS: Final = (
+    "audio/opus",
+    "audio/red",
+    "video/VP8",
+    "video/H264",
+    "video/VP9",
+    "video/AV1",
+    "video/rtx",
+)
 
 
 def length_delimited(field: int, payload: bytes) -> bytes:
@@ -155,6 +163,8 @@ def publish_codecs() -> list[models.Codec]:
     return [
         models.Codec(mime="video/VP8"),
         models.Codec(mime="video/H264"),
+        models.Codec(mime="video/VP9"),
+        models.Codec(mime="video/AV1"),
         models.Codec(mime="audio/opus"),
         models.Codec(mime="audio/red"),
     ]

@@ -5,7 +5,7 @@ A section nobody announced becomes inactive rather than rejected, so that the cl
 once it has announced a track; only a section that cannot be served at all gets port 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -43,8 +43,9 @@ class SectionPolicy:
     """What the publisher announced for a section.
 
     `codec` (lower case, such as "h264") goes to the front of the list; with `codec_only` the other
-    ones are left out. `red` puts redundant audio first. `rids` gives the order of the layers,
-    lowest first; when empty it is taken from their names.
+    ones are left out. VP9 and AV1 are negotiated only if they are this codec. `red` puts redundant
+    audio first. `rids` gives the order of the layers, lowest first; when empty it is taken from
+    their names.
     """
 
     codec: str = ""
@@ -60,7 +61,6 @@ class AnswerPolicy:
     """The wanted sections by mid; every other media section becomes inactive."""
 
     sections: Mapping[str, SectionPolicy] = field(default_factory=dict)
-    dependency_descriptor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _answer_section(
         mid=section.mid,
         direction=Direction.RECVONLY if receives else Direction.INACTIVE,
         codecs=tuple(chosen),
-        extensions=_choose_extensions(section, policy),
+        extensions=_choose_extensions(section, chosen),
         extmap_allow_mixed=section.extmap_allow_mixed,
         # Also while inactive: a browser that sees no rid in an answer gives up its layers for good.
         rids=tuple(Rid(rid, "recv") for rid in rids.offered),
@@ -210,7 +210,9 @@ def _choose_codecs(section: MediaSection, wanted: SectionPolicy) -> list[Codec]:
     rtx = known.rtx_payload_types(section.codecs)
     matches = [(codec, known.match(section.kind, codec)) for codec in section.codecs]
     usable: list[tuple[Codec, Format]] = [
-        (codec, found) for codec, found in matches if found and found is not Format.RED
+        (codec, found)
+        for codec, found in matches
+        if found and found is not Format.RED and (not found.scalable or found.codec == wanted.codec)
     ]
     usable.sort(key=lambda item: item[1].codec != wanted.codec)
     if wanted.codec_only and usable and usable[0][1].codec == wanted.codec:
@@ -245,9 +247,12 @@ def _answer_codec(kind: str, codec: Codec, found: Format, wanted: SectionPolicy)
     return replace(codec, parameters=parameters, feedback=feedback)
 
 
-def _choose_extensions(section: MediaSection, policy: AnswerPolicy) -> tuple[HeaderExtension, ...]:
+def _choose_extensions(
+    section: MediaSection, codecs: Sequence[Codec]
+) -> tuple[HeaderExtension, ...]:
     wanted = known.PUBLISHER_EXTENSIONS[section.kind]
-    if policy.dependency_descriptor and section.kind == "video":
+    formats = (known.match(section.kind, codec) for codec in codecs)
+    if any(found is not None and found.scalable for found in formats):
         wanted |= {known.DEPENDENCY_DESCRIPTOR}
     chosen: dict[str, HeaderExtension] = {}
     for extension in section.extensions:

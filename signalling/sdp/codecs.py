@@ -31,6 +31,8 @@ PUBLISHER_EXTENSIONS: dict[str, frozenset[str]] = {
 }
 # Our offers: SSRCs are signalled, so no MID; levels travel by signalling.
 SUBSCRIBER_EXTENSIONS: tuple[HeaderExtension, ...] = (HeaderExtension(1, ABS_CAPTURE_TIME),)
+# In addition, for tracks that may have spatial layers.
+SCALABLE_EXTENSIONS: tuple[HeaderExtension, ...] = (HeaderExtension(12, DEPENDENCY_DESCRIPTOR),)
 
 PUBLISHER_FEEDBACK: dict[str, tuple[str, ...]] = {
     "audio": ("nack",),
@@ -50,6 +52,8 @@ class Format(StrEnum):
     VP8 = "vp8"
     H264_SINGLE_NAL = "h264/0"
     H264 = "h264/1"
+    VP9 = "vp9"
+    AV1 = "av1"
 
     @property
     def codec(self) -> str:
@@ -59,6 +63,11 @@ class Format(StrEnum):
     @property
     def kind(self) -> Kind:
         return "audio" if self in (Format.OPUS, Format.RED) else "video"
+
+    @property
+    def scalable(self) -> bool:
+        """Its streams have spatial layers, which the dependency descriptor describes."""
+        return self in (Format.VP9, Format.AV1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +102,16 @@ SUBSCRIBER_TYPES: dict[Format, SubscriberType] = {
         Codec(125, "H264", 90_000, 1, _H264_PARAMETERS.format(0)), 126
     ),
     Format.H264: SubscriberType(Codec(108, "H264", 90_000, 1, _H264_PARAMETERS.format(1)), 109),
+    Format.VP9: SubscriberType(Codec(98, "VP9", 90_000, 1, "profile-id=0"), 99),
+    Format.AV1: SubscriberType(Codec(35, "AV1", 90_000), 36),
 }
 
 
 def match(kind: str, codec: Codec) -> Format | None:
     """The format of an offered payload type, or None if this server does not negotiate it.
 
-    H.264 is taken in its baseline profiles only: every receiver decodes them, and so a publisher's
-    stream never has to be withheld from a subscriber.
+    H.264 is taken in its baseline profiles only, VP9 and AV1 in their main ones: every receiver of
+    the codec decodes them, and so a publisher's stream never has to be withheld from a subscriber.
     """
     encoding = codec.encoding
     if kind == "audio" and codec.clock_rate_hz == 48_000 and codec.channels == 2:
@@ -115,6 +126,10 @@ def match(kind: str, codec: Codec) -> Format | None:
             return None
         modes = {"0": Format.H264_SINGLE_NAL, "1": Format.H264}
         return modes.get(codec.parameter("packetization-mode") or "0")
+    if encoding == "vp9" and (codec.parameter("profile-id") or "0") == "0":
+        return Format.VP9
+    if encoding == "av1" and (codec.parameter("profile") or "0") == "0":
+        return Format.AV1
     return None
 
 

@@ -18,6 +18,7 @@ from signalling.sdp.model import (
     Codec,
     Direction,
     Group,
+    HeaderExtension,
     MediaSection,
     Msid,
     SessionDescription,
@@ -164,6 +165,8 @@ class SubscriberSections:
             origin=f"- {self._session_id} {self._version} IN IP4 127.0.0.1",
             groups=(Group("BUNDLE", bundle),),
             ice_lite=True,
+            # Dependency descriptors with a structure need the two-byte form (RFC 8285).
+            extmap_allow_mixed=True,
             other=("msid-semantic: WMS *",),
             media=tuple(media),
         )
@@ -288,13 +291,19 @@ def _media_section(slot: _Slot, local: LocalTransport) -> MediaSection:
         direction=Direction.INACTIVE if track is None else Direction.SENDONLY,
         msids=(Msid(track.stream_id, track.track_sid),) if track else (),
         codecs=slot.codecs,
-        extensions=known.SUBSCRIBER_EXTENSIONS,
+        extensions=_offered_extensions(track),
         ssrcs=tuple(_ssrcs(track)) if track else (),
         ssrc_groups=_ssrc_groups(track) if track else (),
         transport=local.attributes(Setup.ACTPASS),
         rtcp_mux=True,
         rtcp_rsize=True,
     )
+
+
+def _offered_extensions(track: OfferedTrack | None) -> tuple[HeaderExtension, ...]:
+    if track is not None and any(codec.format.scalable for codec in track.codecs):
+        return known.SUBSCRIBER_EXTENSIONS + known.SCALABLE_EXTENSIONS
+    return known.SUBSCRIBER_EXTENSIONS
 
 
 def _ssrcs(track: OfferedTrack) -> Iterator[Ssrc]:
@@ -368,7 +377,9 @@ def _accepted_codecs(
 
 
 def _accepted_extensions(section: MediaSection) -> tuple[tuple[int, str], ...]:
-    offered = {extension.uri for extension in known.SUBSCRIBER_EXTENSIONS}
+    offered = {
+        extension.uri for extension in known.SUBSCRIBER_EXTENSIONS + known.SCALABLE_EXTENSIONS
+    }
     return tuple(
         (extension.id, extension.uri)
         for extension in section.extensions

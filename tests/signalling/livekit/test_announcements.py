@@ -54,7 +54,7 @@ def test_a_cid_in_use_is_queued_a_few_times_only() -> None:
 
 
 def test_a_codec_that_is_not_served_is_replaced() -> None:
-    info = track_info(video("a", simulcast_codecs=[rtc.SimulcastCodec(codec="av1", cid="a")]))
+    info = track_info(video("a", simulcast_codecs=[rtc.SimulcastCodec(codec="h265", cid="a")]))
     assert [codec.mime_type for codec in info.codecs] == ["video/VP8"]
 
 

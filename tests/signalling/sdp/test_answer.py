@@ -150,11 +150,22 @@ def test_only_what_we_forward_is_negotiated() -> None:
     assert known.TRANSPORT_CC not in {extension.uri for extension in audio.extensions}
 
 
-def test_the_dependency_descriptor_is_taken_only_when_asked() -> None:
+@pytest.mark.parametrize("codec", ["vp9", "av1"])
+def test_scalable_codecs_are_taken_when_announced_with_the_dependency_descriptor(
+    codec: str,
+) -> None:
     offer = parse(samples()["chromium_publish_simulcast"])
-    policy = AnswerPolicy({"1": SectionPolicy()}, dependency_descriptor=True)
+    policy = AnswerPolicy({"1": SectionPolicy(codec=codec, codec_only=True)})
     section = make_answer(offer, LOCAL, policy, session_id=1, version=1).sections[0]
+    assert {one.format for one in section.codecs} == {Format(codec)}
+    assert all(one.rtx_payload_type is not None for one in section.codecs)
     assert known.DEPENDENCY_DESCRIPTOR in {uri for _, uri in section.extensions}
+
+
+def test_other_codecs_neither_bring_scalable_ones_nor_the_descriptor() -> None:
+    video = answer(samples()["chromium_publish_simulcast"]).sections[1]
+    assert not any(one.format.scalable for one in video.codecs)
+    assert known.DEPENDENCY_DESCRIPTOR not in {uri for _, uri in video.extensions}
 
 
 def test_one_way_extensions_are_answered_the_other_way() -> None:
@@ -200,7 +211,7 @@ def test_the_announced_codec_comes_first_or_alone() -> None:
 
     alone = answer(text, codec="h264", codec_only=True).sections[1].codecs
     assert {codec.codec for codec in alone} == {"h264"}
-    unknown = answer(text, codec="vp9", codec_only=True).sections[1].codecs
+    unknown = answer(text, codec="h265", codec_only=True).sections[1].codecs
     assert unknown[0].codec == "vp8"
 
 

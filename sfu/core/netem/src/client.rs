@@ -15,6 +15,8 @@ use str0m::rtp::{RtpPacket, SeqNo, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use str0m_netem::{Input as LinkInput, Netem, NetemConfig, Output as LinkOutput};
 
+use crate::descriptor::{self, DESCRIPTOR_ID};
+
 const UDP_IPV4_HEADERS: usize = 28;
 
 /// A media packet as the client got it.
@@ -28,6 +30,8 @@ pub struct Received {
     pub payload_type: u8,
     pub marker: bool,
     pub payload: Vec<u8>,
+    /// The dependency descriptor, empty if there was none.
+    pub descriptor: Vec<u8>,
     /// RTP time of the last sender report before this packet.
     pub reported_rtp: Option<u32>,
 }
@@ -67,7 +71,9 @@ impl Client {
         credentials: &IceCredentials,
         fingerprint: Vec<u8>,
     ) -> Self {
-        let mut builder = Rtc::builder().set_rtp_mode(true);
+        let mut builder = Rtc::builder()
+            .set_rtp_mode(true)
+            .set_extension(DESCRIPTOR_ID, descriptor::extension());
         // str0m does not know redundant audio: to it this is one more payload type.
         builder.codec_config().add_config(
             RED.into(),
@@ -205,6 +211,7 @@ fn received(packet: &RtpPacket, now: Instant) -> Received {
         payload_type: *packet.header.payload_type,
         marker: packet.header.marker,
         payload: packet.payload.to_vec(),
+        descriptor: descriptor::of(&packet.header.ext_vals),
         reported_rtp: packet
             .last_sender_info
             .map(|info| info.rtp_time.numer() as u32),

@@ -6,6 +6,7 @@
 
 mod attacker;
 mod client;
+mod descriptor;
 mod host;
 mod world;
 
@@ -15,4 +16,4 @@ pub use host::SimHost;
 pub use str0m_netem::{
     Bitrate, DataSize, GilbertElliot, Link, LossModel, NetemConfig, Probability, RandomLoss,
 };
-pub use world::{ClientIndex, OPUS, Published, RED, SentPacket, Track, World};
+pub use world::{AV1, ClientIndex, OPUS, Published, RED, SentPacket, Track, VP9, World};

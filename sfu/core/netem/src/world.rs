@@ -16,6 +16,7 @@ use str0m::rtp::{ExtensionValues, RtpWrite};
 
 use crate::attacker::Attacker;
 use crate::client::Client;
+use crate::descriptor::{self, DESCRIPTOR_ID};
 use crate::host::SimHost;
 
 /// Number of a client in its world.
@@ -40,8 +41,10 @@ pub struct Track {
 
 /// Steps of simulated time.
 const STEP: Duration = Duration::from_millis(1);
+/// Payload types of video; RTX has the next higher one.
 const VP8: u8 = 96;
-const VP8_RTX: u8 = 97;
+pub const VP9: u8 = 98;
+pub const AV1: u8 = 45;
 /// Payload type of Opus.
 pub const OPUS: u8 = 111;
 /// Payload type of redundant audio.
@@ -335,6 +338,18 @@ impl World {
         packet: &SentPacket<'_>,
         payload_type: u8,
     ) {
+        self.send_described(track, layer, packet, payload_type, &[]);
+    }
+
+    /// Sends one RTP packet with a dependency descriptor, unless that is empty.
+    pub fn send_described(
+        &mut self,
+        track: &Track,
+        layer: usize,
+        packet: &SentPacket<'_>,
+        payload_type: u8,
+        dependency_descriptor: &[u8],
+    ) {
         let wallclock = self.now;
         let peer = &mut self.clients[track.published.client.0];
         let mut direct = peer.rtc.direct_api();
@@ -348,13 +363,14 @@ impl World {
             packet.payload,
         )
         .marker(packet.marker)
-        .nackable(true)
-        .ext_vals(ExtensionValues {
+        .nackable(true);
+        let mut extensions = ExtensionValues {
             audio_level: packet.audio_level,
             voice_activity: packet.audio_level.map(|_| true),
             ..ExtensionValues::default()
-        });
-        stream.write_rtp(write);
+        };
+        descriptor::put(&mut extensions, dependency_descriptor);
+        stream.write_rtp(write.ext_vals(extensions));
     }
 
     /// Sends a message on one of a client's channels; `false` if it is not open.
@@ -548,7 +564,7 @@ fn subscription(
         ssrc: Ssrc(ssrc),
         rtx_ssrc: (kind == MediaKind::Video).then_some(Ssrc(ssrc + 1)),
         codecs,
-        extensions: Vec::new(),
+        extensions: vec![DESCRIPTOR],
         first_sequence: 17,
         cname: "publisher".to_owned(),
         settings: SubscriptionSettings {
@@ -563,12 +579,14 @@ fn subscription(
 fn receive_codecs(kind: MediaKind) -> Vec<ReceiveCodec> {
     match kind {
         MediaKind::Audio => AUDIO_CODECS.to_vec(),
-        MediaKind::Video => vec![ReceiveCodec {
-            payload_type: VP8,
-            codec: Codec::Vp8,
-            clock_rate_hz: 90_000,
-            rtx_payload_type: Some(VP8_RTX),
-        }],
+        MediaKind::Video => [(VP8, Codec::Vp8), (VP9, Codec::Vp9), (AV1, Codec::Av1)]
+            .map(|(payload_type, codec)| ReceiveCodec {
+                payload_type,
+                codec,
+                clock_rate_hz: 90_000,
+                rtx_payload_type: Some(payload_type + 1),
+            })
+            .to_vec(),
     }
 }
 
@@ -587,7 +605,12 @@ const AUDIO_CODECS: [ReceiveCodec; 2] = [
     },
 ];
 
-/// The identifiers that str0m uses by default.
+const DESCRIPTOR: ExtensionId = ExtensionId {
+    id: DESCRIPTOR_ID,
+    kind: ExtensionKind::DependencyDescriptor,
+};
+
+/// The identifiers that str0m uses by default, and the dependency descriptor's.
 fn extensions() -> Vec<ExtensionId> {
     [
         (1, ExtensionKind::AudioLevel),
@@ -596,6 +619,7 @@ fn extensions() -> Vec<ExtensionId> {
         (4, ExtensionKind::Mid),
         (10, ExtensionKind::Rid),
         (11, ExtensionKind::RepairedRid),
+        (DESCRIPTOR_ID, ExtensionKind::DependencyDescriptor),
     ]
     .map(|(id, kind)| ExtensionId { id, kind })
     .to_vec()

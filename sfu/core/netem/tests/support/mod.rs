@@ -27,6 +27,8 @@ const TEMPORAL_PATTERN: [(u8, bool); 8] = [
     (2, false),
 ];
 
+pub mod scalable;
+
 pub const PACKETS_PER_FRAME: u64 = 3;
 
 impl Vp8Source {

@@ -9,7 +9,8 @@ pub trait Host {
     /// turn.
     fn flush(&mut self, batch: &mut Batch);
 
-    /// Hands a decrypted packet to another shard. Returns `false` when that shard's queue is full:
+    /// Hands a decrypted packet to another shard; `payload` begins with the dependency descriptor
+    /// (`MediaMeta::descriptor_len`). Returns `false` when that shard's queue is full:
     /// the packet is dropped and counted, as a late packet is worth less than the next one.
     fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool;
 

@@ -5,6 +5,7 @@
 
 mod command;
 mod event;
+mod frame;
 mod host;
 mod ids;
 mod media;
@@ -15,6 +16,7 @@ pub use command::{
     SendCodec, Subscribe, SubscriptionSettings,
 };
 pub use event::{AudioLevel, CloseReason, Event, TransportState};
+pub use frame::{Dependencies, FrameTargets, NOT_PRESENT, SWITCH, ScalableFrame};
 pub use host::Host;
 pub use ids::{Layer, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId};
 pub use media::{Codec, DtlsRole, ExtensionId, ExtensionKind, MediaKind, ReceiveCodec};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Codec, Layer, RoomId, ShardId, TrackId};
+use super::{Codec, Layer, RoomId, ScalableFrame, ShardId, TrackId};
 use crate::data::room::RoutedData;
 use crate::forward::Rank;
 
@@ -26,6 +26,11 @@ pub struct MediaMeta {
     /// Counts the stretches in which a microphone is among the forwarded ones: the numbers of a new
     /// one follow those of the last one without a gap.
     pub stretch: u16,
+    /// The first bytes of the payload that are no payload but the dependency descriptor, which
+    /// is forwarded where negotiated.
+    pub descriptor_len: u8,
+    /// For streams of several spatial or temporal layers, as far as packets tell.
+    pub frame: Option<ScalableFrame>,
     pub received_at: Instant,
 }
 

@@ -15,10 +15,12 @@ const MAX_ANSWERS: u8 = 3;
 pub struct Sent {
     /// Low half of the source's extended sequence number.
     pub source_low: u32,
-    /// As written into the VP8 descriptor.
+    /// As written into the VP8 descriptor; for other codecs the frame number as written into the
+    /// dependency descriptor.
     pub picture_id: u16,
     pub tl0_pic_idx: u8,
     pub layer: Layer,
+    pub marker: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +125,7 @@ mod tests {
             picture_id: 0,
             tl0_pic_idx: 0,
             layer: Layer(0),
+            marker: false,
         }
     }
 }

@@ -11,6 +11,7 @@ mod key_frames;
 mod layers;
 mod loudest;
 mod repeat_budget;
+mod scalable;
 mod sequence;
 mod store;
 mod subscription;

@@ -10,6 +10,10 @@ use crate::api::{MediaKind, MediaMeta};
 pub struct StoredPacket<'a> {
     pub meta: &'a MediaMeta,
     pub payload: &'a [u8],
+    /// The dependency descriptor; empty for most packets.
+    pub descriptor: &'a [u8],
+    /// Both in one piece, as other shards get them.
+    pub bytes: &'a [u8],
 }
 
 #[derive(Debug, Clone)]
@@ -75,9 +79,14 @@ impl PacketStore {
             return None;
         }
         let start = self.offset(slot.position);
+        let bytes = &self.bytes[start..start + usize::from(slot.len)];
+        let (descriptor, payload) =
+            bytes.split_at_checked(usize::from(slot.meta.descriptor_len))?;
         Some(StoredPacket {
             meta: &slot.meta,
-            payload: &self.bytes[start..start + usize::from(slot.len)],
+            payload,
+            descriptor,
+            bytes,
         })
     }
 

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::clock::LayerClock;
 use super::history::{History, Sent};
 use super::key_frames::MAX_LAYERS;
+use super::scalable::ScalableLayers;
 use super::sequence::SequenceMap;
 use super::temporal::TemporalLayers;
 use super::vp8_numbers::{Vp8Numbers, Vp8Shift};
 use crate::api::{
-    Codec, ExtensionKind, Layer, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
+    Codec, Dependencies, ExtensionKind, Layer, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
     SubscriptionSettings,
 };
 use crate::rtp::payload::vp8;
@@ -33,6 +34,9 @@ pub struct Outgoing {
     pub timestamp: u32,
     pub payload_type: u8,
     pub vp8: Option<Vp8Numbers>,
+    /// To be written into the dependency descriptor.
+    pub frame_number: u16,
+    pub marker: bool,
     /// The source is redundant audio (RFC 2198) and the subscriber takes its primary block only.
     pub unwrap_red: bool,
 }
@@ -52,6 +56,8 @@ pub struct Subscription {
     pub cname: Box<str>,
     /// Identifier under which the subscriber negotiated absolute capture time.
     pub abs_capture_time_id: Option<u8>,
+    /// Identifier under which the subscriber negotiated the dependency descriptor.
+    pub descriptor_id: Option<u8>,
     pub packets_sent: u32,
     pub octets_sent: u32,
     kind: MediaKind,
@@ -75,6 +81,8 @@ pub struct Subscription {
     last_sent_at: Option<Instant>,
     vp8: Vp8Shift,
     temporal: TemporalLayers,
+    scalable: ScalableLayers,
+    frames: FrameShift,
     history: History,
     rtx_sequence: u64,
 }
@@ -97,6 +105,7 @@ impl Subscription {
             rtx_ssrc: request.rtx_ssrc,
             cname: request.cname.as_str().into(),
             abs_capture_time_id: id_of(ExtensionKind::AbsCaptureTime),
+            descriptor_id: id_of(ExtensionKind::DependencyDescriptor),
             packets_sent: 0,
             octets_sent: 0,
             kind: request.kind,
@@ -115,6 +124,11 @@ impl Subscription {
             last_sent_at: None,
             vp8: Vp8Shift::default(),
             temporal: TemporalLayers::new(request.settings.max_temporal_layer),
+            scalable: ScalableLayers::new(
+                request.settings.max_layer,
+                request.settings.max_temporal_layer,
+            ),
+            frames: FrameShift::default(),
             history: History::new(history, now),
             rtx_sequence: u64::from(request.first_sequence & 0x7fff),
         }
@@ -131,6 +145,8 @@ impl Subscription {
     pub fn set_settings(&mut self, settings: SubscriptionSettings) {
         self.settings = settings;
         self.temporal.set_max(settings.max_temporal_layer);
+        self.scalable
+            .set_max(settings.max_layer, settings.max_temporal_layer);
         if settings.paused {
             self.current = None;
             self.target = None;
@@ -176,6 +192,11 @@ impl Subscription {
         self.target.filter(|target| self.current != Some(*target))
     }
 
+    /// A layer whose key frame would bring more spatial layers, or others, of its stream.
+    pub fn needs_key_frame(&self) -> Option<Layer> {
+        self.current.filter(|_| self.scalable.needs_key_frame())
+    }
+
     /// The layer that flows.
     pub fn current(&self) -> Option<Layer> {
         self.current
@@ -198,11 +219,9 @@ impl Subscription {
             return Verdict::Skip;
         }
         let vp8 = vp8.filter(|_| codec.codec == Codec::Vp8);
-        if let Some(descriptor) = vp8
-            && !self.admits(meta, descriptor)
-        {
+        let Some(marker) = self.admits(meta, vp8) else {
             return Verdict::Skip;
-        }
+        };
         if std::mem::replace(&mut self.stretch, meta.stretch) != meta.stretch {
             self.numbers.start(meta.sequence);
         }
@@ -216,13 +235,15 @@ impl Subscription {
             self.last_timestamp = timestamp;
             self.last_sent_at = Some(meta.received_at);
         }
+        let frame_number = described(meta).map_or(0, |number| self.frames.apply(number));
         self.history.record(
             sequence,
             Sent {
                 source_low: meta.sequence as u32,
-                picture_id: numbers.map_or(0, |n| n.picture_id),
+                picture_id: numbers.map_or(frame_number, |n| n.picture_id),
                 tl0_pic_idx: numbers.map_or(0, |n| n.tl0_pic_idx),
                 layer: meta.layer,
+                marker,
             },
         );
         Verdict::Send(Outgoing {
@@ -230,6 +251,8 @@ impl Subscription {
             timestamp,
             payload_type: codec.payload_type,
             vp8: numbers,
+            frame_number,
+            marker,
             unwrap_red: unwraps_red(meta, &codec),
         })
     }
@@ -257,6 +280,8 @@ impl Subscription {
                 picture_id: sent.picture_id,
                 tl0_pic_idx: sent.tl0_pic_idx,
             }),
+            frame_number: described(meta).map_or(0, |_| sent.picture_id),
+            marker: sent.marker,
             unwrap_red: unwraps_red(meta, codec),
         })
     }
@@ -281,16 +306,28 @@ impl Subscription {
         Some((ntp, rtp.wrapping_add(self.shift_of(layer))))
     }
 
-    /// Whether the subscriber's temporal layers include the packet; closes up behind it if not.
-    fn admits(&mut self, meta: &MediaMeta, descriptor: &vp8::Descriptor) -> bool {
-        let admitted = self
-            .temporal
-            .admits(meta.sequence, meta.timestamp, descriptor);
-        if !admitted {
+    /// The packet's marker, if it belongs to the layers that the subscriber gets; closes up behind
+    /// it if not.
+    fn admits(&mut self, meta: &MediaMeta, vp8: Option<&vp8::Descriptor>) -> Option<bool> {
+        let (sequence, timestamp) = (meta.sequence, meta.timestamp);
+        if let Some(descriptor) = vp8 {
+            if self.temporal.admits(sequence, timestamp, descriptor) {
+                return Some(meta.marker);
+            }
             let new_picture = self.vp8.leave_out(descriptor);
-            self.numbers.exclude(meta.sequence, new_picture);
+            self.numbers.exclude(sequence, new_picture);
+            return None;
         }
-        admitted
+        if !matches!(meta.codec, Codec::Vp9 | Codec::Av1) {
+            return Some(meta.marker);
+        }
+        let admitted = self
+            .scalable
+            .admits(sequence, timestamp, meta.frame.as_ref());
+        if admitted.is_none() {
+            self.numbers.exclude(sequence, false);
+        }
+        admitted.map(|admitted| meta.marker || admitted.ends_picture)
     }
 
     fn switch_to(
@@ -307,6 +344,10 @@ impl Subscription {
         self.current = Some(meta.layer);
         self.numbers.start(meta.sequence);
         self.temporal.start(meta.sequence);
+        self.scalable.start(meta.sequence);
+        if let Some(number) = described(meta) {
+            self.frames.start(number);
+        }
         if self.timestamp_shift[index].is_none() {
             let shift = self.aligned_shift(meta, clocks, clock_rate_hz);
             self.timestamp_shift[index] = Some(shift);
@@ -367,6 +408,37 @@ impl Subscription {
         self.codecs
             .iter()
             .find(|codec| codec.from_payload_type == source_payload_type)
+    }
+}
+
+/// Shift of the frame numbers of dependency descriptors, constant between two switches.
+#[derive(Debug, Clone, Copy, Default)]
+struct FrameShift {
+    shift: u16,
+    last: Option<u16>,
+}
+
+impl FrameShift {
+    fn start(&mut self, first: u16) {
+        if let Some(last) = self.last {
+            self.shift = last.wrapping_add(1).wrapping_sub(first);
+        }
+    }
+
+    fn apply(&mut self, number: u16) -> u16 {
+        let number = number.wrapping_add(self.shift);
+        if self.last.is_none_or(|l| number.wrapping_sub(l) < 0x8000) {
+            self.last = Some(number);
+        }
+        number
+    }
+}
+
+/// The frame number in the packet's dependency descriptor.
+fn described(meta: &MediaMeta) -> Option<u16> {
+    match meta.frame?.dependencies {
+        Dependencies::Described(targets) => Some(targets.frame_number),
+        Dependencies::Layered { .. } => None,
     }
 }
 

@@ -213,6 +213,8 @@ pub(super) mod tests {
             abs_capture_time: [0; 16],
             abs_capture_time_len: 0,
             stretch: 0,
+            descriptor_len: 0,
+            frame: None,
             received_at: Instant::now(),
         }
     }

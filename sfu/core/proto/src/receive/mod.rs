@@ -10,6 +10,7 @@ pub mod level;
 mod nack;
 mod router;
 pub mod rtx;
+mod scalability;
 mod section;
 mod sequence;
 mod stream;
@@ -17,6 +18,7 @@ pub mod twcc;
 
 pub use nack::NackGenerator;
 pub use router::{Removed, Route, Router, Source};
+pub use scalability::Scalability;
 pub use section::{Section, SectionError};
 pub use stream::{Arrival, SenderClock, Stream};
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here copies a packet or allocates: parsers borrow, and give offsets back.
 
+pub mod dependency_descriptor;
 mod extension;
 mod header;
 pub mod payload;

@@ -13,11 +13,13 @@ use super::Shard;
 use super::peer::{Path, Peer};
 use super::subscriber::SubscriptionEntry;
 use super::timers::{Timer, Timers};
-use crate::api::{Codec, Event, Host, MediaKind};
+use crate::api::{Codec, Event, Host, Layer, MediaKind};
 use crate::egress::Batch;
-use crate::forward::{MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict};
+use crate::forward::{
+    MAX_LAYERS, MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict,
+};
 use crate::rtp::payload::{red, vp8};
-use crate::rtp::{OutHeader, write_header};
+use crate::rtp::{OutHeader, dependency_descriptor, write_header};
 use crate::srtp::Outbound;
 use crate::stats::{Counters, DropReason};
 
@@ -65,7 +67,7 @@ impl Shard {
                 host,
             };
             to_other_shards(&track.inner, &prepared, &mut writer);
-            to_subscribers(
+            let key_frames = to_subscribers(
                 &track.inner,
                 &prepared,
                 &mut self.subscriptions,
@@ -75,6 +77,9 @@ impl Shard {
             );
             drop(prepared);
             self.pending_scratch = pending;
+            for layer in (0..MAX_LAYERS).filter(|layer| key_frames[*layer]) {
+                self.want_key_frame(now, key, Layer(layer as u8));
+            }
         }
         self.dirty_tracks = dirty;
         self.flush_at = None;
@@ -84,14 +89,15 @@ impl Shard {
 fn to_other_shards(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer<'_>) {
     for shard in &track.sinks {
         for entry in prepared {
-            let StoredPacket { meta, payload } = entry.packet;
-            if !writer.host.media(*shard, meta, payload) {
+            let StoredPacket { meta, bytes, .. } = entry.packet;
+            if !writer.host.media(*shard, meta, bytes) {
                 writer.counters.drop(DropReason::ShardQueueFull);
             }
         }
     }
 }
 
+/// Returns the layers whose key frame somebody needs to get to what they want of a scalable stream.
 fn to_subscribers(
     track: &Track,
     prepared: &[Prepared<'_>],
@@ -99,7 +105,8 @@ fn to_subscribers(
     peers: &mut Slab<Peer>,
     (now, timers): (Instant, &mut Timers),
     writer: &mut Writer<'_>,
-) {
+) -> [bool; MAX_LAYERS] {
+    let mut key_frames = [false; MAX_LAYERS];
     for key in &track.subscriptions {
         let Some(entry) = subscriptions.get_mut(*key) else {
             continue;
@@ -109,7 +116,7 @@ fn to_subscribers(
         };
         let subscription = &mut entry.inner;
         for item in prepared {
-            let StoredPacket { meta, payload } = item.packet;
+            let StoredPacket { meta, payload, .. } = item.packet;
             let Verdict::Send(out) = subscription.forward(meta, item.vp8.as_ref(), &track.clocks)
             else {
                 continue;
@@ -121,7 +128,10 @@ fn to_subscribers(
             };
             let packet = PacketToWrite {
                 out,
-                source: StoredPacket { meta, payload },
+                source: StoredPacket {
+                    payload,
+                    ..item.packet
+                },
                 vp8: item.vp8.as_ref(),
                 subscription,
                 received_at: Some(meta.received_at),
@@ -141,7 +151,12 @@ fn to_subscribers(
             entry.started = true;
             writer.host.event(Event::SubscriptionStarted(entry.id));
         }
+        let needed = entry.inner.needs_key_frame();
+        if let Some(wanted) = needed.and_then(|l| key_frames.get_mut(usize::from(l.0))) {
+            *wanted = true;
+        }
     }
+    key_frames
 }
 
 /// The frame of redundant audio by itself, unless it is malformed.
@@ -176,7 +191,7 @@ fn write_media(
 ) -> bool {
     let header = OutHeader {
         payload_type: packet.out.payload_type,
-        marker: packet.source.meta.marker,
+        marker: packet.out.marker,
         sequence: packet.out.sequence as u16,
         timestamp: packet.out.timestamp,
         ssrc: packet.subscription.ssrc,
@@ -192,6 +207,36 @@ fn write_media(
     )
 }
 
+/// Writes the header with the extensions that the subscriber has negotiated; returns its length, or
+/// 0 if there is no room.
+fn write_extended_header(
+    space: &mut [u8],
+    header: &OutHeader,
+    packet: &PacketToWrite<'_>,
+) -> usize {
+    let StoredPacket {
+        meta, descriptor, ..
+    } = packet.source;
+    let mut buffer: [u8; u8::MAX as usize];
+    let mut extensions: ArrayVec<(u8, &[u8]), 2> = ArrayVec::new();
+    let capture_time = &meta.abs_capture_time[..usize::from(meta.abs_capture_time_len.min(16))];
+    if let (Some(id), false) = (
+        packet.subscription.abs_capture_time_id,
+        capture_time.is_empty(),
+    ) {
+        extensions.push((id, capture_time));
+    }
+    let (Some(id), false) = (packet.subscription.descriptor_id, descriptor.is_empty()) else {
+        return write_header(space, header, &extensions);
+    };
+    buffer = [0; u8::MAX as usize];
+    let value = &mut buffer[..descriptor.len()];
+    value.copy_from_slice(descriptor);
+    dependency_descriptor::set_frame_number(value, packet.out.frame_number);
+    extensions.push((id, value));
+    write_header(space, header, &extensions)
+}
+
 /// `prefix` is the original sequence number of a retransmission (RFC 4588).
 fn write_packet(
     packet: &PacketToWrite<'_>,
@@ -205,17 +250,8 @@ fn write_packet(
     if !writer.batch.has_room() {
         writer.host.flush(writer.batch);
     }
-    let meta = packet.source.meta;
-    let capture_time = &meta.abs_capture_time[..usize::from(meta.abs_capture_time_len.min(16))];
-    let extension = [(
-        packet.subscription.abs_capture_time_id.unwrap_or(0),
-        capture_time,
-    )];
-    let has_extension =
-        packet.subscription.abs_capture_time_id.is_some() && !capture_time.is_empty();
-    let extensions = if has_extension { &extension[..] } else { &[] };
     let space = writer.batch.space();
-    let mut at = write_header(space, header, extensions);
+    let mut at = write_extended_header(space, header, packet);
     let prefix_len = prefix.map_or(0, |p| p.len());
     let payload = packet.source.payload;
     let end = at + prefix_len + payload.len();
@@ -294,7 +330,7 @@ pub(super) fn retransmit(
     };
     let header = OutHeader {
         payload_type,
-        marker: source.meta.marker,
+        marker: out.marker,
         sequence: number as u16,
         timestamp: out.timestamp,
         ssrc,

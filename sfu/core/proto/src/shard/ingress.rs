@@ -106,6 +106,9 @@ impl Shard {
             now,
             header: &header,
             payload: &packet[range],
+            descriptor: extensions
+                .dependency_descriptor
+                .and_then(|range| packet.get(range)),
             capture_time: extensions.abs_capture_time,
             audio_level: extensions.audio_level,
         };
@@ -158,10 +161,14 @@ impl Shard {
         if let (Some(level), false) = (arrived.audio_level, route.rtx) {
             source.observe_level(level.level_dbov, header.timestamp);
         }
+        let scalable = matches!(codec.codec, Codec::Vp9 | Codec::Av1);
+        let descriptor = arrived.descriptor.filter(|_| scalable);
+        let frame = received.scalability.read(codec.codec, descriptor, payload);
         let level = arrived.audio_level.map(|it| it.level_dbov);
         let since_epoch = now.saturating_duration_since(self.config.epoch);
         let standing = self.microphones.hear(source, level, since_epoch);
-        let meta = arrived.meta(route, sequence, payload, standing.stretch);
+        let mut meta = arrived.meta(route, sequence, payload, standing.stretch);
+        meta.frame = frame;
         if source.starts(route.layer) {
             host.event(Event::LayerStarted {
                 track: route.track,
@@ -179,11 +186,33 @@ impl Shard {
         if codec.codec == Codec::Red {
             self.recover_frames(key, route, &meta, payload, standing.forwarded, host);
         }
-        self.take_in(track_key, &meta, payload, standing.forwarded, host);
+        match descriptor {
+            Some(descriptor) => self.take_in_described(track_key, meta, descriptor, payload, host),
+            None => self.take_in(track_key, &meta, payload, standing.forwarded, host),
+        }
         Ok(())
     }
 
+    /// Takes in a video packet with its dependency descriptor, in one piece.
+    fn take_in_described(
+        &mut self,
+        track_key: usize,
+        mut meta: MediaMeta,
+        descriptor: &[u8],
+        payload: &[u8],
+        host: &mut dyn Host,
+    ) {
+        meta.descriptor_len = descriptor.len() as u8;
+        let mut joined = std::mem::take(&mut self.descriptor_scratch);
+        joined.clear();
+        joined.extend_from_slice(descriptor);
+        joined.extend_from_slice(payload);
+        self.take_in(track_key, &meta, &joined, true, host);
+        self.descriptor_scratch = joined;
+    }
+
     /// A decrypted packet, from here or from another shard: keeps it until the next fan-out.
+    /// `payload` begins with the dependency descriptor, where there is one.
     pub(super) fn accept(
         &mut self,
         now: Instant,
@@ -222,6 +251,8 @@ struct Arrived<'a> {
     now: Instant,
     header: &'a Header,
     payload: &'a [u8],
+    /// Value of the dependency descriptor.
+    descriptor: Option<&'a [u8]>,
     capture_time: Option<([u8; 16], u8)>,
     audio_level: Option<crate::rtp::AudioLevelExt>,
 }
@@ -243,6 +274,8 @@ impl Arrived<'_> {
             abs_capture_time: capture_time,
             abs_capture_time_len: capture_time_len,
             stretch,
+            descriptor_len: 0,
+            frame: None,
             received_at: self.now,
         }
     }

@@ -99,6 +99,8 @@ pub struct Shard {
     dirty_tracks: Vec<usize>,
     flush_at: Option<Instant>,
     pending_scratch: Vec<Pending>,
+    /// A packet's dependency descriptor and payload in one piece.
+    descriptor_scratch: Vec<u8>,
     rtcp_scratch: Vec<u8>,
     nack_scratch: Vec<u16>,
     poll_buffer: Box<[u8]>,
@@ -129,6 +131,7 @@ impl Shard {
             dirty_tracks: Vec::new(),
             flush_at: None,
             pending_scratch: Vec::new(),
+            descriptor_scratch: Vec::with_capacity(2_048),
             rtcp_scratch: Vec::with_capacity(2_048),
             nack_scratch: Vec::with_capacity(256),
             poll_buffer: vec![0; POLL_BUFFER].into_boxed_slice(),
@@ -161,7 +164,7 @@ impl Shard {
         self.command(now, command, host);
     }
 
-    /// A decrypted packet from the shard that receives its track.
+    /// A decrypted packet from the shard that receives its track, as `Host::media` gave it.
     pub fn handle_media(
         &mut self,
         now: Instant,

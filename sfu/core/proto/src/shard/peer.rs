@@ -9,7 +9,7 @@ use crate::api::{ExtensionId, TransportId, TransportState};
 use crate::data::channels::Channels;
 use crate::egress::SocketIndex;
 use crate::forward::RepeatBudget;
-use crate::receive::{NackGenerator, Router, Stream, twcc};
+use crate::receive::{NackGenerator, Router, Scalability, Stream, twcc};
 use crate::rtp::ExtensionMap;
 use crate::srtp::{Inbound, Outbound};
 use crate::transport::Transport;
@@ -46,6 +46,7 @@ pub(super) struct Received {
     pub(super) base: u64,
     /// Highest number so far, `base` included.
     pub(super) highest: u64,
+    pub(super) scalability: Scalability,
     /// `None` where the section has not negotiated generic NACK.
     pub(super) nack: Option<NackGenerator>,
 }

@@ -7,7 +7,7 @@ use super::peer::{Publishing, Received};
 use crate::api::{Layer, MediaKind, Publish, RoomId, Ssrc};
 use crate::forward::MAX_LAYERS;
 use crate::receive::level::LevelWindow;
-use crate::receive::{NackGenerator, Route, Stream};
+use crate::receive::{NackGenerator, Route, Scalability, Stream};
 use crate::stats::DropReason;
 
 /// Opus frames without a timestamp to compare with are taken to be this long.
@@ -109,6 +109,7 @@ impl Source {
             stream: Stream::new(ssrc, route.codec.clock_rate_hz),
             base,
             highest: base,
+            scalability: Scalability::default(),
             nack: self.nack.then(|| NackGenerator::new(self.kind)),
         }
     }

@@ -3,6 +3,7 @@
 mod level;
 mod nack;
 mod router;
+mod scalability;
 mod stream;
 mod twcc;
 

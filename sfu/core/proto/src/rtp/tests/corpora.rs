@@ -7,7 +7,7 @@ use super::*;
 use crate::api::{Codec, ExtensionId, ExtensionKind};
 
 /// Every sample of one kind; empty where the corpora are absent.
-fn samples(kind: &str) -> Vec<Vec<u8>> {
+pub(in crate::rtp) fn samples(kind: &str) -> Vec<Vec<u8>> {
     let root = std::env::var_os("KINGUICALL_CORPORA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/corpora"),
         PathBuf::from,

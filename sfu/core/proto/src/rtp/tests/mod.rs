@@ -6,6 +6,7 @@ mod headers;
 mod payloads;
 mod red;
 
+pub(super) use self::corpora::samples;
 use super::*;
 use crate::api::Ssrc;
 
