@@ -1,0 +1,90 @@
+//! The rate at which a transport's packets arrive: a Bayesian estimate that trusts a sample less the
+//! more it surprises, so that one burst or pause does not move it much.
+
+/// Windows of one sample, first and later.
+const FIRST_WINDOW_US: i64 = 500_000;
+const WINDOW_US: i64 = 150_000;
+/// How uncertain a sample is for its distance from the estimate.
+const UNCERTAINTY: f64 = 10.0;
+/// What the estimate's variance (kbit/s squared) grows by from sample to sample.
+const DRIFT: f64 = 5.0;
+
+/// The estimator.
+#[derive(Debug)]
+pub struct Acknowledged {
+    window_start_us: Option<i64>,
+    bytes: u64,
+    estimate_kbps: Option<f64>,
+    variance: f64,
+}
+
+impl Default for Acknowledged {
+    fn default() -> Self {
+        Self {
+            window_start_us: None,
+            bytes: 0,
+            estimate_kbps: None,
+            variance: 50.0,
+        }
+    }
+}
+
+impl Acknowledged {
+    /// `None` until the first window has passed.
+    pub fn bitrate_bps(&self) -> Option<f64> {
+        self.estimate_kbps.map(|kbps| kbps * 1_000.0)
+    }
+
+    /// A packet has arrived, by the receiver's clock.
+    pub fn on_packet(&mut self, arrived_us: i64, size: u16) {
+        let window_us = match self.estimate_kbps {
+            None => FIRST_WINDOW_US,
+            Some(_) => WINDOW_US,
+        };
+        let start = *self.window_start_us.get_or_insert(arrived_us);
+        let elapsed = arrived_us - start;
+        if elapsed < 0 {
+            // The receiver's clock has gone back.
+            self.window_start_us = Some(arrived_us);
+            self.bytes = 0;
+        } else if elapsed >= window_us {
+            let sample_kbps = self.bytes as f64 * 8_000.0 / elapsed as f64;
+            self.sample(sample_kbps);
+            self.window_start_us = Some(arrived_us);
+            self.bytes = 0;
+        }
+        self.bytes += u64::from(size);
+    }
+
+    fn sample(&mut self, sample_kbps: f64) {
+        let Some(estimate) = self.estimate_kbps else {
+            self.estimate_kbps = Some(sample_kbps);
+            return;
+        };
+        let uncertainty = UNCERTAINTY * (estimate - sample_kbps).abs() / estimate.max(1.0);
+        let sample_variance = uncertainty * uncertainty;
+        let predicted = self.variance + DRIFT;
+        let sum = sample_variance + predicted;
+        let next = (sample_variance * estimate + predicted * sample_kbps) / sum;
+        self.estimate_kbps = Some(next.max(0.0));
+        self.variance = sample_variance * predicted / sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_a_rate_and_its_change_within_two_seconds() {
+        let mut rate = Acknowledged::default();
+        let mut feed = |from_ms: i64, kbps: i64| {
+            for ms in (from_ms..from_ms + 2_000).step_by(10) {
+                rate.on_packet(ms * 1_000, (kbps * 10 / 8) as u16);
+            }
+            rate.bitrate_bps().expect("known") / 1_000.0
+        };
+        assert!((feed(0, 800) - 800.0).abs() < 40.0);
+        assert!((feed(2_000, 150) - 150.0).abs() < 50.0);
+    }
+}

@@ -1,0 +1,137 @@
+//! What has been sent on a transport, by transport-wide sequence number.
+//!
+//! Eight bytes an entry, allocated once: feedback comes within a second or two, and the ring holds
+//! ten seconds of a busy downlink. A packet is answered for once: later mention of it is passed over.
+
+/// Packets remembered; a power of two.
+pub const PACKETS: usize = 4_096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    /// Never sent, or told of.
+    #[default]
+    Settled,
+    InFlight,
+    /// Told of as missing. It may still turn up.
+    Missing,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    /// Low half of the microseconds since the estimator's start.
+    sent_us: u32,
+    size: u16,
+    state: State,
+    /// 0 is no probe.
+    cluster: u8,
+}
+
+/// A packet that feedback speaks of for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketResult {
+    pub sent_us: i64,
+    /// On the receiver's clock; `None` for a packet that is missing.
+    pub arrived_us: Option<i64>,
+    pub size: u16,
+    /// Probe cluster that it belongs to; 0 is none.
+    pub cluster: u8,
+}
+
+/// The ring. Times are microseconds since the estimator's start.
+#[derive(Debug)]
+pub struct SendHistory {
+    entries: Box<[Entry]>,
+    /// Transport-wide sequence number of the next packet, with rollovers.
+    next: u64,
+}
+
+impl Default for SendHistory {
+    fn default() -> Self {
+        Self {
+            entries: vec![Entry::default(); PACKETS].into_boxed_slice(),
+            next: 0,
+        }
+    }
+}
+
+impl SendHistory {
+    /// The number that the next packet is to carry.
+    pub fn next_sequence(&self) -> u16 {
+        self.next as u16
+    }
+
+    /// The packet numbered `next_sequence` has left.
+    pub fn record(&mut self, sent_us: i64, size: usize, cluster: u8) {
+        let index = self.next as usize % PACKETS;
+        self.entries[index] = Entry {
+            sent_us: sent_us as u32,
+            size: size.min(usize::from(u16::MAX)) as u16,
+            state: State::InFlight,
+            cluster,
+        };
+        self.next += 1;
+    }
+
+    /// What there is to say about a packet: nothing if it has been settled, or is unknown.
+    pub fn settle(
+        &mut self,
+        sequence: u16,
+        arrived_us: Option<i64>,
+        now_us: i64,
+    ) -> Option<PacketResult> {
+        let back = (self.next as u16).wrapping_sub(sequence);
+        let back = usize::from(back);
+        if back == 0 || back > PACKETS || back as u64 > self.next {
+            return None;
+        }
+        let index = (self.next as usize).wrapping_sub(back) % PACKETS;
+        let entry = self.entries.get_mut(index)?;
+        entry.state = match (entry.state, arrived_us) {
+            (State::Settled, _) | (State::Missing, None) => return None,
+            (State::InFlight, None) => State::Missing,
+            (State::InFlight | State::Missing, Some(_)) => State::Settled,
+        };
+        let ago = (now_us as u32).wrapping_sub(entry.sent_us);
+        Some(PacketResult {
+            sent_us: now_us - i64::from(ago),
+            arrived_us,
+            size: entry.size,
+            cluster: entry.cluster,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_settled_once_and_a_missing_one_may_turn_up() {
+        let mut history = SendHistory::default();
+        history.record(1_000, 500, 0);
+        history.record(2_000, 600, 3);
+        let first = history.settle(0, Some(77), 9_000).expect("known");
+        assert_eq!((first.sent_us, first.size, first.cluster), (1_000, 500, 0));
+        assert_eq!(history.settle(0, Some(77), 9_000), None);
+        assert!(history.settle(1, None, 9_000).expect("known").arrived_us.is_none());
+        assert_eq!(history.settle(1, None, 9_000), None);
+        assert_eq!(history.settle(1, Some(80), 9_000).expect("late").cluster, 3);
+        assert_eq!(history.settle(2, Some(80), 9_000), None, "never sent");
+        assert_eq!(history.settle(65_535, Some(80), 9_000), None, "never sent");
+    }
+
+    #[test]
+    fn survives_rollover_of_numbers_and_of_time() {
+        let mut history = SendHistory::default();
+        let start = i64::from(u32::MAX) - 5_000_000;
+        for n in 0..70_000i64 {
+            history.record(start + n * 100, 100, 0);
+        }
+        let last = 69_999i64;
+        let now_us = start + last * 100 + 7;
+        let packet = history.settle(last as u16, Some(1), now_us).expect("sent");
+        assert_eq!(packet.sent_us, start + last * 100);
+        let old = last - PACKETS as i64;
+        assert_eq!(history.settle(old as u16, Some(1), now_us), None, "overwritten");
+    }
+}

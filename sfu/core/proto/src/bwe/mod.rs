@@ -1,0 +1,259 @@
+//! Send-side bandwidth estimation of one transport (congestion control after GoogCC).
+//!
+//! The behaviour followed is libwebrtc's, with the constants of `trendline_estimator.cc` at
+//! 0b51f0288ec1 and `loss_based_bwe_v2.cc` at 14e2779a6ccd: transport feedback → packet groups →
+//! trendline with adaptive threshold → AIMD, bounded by a likelihood estimate of loss, raised by
+//! probes. Ours differ in this: probe packets are kept out of delay and loss, bursts at a cluster's
+//! edges are left out of its rate, and probes are made on demand (`want`) rather than by state.
+//!
+//! Pure: time is passed in, nothing is allocated after `new`.
+
+mod acknowledged;
+mod aimd;
+mod arrival;
+mod history;
+mod loss;
+mod probe;
+mod trendline;
+
+use std::time::{Duration, Instant};
+
+use self::acknowledged::Acknowledged;
+use self::aimd::Aimd;
+use self::arrival::InterArrival;
+use self::history::SendHistory;
+use self::loss::LossBound;
+use self::probe::Prober;
+use self::trendline::{Trendline, Usage};
+use crate::rtcp::TransportFeedback;
+
+pub use self::history::PacketResult;
+
+/// A peer that negotiated feedback and sends none for so long is treated as one without.
+const DEAF_AFTER_US: i64 = 2_000_000;
+/// What the delay said is stale after this.
+const USAGE_HOLDS_US: i64 = 500_000;
+/// Feedback that takes longer than this is no measure of the round trip.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(2);
+/// Retransmissions may come in bursts of this long at the estimated rate, and of this many bytes.
+const REPAIR_BURST_US: f64 = 100_000.0;
+const REPAIR_BURST_BYTES: f64 = 6_000.0;
+
+/// The estimator of one transport.
+#[derive(Debug)]
+pub struct Estimator {
+    started: Instant,
+    history: SendHistory,
+    groups: InterArrival,
+    trendline: Trendline,
+    acknowledged: Acknowledged,
+    aimd: Aimd,
+    loss: LossBound,
+    prober: Prober,
+    first_sent_us: Option<i64>,
+    heard: bool,
+    usage_at_us: i64,
+    /// Receiver's clock in units of 64 ms, with rollovers.
+    reference: Option<i64>,
+    /// Padding can be sent, so that probes can raise the estimate.
+    can_probe: bool,
+    repair_bytes: f64,
+    repair_at_us: i64,
+}
+
+impl Estimator {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            started: now,
+            history: SendHistory::default(),
+            groups: InterArrival::default(),
+            trendline: Trendline::default(),
+            acknowledged: Acknowledged::default(),
+            aimd: Aimd::default(),
+            loss: LossBound::default(),
+            prober: Prober::default(),
+            first_sent_us: None,
+            heard: false,
+            usage_at_us: 0,
+            reference: None,
+            can_probe: false,
+            repair_bytes: REPAIR_BURST_BYTES,
+            repair_at_us: 0,
+        }
+    }
+
+    /// What the path can carry, in datagram bytes. `None` for a peer that sends no feedback.
+    pub fn bitrate_bps(&self, now: Instant) -> Option<u64> {
+        let now_us = self.us(now);
+        let deaf = !self.heard
+            && self
+                .first_sent_us
+                .is_some_and(|at| now_us - at > DEAF_AFTER_US);
+        (!deaf).then_some(self.estimate_bps() as u64)
+    }
+
+    /// The transport-wide sequence number for the next packet.
+    pub fn next_sequence(&self) -> u16 {
+        self.history.next_sequence()
+    }
+
+    /// The packet numbered `next_sequence` has left, `size` bytes of datagram.
+    pub fn on_sent(&mut self, now: Instant, size: usize) {
+        let now_us = self.us(now);
+        self.first_sent_us.get_or_insert(now_us);
+        let cluster = self.prober.current();
+        self.history.record(now_us, size, cluster);
+        if cluster != 0 {
+            self.prober.on_sent(size);
+        }
+    }
+
+    /// Whether a retransmission of about `size` bytes fits the budget, which it then takes from.
+    pub fn allow_repair(&mut self, now: Instant, size: usize) -> bool {
+        let now_us = self.us(now);
+        let bytes_per_us = self.estimate_bps() / 8e6;
+        let most = (bytes_per_us * REPAIR_BURST_US).max(REPAIR_BURST_BYTES);
+        let refill = bytes_per_us * (now_us - self.repair_at_us) as f64;
+        self.repair_bytes = (self.repair_bytes + refill).min(most);
+        self.repair_at_us = now_us;
+        if self.repair_bytes < size as f64 {
+            return false;
+        }
+        self.repair_bytes -= size as f64;
+        true
+    }
+
+    /// Takes in a feedback packet. `scratch` is emptied; it spares an allocation.
+    pub fn on_feedback(
+        &mut self,
+        now: Instant,
+        feedback: &TransportFeedback<'_>,
+        round_trip: Duration,
+        scratch: &mut Vec<PacketResult>,
+    ) {
+        let now_us = self.us(now);
+        let round_trip_us = round_trip.min(MAX_ROUND_TRIP).as_micros() as i64;
+        self.collect(now_us, feedback, scratch);
+        if scratch.is_empty() {
+            return;
+        }
+        self.heard = true;
+        scratch.sort_unstable_by_key(|result| (result.arrived_us, result.sent_us));
+        for result in scratch.iter() {
+            if result.cluster != 0 {
+                self.prober.on_result(result);
+            }
+            let Some(arrived_us) = result.arrived_us else {
+                continue;
+            };
+            self.acknowledged.on_packet(arrived_us, result.size);
+            if result.cluster == 0
+                && let Some(delta) = self.groups.on_packet(result.sent_us, arrived_us)
+            {
+                self.trendline.update(delta, arrived_us);
+                self.usage_at_us = now_us;
+            }
+        }
+        scratch.retain(|result| result.cluster == 0);
+        let arriving_bps = self.acknowledged.bitrate_bps();
+        let usage = self.usage(now_us);
+        self.aimd
+            .update(usage, arriving_bps, round_trip_us, self.can_probe, now_us);
+        if usage == Usage::Over {
+            self.prober.back_off(now_us);
+        }
+        self.conclude_probe(now_us, round_trip_us);
+        self.loss
+            .update(scratch, self.aimd.bitrate_bps(), arriving_bps);
+    }
+
+    /// Tells what would be of use, 0 for nothing beyond what flows, and whether padding can be
+    /// sent to find out if it fits.
+    pub fn want(&mut self, bitrate_bps: u64, can_probe: bool) {
+        self.can_probe = can_probe;
+        self.prober.want(if can_probe { bitrate_bps as f64 } else { 0.0 });
+    }
+
+    /// Bytes of padding to send now, 0 or more while a probe runs.
+    pub fn poll_padding(&mut self, now: Instant, round_trip: Duration) -> Option<usize> {
+        let now_us = self.us(now);
+        self.conclude_probe(now_us, round_trip.as_micros() as i64);
+        let free = self.usage(now_us) != Usage::Over;
+        self.prober.poll(now_us, self.estimate_bps(), free)
+    }
+
+    /// When `poll_padding` is to be called next.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        if self.prober.is_sending() {
+            return Some(now + Duration::from_micros(probe::TICK_US as u64));
+        }
+        let at_us = self.prober.poll_timeout()?;
+        Some(self.started + Duration::from_micros(at_us.max(0) as u64))
+    }
+
+    /// Queues on the path grow at the moment.
+    pub fn is_congested(&self, now: Instant) -> bool {
+        self.usage(self.us(now)) == Usage::Over
+    }
+
+    fn conclude_probe(&mut self, now_us: i64, round_trip_us: i64) {
+        let Some(found) = self.prober.conclude(now_us, round_trip_us) else {
+            return;
+        };
+        let current = self.aimd.bitrate_bps();
+        if found.bitrate_bps > current {
+            self.aimd.set(found.bitrate_bps, now_us);
+        } else if found.saturated {
+            let arriving = self.acknowledged.bitrate_bps().unwrap_or(0.0);
+            self.aimd
+                .set(found.bitrate_bps.max(arriving).min(current), now_us);
+        }
+    }
+
+    fn collect(
+        &mut self,
+        now_us: i64,
+        feedback: &TransportFeedback<'_>,
+        results: &mut Vec<PacketResult>,
+    ) {
+        results.clear();
+        let mut clock_us = self.unwrap_reference(feedback.reference_time) * 64_000;
+        for (sequence, delta) in feedback.statuses() {
+            let arrived_us = delta.map(|delta| {
+                clock_us += i64::from(delta) * 250;
+                clock_us
+            });
+            if let Some(result) = self.history.settle(sequence, arrived_us, now_us) {
+                results.push(result);
+            }
+        }
+    }
+
+    /// The 24-bit time of a feedback, continued over its rollovers.
+    fn unwrap_reference(&mut self, reference: i32) -> i64 {
+        let last = self.reference.unwrap_or_else(|| i64::from(reference));
+        let ahead = reference.wrapping_sub(last as i32) << 8 >> 8;
+        let unwrapped = last + i64::from(ahead);
+        self.reference = Some(unwrapped);
+        unwrapped
+    }
+
+    fn usage(&self, now_us: i64) -> Usage {
+        if now_us - self.usage_at_us > USAGE_HOLDS_US {
+            return Usage::Normal;
+        }
+        self.trendline.usage()
+    }
+
+    fn estimate_bps(&self) -> f64 {
+        self.aimd.bitrate_bps().min(self.loss.bitrate_bps())
+    }
+
+    fn us(&self, now: Instant) -> i64 {
+        now.saturating_duration_since(self.started).as_micros() as i64
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests;
