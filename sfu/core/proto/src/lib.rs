@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allocate;
 pub mod api;
 pub mod bwe;
 pub mod data;

@@ -1,5 +1,6 @@
 //! The rate at which a transport's packets arrive: a Bayesian estimate that trusts a sample less the
-//! more it surprises, so that one burst or pause does not move it much.
+//! more it surprises, so that one burst or pause does not move it much. On overuse that is too slow
+//! after a large drop: then the best of the last samples is what the path carries.
 
 /// Windows of one sample, first and later.
 const FIRST_WINDOW_US: i64 = 500_000;
@@ -8,6 +9,8 @@ const WINDOW_US: i64 = 150_000;
 const UNCERTAINTY: f64 = 10.0;
 /// What the estimate's variance (kbit/s squared) grows by from sample to sample.
 const DRIFT: f64 = 5.0;
+/// Samples that `ceiling_bps` looks back on.
+const RECENT: usize = 3;
 
 /// The estimator.
 #[derive(Debug)]
@@ -16,6 +19,9 @@ pub struct Acknowledged {
     bytes: u64,
     estimate_kbps: Option<f64>,
     variance: f64,
+    /// The last samples, as a ring.
+    recent_kbps: [f64; RECENT],
+    at: usize,
 }
 
 impl Default for Acknowledged {
@@ -25,6 +31,8 @@ impl Default for Acknowledged {
             bytes: 0,
             estimate_kbps: None,
             variance: 50.0,
+            recent_kbps: [f64::MAX; RECENT],
+            at: 0,
         }
     }
 }
@@ -33,6 +41,12 @@ impl Acknowledged {
     /// `None` until the first window has passed.
     pub fn bitrate_bps(&self) -> Option<f64> {
         self.estimate_kbps.map(|kbps| kbps * 1_000.0)
+    }
+
+    /// The estimate, but no more than the best recent sample.
+    pub fn ceiling_bps(&self) -> Option<f64> {
+        let best = self.recent_kbps.iter().copied().fold(0.0, f64::max);
+        self.estimate_kbps.map(|kbps| kbps.min(best) * 1_000.0)
     }
 
     /// A packet has arrived, by the receiver's clock.
@@ -57,6 +71,10 @@ impl Acknowledged {
     }
 
     fn sample(&mut self, sample_kbps: f64) {
+        if let Some(place) = self.recent_kbps.get_mut(self.at) {
+            *place = sample_kbps;
+        }
+        self.at = (self.at + 1) % RECENT;
         let Some(estimate) = self.estimate_kbps else {
             self.estimate_kbps = Some(sample_kbps);
             return;

@@ -155,8 +155,11 @@ impl Estimator {
             }
         }
         scratch.retain(|result| result.cluster == 0);
-        let arriving_bps = self.acknowledged.bitrate_bps();
         let usage = self.usage(now_us);
+        let arriving_bps = match usage {
+            Usage::Over => self.acknowledged.ceiling_bps(),
+            _ => self.acknowledged.bitrate_bps(),
+        };
         self.aimd
             .update(usage, arriving_bps, round_trip_us, self.can_probe, now_us);
         if usage == Usage::Over {

@@ -1,0 +1,201 @@
+//! Who gets which layer of what, within what a subscriber's path can carry.
+//!
+//! Audio has been taken off the budget before. Video goes by priority, then by what each tile asks
+//! for: first everybody's lowest layer, so that nobody stays black for somebody else's sharpness,
+//! then the higher layers, the more important ones first. Falling is immediate, rising waits for
+//! headroom and for a while without change, so that pictures do not flap.
+
+mod rates;
+
+use std::time::{Duration, Instant};
+
+use crate::forward::MAX_LAYERS;
+
+pub use rates::LayerRates;
+
+/// Rising needs a budget this much above the sum.
+const HEADROOM: f64 = 1.12;
+/// A sum so little above the budget does not make anybody fall: bitrates and estimates waver.
+const TOLERANCE: f64 = 1.08;
+/// Quiet time before a rise.
+const HOLD: Duration = Duration::from_millis(1_000);
+
+/// What one subscription may send at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Allowance {
+    /// Nothing is known of the path: as the settings have it.
+    #[default]
+    Unlimited,
+    /// Simulcast layers up to this one.
+    Layer(u8),
+    /// Not even the lowest layer fits.
+    Paused,
+}
+
+/// One video subscription that wants to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand {
+    /// The caller's name for it.
+    pub key: usize,
+    /// More is more important.
+    pub priority: u8,
+    /// Measured bitrate by layer; `None` for one that does not arrive.
+    pub layers: [Option<u64>; MAX_LAYERS],
+    /// The highest layer asked for.
+    pub max_layer: u8,
+    /// In force; what shall be, after `Allocator::update`.
+    pub allowance: Allowance,
+    proposal: Allowance,
+}
+
+/// What an allocation has come to, in bits a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Sum of what is allowed.
+    pub allocated_bps: u64,
+    /// Sum if everybody got what it asks for.
+    pub wanted_bps: u64,
+}
+
+/// One subscriber's allocation over time.
+#[derive(Debug, Default)]
+pub struct Allocator {
+    changed_at: Option<Instant>,
+}
+
+impl Allocator {
+    /// Decides anew. `demands` are put into order of importance.
+    pub fn update(&mut self, now: Instant, budget_bps: u64, demands: &mut [Demand]) -> Outcome {
+        demands.sort_unstable_by_key(|demand| (u8::MAX - demand.priority, demand.key));
+        let current = sum(demands, |demand| demand.allowance);
+        let fresh = demands.iter().any(|d| d.allowance == Allowance::Unlimited);
+        if fresh || current as f64 > budget_bps as f64 * TOLERANCE {
+            fill(budget_bps, demands);
+            self.adopt(now, demands);
+        } else if self.is_quiet(now) && demands.iter().any(Demand::is_unsatisfied) {
+            fill((budget_bps as f64 / HEADROOM) as u64, demands);
+            if rises(current, demands) {
+                self.adopt(now, demands);
+            }
+        }
+        Outcome {
+            allocated_bps: sum(demands, |demand| demand.allowance),
+            wanted_bps: sum(demands, |_| Allowance::Unlimited),
+        }
+    }
+
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.changed_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= HOLD)
+    }
+
+    fn adopt(&mut self, now: Instant, demands: &mut [Demand]) {
+        self.changed_at = Some(now);
+        for demand in demands {
+            demand.allowance = demand.proposal;
+        }
+    }
+}
+
+impl Demand {
+    pub fn new(
+        key: usize,
+        priority: u8,
+        layers: [Option<u64>; MAX_LAYERS],
+        max_layer: u8,
+        allowance: Allowance,
+    ) -> Self {
+        Self {
+            key,
+            priority,
+            layers,
+            max_layer,
+            allowance,
+            proposal: allowance,
+        }
+    }
+
+    /// The layer that flows under an allowance: as `LayerActivity::best` chooses.
+    fn flowing(&self, allowance: Allowance) -> Option<usize> {
+        let limit = match allowance {
+            Allowance::Paused => return None,
+            Allowance::Layer(layer) => usize::from(layer.min(self.max_layer)),
+            Allowance::Unlimited => usize::from(self.max_layer),
+        };
+        let arrives = |layer: &usize| self.layers.get(*layer).is_some_and(Option::is_some);
+        let below = (0..MAX_LAYERS.min(limit + 1)).rev().find(arrives);
+        below.or_else(|| (0..MAX_LAYERS).find(arrives))
+    }
+
+    fn cost_bps(&self, allowance: Allowance) -> u64 {
+        self.flowing(allowance)
+            .and_then(|layer| self.layers.get(layer).copied().flatten())
+            .unwrap_or(0)
+    }
+
+    fn is_unsatisfied(&self) -> bool {
+        self.flowing(self.allowance) != self.flowing(Allowance::Unlimited)
+    }
+
+    /// The allowance one layer above the proposal, if there is one to be had.
+    fn step_up(&self) -> Option<Allowance> {
+        let Allowance::Layer(_) = self.proposal else {
+            return None;
+        };
+        let flowing = self.flowing(self.proposal)?;
+        let above = flowing + 1..=usize::from(self.max_layer).min(MAX_LAYERS - 1);
+        let next = above.into_iter().find(|layer| self.layers[*layer].is_some())?;
+        Some(Allowance::Layer(next as u8))
+    }
+}
+
+fn sum(demands: &[Demand], allowance: impl Fn(&Demand) -> Allowance) -> u64 {
+    let costs = demands.iter().map(|demand| demand.cost_bps(allowance(demand)));
+    costs.sum()
+}
+
+/// Whether the proposal gives somebody more, and all together no less.
+fn rises(current_bps: u64, demands: &[Demand]) -> bool {
+    let more = demands
+        .iter()
+        .any(|d| d.flowing(d.proposal) > d.flowing(d.allowance));
+    more && sum(demands, |demand| demand.proposal) >= current_bps
+}
+
+/// Proposes what fits the budget. `demands` are in order of importance.
+fn fill(budget_bps: u64, demands: &mut [Demand]) {
+    let mut left = budget_bps;
+    for demand in demands.iter_mut() {
+        let lowest = demand.cost_bps(Allowance::Layer(0));
+        demand.proposal = if lowest <= left {
+            left -= lowest;
+            Allowance::Layer(0)
+        } else {
+            Allowance::Paused
+        };
+    }
+    for group in demands.chunk_by_mut(|a, b| a.priority == b.priority) {
+        raise(&mut left, group);
+    }
+}
+
+/// Raises equals by one layer after the other, while there is something left.
+fn raise(left: &mut u64, group: &mut [Demand]) {
+    for _ in 1..MAX_LAYERS {
+        for demand in group.iter_mut() {
+            let Some(next) = demand.step_up() else {
+                continue;
+            };
+            let more = demand.cost_bps(next);
+            let extra = more.saturating_sub(demand.cost_bps(demand.proposal));
+            if extra <= *left {
+                *left -= extra;
+                demand.proposal = next;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests;

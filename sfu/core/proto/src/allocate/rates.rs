@@ -1,0 +1,103 @@
+//! How much each layer of a track sends: bytes of the last second, counted once per track and
+//! packet, whoever watches.
+
+use std::time::{Duration, Instant};
+
+use crate::api::Layer;
+use crate::forward::MAX_LAYERS;
+
+/// The window is so many slots of so long.
+const SLOTS: usize = 8;
+const SLOT: Duration = Duration::from_millis(125);
+/// A layer is not judged earlier.
+const MIN_MEASURED: Duration = Duration::from_millis(250);
+/// What a datagram has besides the payload: RTP header with extensions, and SRTP's tag.
+const PACKET_OVERHEAD: u32 = 40;
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    bytes: [u32; SLOTS],
+    /// When the latest slot began, and where it is.
+    slot_at: Instant,
+    slot: usize,
+    since: Instant,
+}
+
+/// The layers of one track.
+#[derive(Debug, Default)]
+pub struct LayerRates {
+    layers: [Option<Window>; MAX_LAYERS],
+}
+
+impl LayerRates {
+    pub fn on_packet(&mut self, layer: Layer, now: Instant, payload_len: usize) {
+        let Some(place) = self.layers.get_mut(usize::from(layer.0)) else {
+            return;
+        };
+        let window = place.get_or_insert_with(|| Window::new(now));
+        window.advance(now);
+        if let Some(bytes) = window.bytes.get_mut(window.slot) {
+            *bytes = bytes.saturating_add(payload_len as u32 + PACKET_OVERHEAD);
+        }
+    }
+
+    /// `None` while there is nothing to judge by.
+    pub fn bitrate_bps(&mut self, layer: Layer, now: Instant) -> Option<u64> {
+        let window = self.layers.get_mut(usize::from(layer.0))?.as_mut()?;
+        window.advance(now);
+        let full = SLOT * (SLOTS as u32 - 1) + now.saturating_duration_since(window.slot_at);
+        let measured = full.min(now.saturating_duration_since(window.since));
+        if measured < MIN_MEASURED {
+            return None;
+        }
+        let bytes: u64 = window.bytes.iter().map(|bytes| u64::from(*bytes)).sum();
+        Some((bytes as f64 * 8.0 / measured.as_secs_f64()) as u64)
+    }
+}
+
+impl Window {
+    fn new(now: Instant) -> Self {
+        Self {
+            bytes: [0; SLOTS],
+            slot_at: now,
+            slot: 0,
+            since: now,
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.slot_at) > SLOT * SLOTS as u32 {
+            *self = Self::new(now);
+        }
+        while now.saturating_duration_since(self.slot_at) >= SLOT {
+            self.slot_at += SLOT;
+            self.slot = (self.slot + 1) % SLOTS;
+            self.bytes[self.slot] = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_the_last_second_of_each_layer() {
+        let start = Instant::now();
+        let mut rates = LayerRates::default();
+        assert_eq!(rates.bitrate_bps(Layer(0), start), None);
+        for ms in (0..3_000).step_by(10) {
+            let now = start + Duration::from_millis(ms);
+            rates.on_packet(Layer(0), now, 210);
+            rates.on_packet(Layer(2), now, if ms < 1_500 { 2_460 } else { 585 });
+        }
+        let now = start + Duration::from_millis(3_000);
+        let low = rates.bitrate_bps(Layer(0), now).expect("measured") as f64;
+        let high = rates.bitrate_bps(Layer(2), now).expect("measured") as f64;
+        assert!((low / 200_000.0 - 1.0).abs() < 0.05, "{low}");
+        assert!((high / 500_000.0 - 1.0).abs() < 0.05, "{high}");
+        assert_eq!(rates.bitrate_bps(Layer(1), now), None);
+        rates.on_packet(Layer(7), now, 100);
+    }
+}
