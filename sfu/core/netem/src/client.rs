@@ -10,6 +10,7 @@ use str0m::channel::ChannelId;
 use str0m::crypto::Fingerprint;
 use str0m::format::{Codec, FormatParams};
 use str0m::media::Frequency;
+use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, SeqNo, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
@@ -48,6 +49,8 @@ pub struct Client {
     pub connected: bool,
     /// Bytes that the server has sent, with UDP and IPv4 headers.
     pub wire_bytes: u64,
+    /// Transport feedback is negotiated for its subscriptions.
+    pub sends_feedback: bool,
     server: SocketAddr,
     up: Netem<Vec<u8>>,
     down: Netem<Vec<u8>>,
@@ -108,6 +111,7 @@ impl Client {
             key_frame_requests: 0,
             connected: false,
             wire_bytes: 0,
+            sends_feedback: false,
             server,
             up: Netem::new(NetemConfig::new()),
             down: Netem::new(NetemConfig::new()),
@@ -118,6 +122,19 @@ impl Client {
     pub fn set_network(&mut self, config: &NetemConfig, seed: u64) {
         self.up.set_config(config.seed(seed));
         self.down.set_config(config.seed(seed + 1));
+    }
+
+    /// Emulates a network from the server to this client only.
+    pub fn set_downlink(&mut self, config: &NetemConfig, seed: u64) {
+        self.down.set_config(config.seed(seed));
+    }
+
+    /// Asks for a key frame of what arrives under `ssrc`.
+    pub fn request_key_frame(&mut self, ssrc: u32) {
+        let mut direct = self.rtc.direct_api();
+        if let Some(stream) = direct.stream_rx(&ssrc.into()) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
     }
 
     pub fn local_credentials(&mut self) -> IceCredentials {

@@ -207,6 +207,13 @@ impl World {
         Track { id, published }
     }
 
+    /// From here on the client negotiates transport feedback for what it subscribes to.
+    pub fn send_feedback(&mut self, client: ClientIndex) {
+        let peer = &mut self.clients[client.0];
+        peer.sends_feedback = true;
+        peer.rtc.direct_api().enable_twcc_feedback();
+    }
+
     /// Subscribes a client to a track; returns the subscription and the SSRC it will arrive under.
     pub fn subscribe(&mut self, client: ClientIndex, track: &Track) -> (SubscriptionId, u32) {
         self.subscribe_as(client, track, |codec| codec)
@@ -235,6 +242,11 @@ impl World {
         let serial = self.next_serial();
         let peer = &mut self.clients[client.0];
         let transport = peer.transport;
+        let extensions = if peer.sends_feedback {
+            extensions()
+        } else {
+            Vec::new()
+        };
         let id = SubscriptionId::new(transport.shard(), serial);
         let ssrc = 1_000_000 + serial * 2;
         let kind = track.published.kind;
@@ -257,7 +269,8 @@ impl World {
                 clock_rate_hz: codec.clock_rate_hz,
             }
         });
-        let request = subscription(id, transport, track, ssrc, codecs.collect());
+        let mut request = subscription(id, transport, track, ssrc, codecs.collect());
+        request.extensions = extensions;
         self.command(transport.shard(), Command::Subscribe(Box::new(request)));
         (id, ssrc)
     }

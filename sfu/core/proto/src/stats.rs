@@ -44,6 +44,8 @@ pub struct Counters {
     pub bytes_received: u64,
     pub media_packets_forwarded: u64,
     pub retransmissions_sent: u64,
+    /// Sent to find out how much a path carries.
+    pub padding_bytes_sent: u64,
     pub key_frame_requests_sent: u64,
     pub dropped: [u64; DropReason::COUNT],
 }
@@ -80,6 +82,8 @@ pub struct TransportStats {
     pub fraction_lost: f32,
     pub round_trip_ms: f32,
     pub bytes_sent: u64,
+    /// What the path is estimated to carry; `None` where nothing tells.
+    pub estimate_bps: Option<u64>,
 }
 
 /// A shard at one moment.

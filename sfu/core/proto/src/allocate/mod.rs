@@ -14,9 +14,11 @@ use crate::forward::MAX_LAYERS;
 pub use rates::LayerRates;
 
 /// Rising needs a budget this much above the sum.
-const HEADROOM: f64 = 1.12;
+const HEADROOM: f64 = 1.1;
 /// A sum so little above the budget does not make anybody fall: bitrates and estimates waver.
 const TOLERANCE: f64 = 1.08;
+/// So far above it, what is too much must stop at once.
+const OVERLOAD: f64 = 1.3;
 /// Quiet time before a rise.
 const HOLD: Duration = Duration::from_millis(1_000);
 
@@ -55,6 +57,8 @@ pub struct Outcome {
     pub allocated_bps: u64,
     /// Sum if everybody got what it asks for.
     pub wanted_bps: u64,
+    /// What was allowed before exceeds the budget by far: it cannot flow until the next key frame.
+    pub overloaded: bool,
 }
 
 /// One subscriber's allocation over time.
@@ -69,18 +73,25 @@ impl Allocator {
         demands.sort_unstable_by_key(|demand| (u8::MAX - demand.priority, demand.key));
         let current = sum(demands, |demand| demand.allowance);
         let fresh = demands.iter().any(|d| d.allowance == Allowance::Unlimited);
-        if fresh || current as f64 > budget_bps as f64 * TOLERANCE {
+        let excess = current as f64 / budget_bps.max(1) as f64;
+        if excess > TOLERANCE {
             fill(budget_bps, demands);
-            self.adopt(now, demands);
+            self.adopt(demands);
+            self.changed_at = Some(now);
+        } else if fresh {
+            fill(budget_bps, demands);
+            self.adopt(demands);
         } else if self.is_quiet(now) && demands.iter().any(Demand::is_unsatisfied) {
             fill((budget_bps as f64 / HEADROOM) as u64, demands);
             if rises(current, demands) {
-                self.adopt(now, demands);
+                self.adopt(demands);
+                self.changed_at = Some(now);
             }
         }
         Outcome {
             allocated_bps: sum(demands, |demand| demand.allowance),
             wanted_bps: sum(demands, |_| Allowance::Unlimited),
+            overloaded: excess > OVERLOAD,
         }
     }
 
@@ -89,8 +100,7 @@ impl Allocator {
             .is_none_or(|at| now.saturating_duration_since(at) >= HOLD)
     }
 
-    fn adopt(&mut self, now: Instant, demands: &mut [Demand]) {
-        self.changed_at = Some(now);
+    fn adopt(&self, demands: &mut [Demand]) {
         for demand in demands {
             demand.allowance = demand.proposal;
         }

@@ -1,5 +1,5 @@
-//! How much each layer of a track sends: bytes of the last second, counted once per track and
-//! packet, whoever watches.
+//! How much each layer of a track sends: bytes of the last two seconds, so that one key frame does
+//! not look like a higher bitrate. Counted once per track and packet, whoever watches.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::api::Layer;
 use crate::forward::MAX_LAYERS;
 
 /// The window is so many slots of so long.
-const SLOTS: usize = 8;
+const SLOTS: usize = 16;
 const SLOT: Duration = Duration::from_millis(125);
 /// A layer is not judged earlier.
 const MIN_MEASURED: Duration = Duration::from_millis(250);
@@ -83,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn measures_the_last_second_of_each_layer() {
+    fn measures_the_last_two_seconds_of_each_layer() {
         let start = Instant::now();
         let mut rates = LayerRates::default();
         assert_eq!(rates.bitrate_bps(Layer(0), start), None);
         for ms in (0..3_000).step_by(10) {
             let now = start + Duration::from_millis(ms);
             rates.on_packet(Layer(0), now, 210);
-            rates.on_packet(Layer(2), now, if ms < 1_500 { 2_460 } else { 585 });
+            rates.on_packet(Layer(2), now, if ms < 950 { 2_460 } else { 585 });
         }
         let now = start + Duration::from_millis(3_000);
         let low = rates.bitrate_bps(Layer(0), now).expect("measured") as f64;

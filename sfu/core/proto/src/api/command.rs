@@ -76,6 +76,8 @@ pub struct SubscriptionSettings {
     pub max_layer: u8,
     /// The highest temporal layer to send; 255 for all.
     pub max_temporal_layer: u8,
+    /// More is served first where not everything fits the subscriber's bandwidth.
+    pub priority: u8,
 }
 
 impl Default for SubscriptionSettings {
@@ -85,6 +87,7 @@ impl Default for SubscriptionSettings {
             paused: false,
             max_layer: u8::MAX,
             max_temporal_layer: u8::MAX,
+            priority: 0,
         }
     }
 }
@@ -155,6 +158,9 @@ pub enum Command {
         delivery: DataDelivery,
         packet: Vec<u8>,
     },
+    /// The transport must not be sent more video than fits this rate besides its audio, whatever
+    /// its path could carry; `None` lifts the limit.
+    LimitBitrate(TransportId, Option<u64>),
     /// Ask the publisher for a key frame on every layer that somebody watches.
     RequestKeyFrame(TrackId),
 }

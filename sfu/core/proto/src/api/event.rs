@@ -58,6 +58,12 @@ pub enum Event {
     AudioLevels(Vec<AudioLevel>),
     /// The first packet left towards this subscriber.
     SubscriptionStarted(super::SubscriptionId),
+    /// A subscription has been paused because it does not fit the subscriber's bandwidth, or flows
+    /// again.
+    StreamState {
+        subscription: super::SubscriptionId,
+        paused: bool,
+    },
     /// A transport's own data channel has opened (label as announced).
     DataChannelOpen(TransportId, String),
 }

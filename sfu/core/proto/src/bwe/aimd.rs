@@ -33,6 +33,23 @@ struct Capacity {
     deviation: f64,
 }
 
+/// Arriving at less than this share of the rate, the sender did not use it.
+const UNUSED: f64 = 0.8;
+/// Then what remains is this share of what packet trains have shown: the queue that has grown is
+/// that of a burst, not of a stream.
+const OF_TRAIN: f64 = 0.95;
+
+/// What is known of the path when the rate is updated.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub arriving_bps: Option<f64>,
+    /// Rate at which packets arrive that left together.
+    pub train_bps: Option<f64>,
+    pub round_trip_us: i64,
+    /// Probes can raise the rate; else growth is not bound to what arrives.
+    pub probed: bool,
+}
+
 /// The controller.
 #[derive(Debug)]
 pub struct Aimd {
@@ -69,15 +86,7 @@ impl Aimd {
         }
     }
 
-    /// `probed` tells that probes can raise the rate; else growth is not bound to what arrives.
-    pub fn update(
-        &mut self,
-        usage: Usage,
-        arriving_bps: Option<f64>,
-        round_trip_us: i64,
-        probed: bool,
-        now_us: i64,
-    ) {
+    pub fn update(&mut self, usage: Usage, seen: &Seen, now_us: i64) {
         self.state = match (usage, self.state) {
             (Usage::Over, _) => State::Decrease,
             (Usage::Under, _) => State::Hold,
@@ -89,18 +98,13 @@ impl Aimd {
         };
         match self.state {
             State::Hold => {}
-            State::Increase => self.increase(arriving_bps, round_trip_us, probed, now_us),
-            State::Decrease => self.decrease(arriving_bps, round_trip_us, now_us),
+            State::Increase => self.increase(seen, now_us),
+            State::Decrease => self.decrease(seen, now_us),
         }
     }
 
-    fn increase(
-        &mut self,
-        arriving_bps: Option<f64>,
-        round_trip_us: i64,
-        probed: bool,
-        now_us: i64,
-    ) {
+    fn increase(&mut self, seen: &Seen, now_us: i64) {
+        let arriving_bps = seen.arriving_bps;
         if let (Some(arriving), Some(capacity)) = (arriving_bps, self.capacity)
             && arriving > capacity.upper_bps()
         {
@@ -109,14 +113,14 @@ impl Aimd {
         let elapsed_s = ((now_us - self.changed_at_us) as f64 / 1e6).clamp(0.0, 1.0);
         self.changed_at_us = now_us;
         let limit = match arriving_bps {
-            Some(arriving) if probed => arriving * 1.5 + 10_000.0,
+            Some(arriving) if seen.probed => arriving * 1.5 + 10_000.0,
             _ => MAX_BPS,
         };
         if self.bitrate_bps >= limit {
             return;
         }
         let grown = match self.capacity {
-            Some(_) => self.bitrate_bps + self.careful_growth(round_trip_us) * elapsed_s,
+            Some(_) => self.bitrate_bps + self.careful_growth(seen.round_trip_us) * elapsed_s,
             None => {
                 let factor = GROWTH_PER_S.powf(elapsed_s);
                 (self.bitrate_bps * factor).max(self.bitrate_bps + 1_000.0 * elapsed_s)
@@ -133,20 +137,30 @@ impl Aimd {
         (frame_bits / packets / response_s).max(MIN_GROWTH_BPS_PER_S)
     }
 
-    fn decrease(&mut self, arriving_bps: Option<f64>, round_trip_us: i64, now_us: i64) {
-        let interval = round_trip_us.clamp(REDUCE_INTERVAL_US.0, REDUCE_INTERVAL_US.1);
-        let arriving = arriving_bps.unwrap_or(self.bitrate_bps / 2.0 / BACKOFF);
+    fn decrease(&mut self, seen: &Seen, now_us: i64) {
+        let interval = seen
+            .round_trip_us
+            .clamp(REDUCE_INTERVAL_US.0, REDUCE_INTERVAL_US.1);
+        let arriving = seen.arriving_bps.unwrap_or(self.bitrate_bps / 2.0 / BACKOFF);
         let soon = self.reduced_at_us.is_some_and(|at| now_us - at < interval);
         if soon && arriving > self.bitrate_bps / 2.0 {
             return;
         }
-        let mut reduced = arriving * BACKOFF;
-        if let Some(capacity) = self.capacity.filter(|_| reduced > self.bitrate_bps) {
+        let unused = arriving < self.bitrate_bps * UNUSED;
+        let capacity_bps = match seen.train_bps {
+            Some(train) if unused => arriving.max(train),
+            _ => arriving,
+        };
+        let mut reduced = match seen.train_bps {
+            Some(train) if unused => (train * OF_TRAIN).max(arriving * BACKOFF),
+            _ => arriving * BACKOFF,
+        };
+        if let Some(capacity) = self.capacity.filter(|_| !unused && reduced > self.bitrate_bps) {
             reduced = capacity.kbps * 1_000.0 * BACKOFF;
         }
         self.bitrate_bps = self.bitrate_bps.min(reduced).max(MIN_BPS);
-        if arriving_bps.is_some() {
-            self.learn_capacity(arriving / 1_000.0);
+        if seen.arriving_bps.is_some() {
+            self.learn_capacity(capacity_bps / 1_000.0);
         }
         self.reduced_at_us = Some(now_us);
         self.changed_at_us = now_us;
@@ -195,17 +209,24 @@ impl Capacity {
 mod tests {
     use super::*;
 
-    const RTT_US: i64 = 50_000;
+    fn seen(arriving_bps: f64) -> Seen {
+        Seen {
+            arriving_bps: Some(arriving_bps),
+            train_bps: None,
+            round_trip_us: 50_000,
+            probed: true,
+        }
+    }
 
     #[test]
     fn falls_to_what_arrives_and_recovers_slowly_near_it() {
         let mut rate = Aimd::default();
         rate.set(2_000_000.0, 0);
-        rate.update(Usage::Over, Some(150_000.0), RTT_US, true, 100_000);
+        rate.update(Usage::Over, &seen(150_000.0), 100_000);
         assert!((rate.bitrate_bps() - 127_500.0).abs() < 1.0);
         for n in 0..10 {
             let now_us = 200_000 + n * 100_000;
-            rate.update(Usage::Normal, Some(125_000.0), RTT_US, true, now_us);
+            rate.update(Usage::Normal, &seen(125_000.0), now_us);
         }
         let recovered = rate.bitrate_bps();
         assert!((130_000.0..165_000.0).contains(&recovered), "{recovered}");
@@ -215,7 +236,7 @@ mod tests {
     fn an_application_that_sends_little_cannot_talk_the_rate_up() {
         let mut rate = Aimd::default();
         for n in 0..600 {
-            rate.update(Usage::Normal, Some(300_000.0), RTT_US, true, n * 100_000);
+            rate.update(Usage::Normal, &seen(300_000.0), n * 100_000);
         }
         assert!(rate.bitrate_bps() <= 460_000.0, "{}", rate.bitrate_bps());
     }
@@ -224,9 +245,21 @@ mod tests {
     fn one_congestion_is_one_decrease() {
         let mut rate = Aimd::default();
         rate.set(1_000_000.0, 0);
-        rate.update(Usage::Over, Some(900_000.0), RTT_US, true, 10_000);
+        rate.update(Usage::Over, &seen(900_000.0), 10_000);
         let once = rate.bitrate_bps();
-        rate.update(Usage::Over, Some(700_000.0), RTT_US, true, 30_000);
+        rate.update(Usage::Over, &seen(700_000.0), 30_000);
         assert!((rate.bitrate_bps() - once).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_key_frame_on_a_quiet_path_is_not_congestion_at_the_quiet_rate() {
+        let mut rate = Aimd::default();
+        rate.set(450_000.0, 0);
+        let burst = Seen {
+            train_bps: Some(500_000.0),
+            ..seen(110_000.0)
+        };
+        rate.update(Usage::Over, &burst, 10_000);
+        assert!(rate.bitrate_bps() > 400_000.0, "{}", rate.bitrate_bps());
     }
 }

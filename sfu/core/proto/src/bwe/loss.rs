@@ -22,8 +22,9 @@ const NEWTON_STEP: f64 = 0.75;
 /// How much a higher bandwidth is preferred, by kbit/s and by their logarithm.
 const BIAS: f64 = 0.0002;
 const LOG_BIAS: f64 = 0.02;
-/// Loss from which a lower bandwidth is preferred.
-const BIAS_TURNS_AT: f64 = 0.15;
+/// Loss from which a lower bandwidth is preferred. Radio links lose a fifth at any rate: libwebrtc's
+/// 0.15 would give up on them.
+const BIAS_TURNS_AT: f64 = 0.3;
 const BIAS_SMOOTHING: f64 = 0.002;
 /// While loss limits, growth within one window is bounded.
 const GROWTH_WINDOW_US: i64 = 300_000;
@@ -59,6 +60,8 @@ pub struct LossBound {
     count: usize,
     partial: Partial,
     channel: Channel,
+    /// The bandwidth is below the delay-based rate, so that it counts.
+    limits: bool,
     grows_from_us: Option<i64>,
     growth_limit_bps: f64,
 }
@@ -73,6 +76,7 @@ impl Default for LossBound {
                 bandwidth_bps: MAX_BPS,
                 inherent: INITIAL_INHERENT,
             },
+            limits: false,
             grows_from_us: None,
             growth_limit_bps: MAX_BPS,
         }
@@ -82,10 +86,12 @@ impl Default for LossBound {
 impl LossBound {
     /// What loss allows at most.
     pub fn bitrate_bps(&self) -> f64 {
-        if self.count == 0 {
-            return MAX_BPS;
-        }
-        self.channel.bandwidth_bps.min(self.instant_bound_bps())
+        let bound = if self.limits {
+            self.channel.bandwidth_bps
+        } else {
+            MAX_BPS
+        };
+        bound.min(self.instant_bound_bps())
     }
 
     /// Takes in what one feedback has told. `delay_bps` is the delay-based rate.
@@ -123,6 +129,7 @@ impl LossBound {
         }
         self.channel = best;
         let limited = best.bandwidth_bps < delay_bps;
+        self.limits = limited;
         let over = |at: i64| now_us - at > GROWTH_WINDOW_US;
         if limited && self.grows_from_us.is_none_or(over) {
             self.growth_limit_bps = (best.bandwidth_bps * MAX_GROWTH).max(MIN_BPS);

@@ -3,8 +3,10 @@
 //! The behaviour followed is libwebrtc's, with the constants of `trendline_estimator.cc` at
 //! 0b51f0288ec1 and `loss_based_bwe_v2.cc` at 14e2779a6ccd: transport feedback → packet groups →
 //! trendline with adaptive threshold → AIMD, bounded by a likelihood estimate of loss, raised by
-//! probes. Ours differ in this: probe packets are kept out of delay and loss, bursts at a cluster's
-//! edges are left out of its rate, and probes are made on demand (`want`) rather than by state.
+//! probes. Ours differs in this: probe packets are kept out of delay and loss, bursts at a cluster's
+//! edges are left out of its rate, probes are made on demand (`want`) rather than by state, and a
+//! stream far below the estimate does not pull it down to its own rate (`train`). Loss turns the
+//! preference for higher rates later.
 //!
 //! Pure: time is passed in, nothing is allocated after `new`.
 
@@ -14,16 +16,18 @@ mod arrival;
 mod history;
 mod loss;
 mod probe;
+mod train;
 mod trendline;
 
 use std::time::{Duration, Instant};
 
 use self::acknowledged::Acknowledged;
-use self::aimd::Aimd;
+use self::aimd::{Aimd, Seen};
 use self::arrival::InterArrival;
 use self::history::SendHistory;
 use self::loss::LossBound;
 use self::probe::Prober;
+use self::train::Trains;
 use self::trendline::{Trendline, Usage};
 use crate::rtcp::TransportFeedback;
 
@@ -47,6 +51,7 @@ pub struct Estimator {
     groups: InterArrival,
     trendline: Trendline,
     acknowledged: Acknowledged,
+    trains: Trains,
     aimd: Aimd,
     loss: LossBound,
     prober: Prober,
@@ -69,6 +74,7 @@ impl Estimator {
             groups: InterArrival::default(),
             trendline: Trendline::default(),
             acknowledged: Acknowledged::default(),
+            trains: Trains::default(),
             aimd: Aimd::default(),
             loss: LossBound::default(),
             prober: Prober::default(),
@@ -147,6 +153,8 @@ impl Estimator {
                 continue;
             };
             self.acknowledged.on_packet(arrived_us, result.size);
+            self.trains
+                .on_packet(result.sent_us, arrived_us, result.size);
             if result.cluster == 0
                 && let Some(delta) = self.groups.on_packet(result.sent_us, arrived_us)
             {
@@ -160,8 +168,13 @@ impl Estimator {
             Usage::Over => self.acknowledged.ceiling_bps(),
             _ => self.acknowledged.bitrate_bps(),
         };
-        self.aimd
-            .update(usage, arriving_bps, round_trip_us, self.can_probe, now_us);
+        let seen = Seen {
+            arriving_bps,
+            train_bps: self.trains.bitrate_bps(),
+            round_trip_us,
+            probed: self.can_probe,
+        };
+        self.aimd.update(usage, &seen, now_us);
         if usage == Usage::Over {
             self.prober.back_off(now_us);
         }
@@ -187,16 +200,8 @@ impl Estimator {
 
     /// When `poll_padding` is to be called next.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        if self.prober.is_sending() {
-            return Some(now + Duration::from_micros(probe::TICK_US as u64));
-        }
-        let at_us = self.prober.poll_timeout()?;
-        Some(self.started + Duration::from_micros(at_us.max(0) as u64))
-    }
-
-    /// Queues on the path grow at the moment.
-    pub fn is_congested(&self, now: Instant) -> bool {
-        self.usage(self.us(now)) == Usage::Over
+        let wait = self.prober.poll_wait_us(self.us(now))?;
+        Some(now + Duration::from_micros(wait.max(0) as u64))
     }
 
     fn conclude_probe(&mut self, now_us: i64, round_trip_us: i64) {

@@ -9,8 +9,10 @@ use super::history::PacketResult;
 
 /// How often padding is sent within a cluster.
 pub const TICK_US: i64 = 5_000;
+/// How often it is looked for something to do outside of one.
+const IDLE_TICK_US: i64 = 20_000;
 /// A cluster lasts so long, and until it has so many packets, but not for ever.
-const DURATION_US: i64 = 25_000;
+const DURATION_US: i64 = 40_000;
 const MIN_PACKETS: u32 = 6;
 const MAX_DURATION_US: i64 = 120_000;
 /// Feedback that takes longer than this, plus the round trip, is not awaited.
@@ -196,17 +198,15 @@ impl Prober {
         self.next_at_us = self.next_at_us.max(now_us + INTERVAL_US / 2);
     }
 
-    /// When `poll` or `conclude` has something to do.
-    pub fn poll_timeout(&self) -> Option<i64> {
+    /// In how many microseconds `poll` or `conclude` is to be called again.
+    pub fn poll_wait_us(&self, now_us: i64) -> Option<i64> {
         match self.state {
-            State::Sending => Some(self.cluster.started_us),
-            State::Awaiting { until_us } => Some(until_us),
-            State::Idle => (self.wanted_bps > 0.0).then_some(self.next_at_us),
+            State::Sending => Some(TICK_US),
+            State::Awaiting { until_us } => Some((until_us - now_us).max(IDLE_TICK_US)),
+            // What holds a due probe up is looked at again soon, but not at once.
+            State::Idle => (self.wanted_bps > 0.0)
+                .then_some((self.next_at_us - now_us).max(IDLE_TICK_US)),
         }
-    }
-
-    pub fn is_sending(&self) -> bool {
-        self.state == State::Sending
     }
 }
 

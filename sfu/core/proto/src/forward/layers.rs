@@ -58,6 +58,10 @@ impl LayerActivity {
         below.or_else(above).map(|index| Layer(index as u8))
     }
 
+    pub fn is_active(&self, layer: Layer) -> bool {
+        self.active.get(usize::from(layer.0)).copied().unwrap_or(false)
+    }
+
     /// More than one layer has ever arrived, so that `check` is worth calling.
     pub fn is_simulcast(&self) -> bool {
         self.last_packet.iter().flatten().count() > 1

@@ -294,6 +294,24 @@ impl Subscription {
         Some((ssrc, payload_type, self.rtx_sequence))
     }
 
+    /// SSRC, payload type, number and timestamp of a padding packet on the retransmission stream,
+    /// where negotiated.
+    pub fn next_padding(&mut self) -> Option<(Ssrc, u8, u64, u32)> {
+        let codec = self.codecs.iter().find(|c| c.rtx_payload_type.is_some())?;
+        let (ssrc, payload_type, number) = self.next_rtx(codec.from_payload_type)?;
+        Some((ssrc, payload_type, number, self.last_timestamp))
+    }
+
+    /// There is a retransmission stream, which padding may be sent on.
+    pub fn can_pad(&self) -> bool {
+        self.rtx_ssrc.is_some() && self.codecs.iter().any(|c| c.rtx_payload_type.is_some())
+    }
+
+    /// Sends no more of the layer that flows: it does not fit the path any longer.
+    pub fn stop(&mut self) {
+        self.current = None;
+    }
+
     /// NTP and RTP time for a sender report at `now`, once anything has been sent.
     pub fn report_time(
         &self,

@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use super::Shard;
+use super::bandwidth::{Stamps, transport_cc_id};
 use super::peer::Peer;
 use super::source::Source;
 use super::subscriber::SubscriptionEntry;
 use super::timers::Due;
+use crate::allocate::Allowance;
 use crate::api::{
     Command, ExtensionId, Host, Layer, OpenTransport, Publish, RemoteDescription, Subscribe,
     SubscriptionId, SubscriptionSettings, TransportId,
@@ -43,7 +45,7 @@ impl Shard {
             }
             Command::Subscribe(request) => self.subscribe(now, &request, host),
             Command::UpdateSubscription(id, settings) => {
-                self.update_subscription(now, id, settings);
+                self.update_subscription(now, id, settings, host);
             }
             Command::Unsubscribe(id) => {
                 if let Some(sub) = self.subscription_ids.get(&id).copied() {
@@ -55,6 +57,11 @@ impl Shard {
                     for layer in 0..MAX_LAYERS {
                         self.want_key_frame(now, key, Layer(layer as u8));
                     }
+                }
+            }
+            Command::LimitBitrate(id, bitrate_bps) => {
+                if let Some(key) = self.transport_ids.get(&id).copied() {
+                    self.limit_bitrate(now, key, bitrate_bps, host);
                 }
             }
             Command::SetDataMember(member) => self.set_data_member(now, *member),
@@ -195,10 +202,15 @@ impl Shard {
             is_reporting: false,
             packets_at_report: 0,
             fraction_lost: 0,
+            transport_cc_id: transport_cc_id(request),
+            stamps: Stamps::new(request),
+            allowance: Allowance::default(),
         });
         self.subscription_ids.insert(request.id, sub);
         self.peers[peer].sent.insert(request.ssrc.0, sub);
         self.tracks[track_key].inner.subscriptions.push(sub);
+        self.watch_bandwidth(now, peer, sub);
+        self.allocate(now, peer, host);
         self.retarget(now, sub);
     }
 
@@ -207,12 +219,15 @@ impl Shard {
         now: Instant,
         id: SubscriptionId,
         settings: SubscriptionSettings,
+        host: &mut dyn Host,
     ) {
         let Some(sub) = self.subscription_ids.get(&id).copied() else {
             return;
         };
         if let Some(entry) = self.subscriptions.get_mut(sub) {
             entry.inner.set_settings(settings);
+            let peer = entry.peer;
+            self.allocate(now, peer, host);
         }
         self.retarget(now, sub);
     }

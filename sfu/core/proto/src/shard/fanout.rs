@@ -10,7 +10,8 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use super::Shard;
-use super::peer::{Path, Peer};
+use super::bandwidth::Stamp;
+use super::peer::{Peer, Sending};
 use super::subscriber::SubscriptionEntry;
 use super::timers::{Timer, Timers};
 use crate::api::{Codec, Event, Host, Layer, MediaKind};
@@ -20,8 +21,13 @@ use crate::forward::{
 };
 use crate::rtp::payload::{red, vp8};
 use crate::rtp::{OutHeader, dependency_descriptor, write_header};
-use crate::srtp::Outbound;
 use crate::stats::{Counters, DropReason};
+
+/// What a retransmission counts for in the budget, before it is known.
+const REPAIR_BYTES: usize = 1_200;
+/// Of one padding packet: about what the clients' own senders use.
+const PADDING_BYTES: u8 = 224;
+const PADDING_BIT: u8 = 0x20;
 
 /// A waiting packet with what is worked out once for all subscribers.
 struct Prepared<'a> {
@@ -36,6 +42,7 @@ pub(super) struct Writer<'a> {
     pub(super) batch: &'a mut Batch,
     pub(super) counters: &'a mut Counters,
     pub(super) host: &'a mut dyn Host,
+    pub(super) now: Instant,
 }
 
 impl Shard {
@@ -65,6 +72,7 @@ impl Shard {
                 batch: &mut self.batch,
                 counters: &mut self.counters,
                 host,
+                now,
             };
             to_other_shards(&track.inner, &prepared, &mut writer);
             let key_frames = to_subscribers(
@@ -111,7 +119,7 @@ fn to_subscribers(
         let Some(entry) = subscriptions.get_mut(*key) else {
             continue;
         };
-        let Some((path, outbound)) = peers.get_mut(entry.peer).and_then(Peer::sending) else {
+        let Some(mut sending) = peers.get_mut(entry.peer).and_then(Peer::sending) else {
             continue;
         };
         let subscription = &mut entry.inner;
@@ -134,13 +142,19 @@ fn to_subscribers(
                 },
                 vp8: item.vp8.as_ref(),
                 subscription,
+                stamp: sending.next_stamp(entry.transport_cc_id),
                 received_at: Some(meta.received_at),
             };
-            if write_media(&packet, path, outbound, writer) {
+            let stamp = packet.stamp;
+            if let Some(len) = write_media(&packet, &mut sending, writer) {
                 count(subscription, payload.len());
-                path.bytes_sent += payload.len() as u64;
-                path.repeats.earn(payload.len());
+                sending.path.bytes_sent += payload.len() as u64;
+                sending.path.repeats.earn(payload.len());
                 writer.counters.media_packets_forwarded += 1;
+                if let Some(stamp) = stamp {
+                    sending.on_stamped(writer.now, len);
+                    entry.stamps.record(out.sequence, stamp);
+                }
             }
         }
         if !entry.is_reporting && entry.inner.packets_sent != entry.packets_at_report {
@@ -178,17 +192,17 @@ struct PacketToWrite<'a> {
     source: StoredPacket<'a>,
     vp8: Option<&'a vp8::Descriptor>,
     subscription: &'a Subscription,
+    stamp: Option<Stamp>,
     /// For the latency histogram; a repeat says nothing about how long the node holds packets.
     received_at: Option<Instant>,
 }
 
-/// Writes, encrypts and queues one packet; `false` if it could not be.
+/// Writes, encrypts and queues one packet; returns the datagram's length, if it could be done.
 fn write_media(
     packet: &PacketToWrite<'_>,
-    path: &Path,
-    outbound: &mut Outbound,
+    sending: &mut Sending<'_>,
     writer: &mut Writer<'_>,
-) -> bool {
+) -> Option<usize> {
     let header = OutHeader {
         payload_type: packet.out.payload_type,
         marker: packet.out.marker,
@@ -201,8 +215,7 @@ fn write_media(
         &header,
         packet.out.sequence,
         None,
-        path,
-        outbound,
+        sending,
         writer,
     )
 }
@@ -218,13 +231,16 @@ fn write_extended_header(
         meta, descriptor, ..
     } = packet.source;
     let mut buffer: [u8; u8::MAX as usize];
-    let mut extensions: ArrayVec<(u8, &[u8]), 2> = ArrayVec::new();
+    let mut extensions: ArrayVec<(u8, &[u8]), 3> = ArrayVec::new();
     let capture_time = &meta.abs_capture_time[..usize::from(meta.abs_capture_time_len.min(16))];
     if let (Some(id), false) = (
         packet.subscription.abs_capture_time_id,
         capture_time.is_empty(),
     ) {
         extensions.push((id, capture_time));
+    }
+    if let Some(stamp) = &packet.stamp {
+        extensions.push((stamp.id, &stamp.sequence));
     }
     let (Some(id), false) = (packet.subscription.descriptor_id, descriptor.is_empty()) else {
         return write_header(space, header, &extensions);
@@ -243,10 +259,9 @@ fn write_packet(
     header: &OutHeader,
     sequence: u64,
     prefix: Option<[u8; 2]>,
-    path: &Path,
-    outbound: &mut Outbound,
+    sending: &mut Sending<'_>,
     writer: &mut Writer<'_>,
-) -> bool {
+) -> Option<usize> {
     if !writer.batch.has_room() {
         writer.host.flush(writer.batch);
     }
@@ -257,7 +272,7 @@ fn write_packet(
     let end = at + prefix_len + payload.len();
     if at == 0 || end > space.len() {
         writer.counters.drop(DropReason::Malformed);
-        return false;
+        return None;
     }
     let header_len = at;
     if let Some(prefix) = prefix {
@@ -273,36 +288,45 @@ fn write_packet(
         );
     }
     let rollover = (sequence >> 16) as u32;
-    match outbound.protect_rtp(space, header_len, end, rollover) {
+    match sending
+        .outbound
+        .protect_rtp(space, header_len, end, rollover)
+    {
         Ok(len) => {
+            let path = &sending.path;
             writer
                 .batch
                 .commit(path.socket, path.to, len, packet.received_at);
-            true
+            Some(len)
         }
         Err(_) => {
             writer.counters.drop(DropReason::Srtp);
-            false
+            None
         }
     }
 }
 
-/// Answers one NACKed number: by RTX where negotiated, else by the same packet again.
-/// Returns the bytes sent.
+/// Answers one NACKed number: by RTX where negotiated, else by the same packet again. Video must
+/// fit the budget of the subscriber's path. Returns the bytes sent.
 pub(super) fn retransmit(
     track: &Track,
-    subscription: &mut Subscription,
+    entry: &mut SubscriptionEntry,
     lost: u16,
-    now: Instant,
-    sending: (&mut Path, &mut Outbound),
+    mut sending: Sending<'_>,
     writer: &mut Writer<'_>,
 ) -> Option<usize> {
-    let (path, outbound) = sending;
-    if !path.repeats.is_open() {
+    if !sending.path.repeats.is_open() {
         return None;
     }
-    let spacing = path.retransmission_spacing();
-    let (sequence, sent) = subscription.answer_nack(lost, now, spacing)?;
+    let subscription = &mut entry.inner;
+    let spacing = sending.path.retransmission_spacing();
+    if subscription.kind() == MediaKind::Video
+        && let Some(estimator) = &mut sending.estimator
+        && !estimator.allow_repair(writer.now, REPAIR_BYTES)
+    {
+        return None;
+    }
+    let (sequence, sent) = subscription.answer_nack(lost, writer.now, spacing)?;
     let mut source = track.packet_by_low(sent.layer, sent.source_low)?;
     let out = subscription.repeat(source.meta, sequence, &sent)?;
     if out.unwrap_red {
@@ -315,11 +339,17 @@ pub(super) fn retransmit(
         MediaKind::Video => subscription.next_rtx(source.meta.payload_type),
         MediaKind::Audio => None,
     };
+    let stamp = match rtx {
+        Some(_) => sending.next_stamp(entry.transport_cc_id),
+        // The same packet is encrypted with the same nonce: it must be the same to the bit.
+        None => entry.stamps.of(sequence),
+    };
     let packet = PacketToWrite {
         out,
         source,
         vp8: vp8.as_ref(),
         subscription,
+        stamp,
         received_at: None,
     };
     let (ssrc, payload_type, number, prefix) = match rtx {
@@ -335,7 +365,64 @@ pub(super) fn retransmit(
         timestamp: out.timestamp,
         ssrc,
     };
-    let written = write_packet(&packet, &header, number, prefix, path, outbound, writer);
-    path.repeats.spend(source.payload.len());
-    written.then_some(source.payload.len())
+    let written = write_packet(&packet, &header, number, prefix, &mut sending, writer);
+    sending.path.repeats.spend(source.payload.len());
+    let len = written?;
+    if rtx.is_some() && stamp.is_some() {
+        sending.on_stamped(writer.now, len);
+    }
+    Some(source.payload.len())
+}
+
+/// Sends padding on the retransmission stream until about `bytes` have left. Returns their number.
+pub(super) fn pad(
+    entry: &mut SubscriptionEntry,
+    bytes: usize,
+    mut sending: Sending<'_>,
+    writer: &mut Writer<'_>,
+) -> usize {
+    let mut written = 0;
+    while written < bytes {
+        let Some(len) = write_padding(entry, &mut sending, writer) else {
+            break;
+        };
+        sending.on_stamped(writer.now, len);
+        written += len;
+    }
+    sending.path.bytes_sent += written as u64;
+    written
+}
+
+/// A packet of nothing but padding (RFC 3550, section 5.1).
+fn write_padding(
+    entry: &mut SubscriptionEntry,
+    sending: &mut Sending<'_>,
+    writer: &mut Writer<'_>,
+) -> Option<usize> {
+    let stamp = sending.next_stamp(entry.transport_cc_id)?;
+    let (ssrc, payload_type, number, timestamp) = entry.inner.next_padding()?;
+    if !writer.batch.has_room() {
+        writer.host.flush(writer.batch);
+    }
+    let header = OutHeader {
+        payload_type,
+        marker: false,
+        sequence: number as u16,
+        timestamp,
+        ssrc,
+    };
+    let space = writer.batch.space();
+    let at = write_header(space, &header, &[(stamp.id, &stamp.sequence)]);
+    let end = at + usize::from(PADDING_BYTES);
+    if at == 0 || end > space.len() {
+        return None;
+    }
+    space[0] |= PADDING_BIT;
+    space[at..end].fill(0);
+    space[end - 1] = PADDING_BYTES;
+    let rollover = (number >> 16) as u32;
+    let len = sending.outbound.protect_rtp(space, at, end, rollover).ok()?;
+    let path = &sending.path;
+    writer.batch.commit(path.socket, path.to, len, None);
+    Some(len)
 }

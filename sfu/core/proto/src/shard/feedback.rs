@@ -98,12 +98,13 @@ impl Shard {
             if !self.batch.has_room() {
                 host.flush(&mut self.batch);
             }
-            let Some((path, outbound)) = self.peers.get_mut(key).and_then(|p| p.sending()) else {
+            let Some(sending) = self.peers.get_mut(key).and_then(|p| p.sending()) else {
                 return;
             };
             let space = self.batch.space();
             space[..part.len()].copy_from_slice(part);
-            if let Ok(len) = outbound.protect_rtcp(space, part.len()) {
+            if let Ok(len) = sending.outbound.protect_rtcp(space, part.len()) {
+                let path = &sending.path;
                 self.batch.commit(path.socket, path.to, len, None);
             }
         }
@@ -167,7 +168,11 @@ impl Shard {
                     self.rtcp_scratch = out;
                 }
             }
-            // Estimation reads these (REMB and transport feedback); the rest says nothing here.
+            Packet::TransportFeedback(feedback) => {
+                self.transport_feedback(now, key, feedback, host);
+            }
+            Packet::Remb(remb) => self.receiver_estimate(now, key, remb.bitrate_bps, host),
+            // The rest says nothing here.
             _ => {}
         }
     }
@@ -286,9 +291,9 @@ impl Shard {
             batch: &mut self.batch,
             counters: &mut self.counters,
             host,
+            now,
         };
-        let subscription = &mut entry.inner;
-        let sent = retransmit(&track.inner, subscription, lost, now, sending, &mut writer);
+        let sent = retransmit(&track.inner, entry, lost, sending, &mut writer);
         if let (Some(bytes), Some(path)) = (sent, peer.path.as_mut()) {
             path.bytes_sent += bytes as u64;
             self.counters.retransmissions_sent += 1;

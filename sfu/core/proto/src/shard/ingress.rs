@@ -221,7 +221,9 @@ impl Shard {
         payload: &[u8],
         host: &mut dyn Host,
     ) {
-        let track = &mut self.tracks[track_key].inner;
+        let entry = &mut self.tracks[track_key];
+        entry.rates.on_packet(meta.layer, now, payload.len());
+        let track = &mut entry.inner;
         let was_dirty = track.has_pending();
         let Kept::Waiting { full } = track.insert(meta, payload) else {
             self.counters.drop(DropReason::Duplicate);

@@ -5,6 +5,7 @@
 //! subscriber next to each other and the kernel can take them in one call.
 
 mod audio;
+mod bandwidth;
 mod commands;
 mod connect;
 mod fanout;
@@ -30,9 +31,11 @@ use self::peer::Peer;
 use self::subscriber::SubscriptionEntry;
 use self::timers::{Due, Timer, Timers};
 use self::tracks::TrackEntry;
+use crate::allocate::Demand;
 use crate::api::{
     Command, Host, MediaMeta, PeerMessage, ShardId, SubscriptionId, TrackId, TransportId,
 };
+use crate::bwe::PacketResult;
 use crate::data::room::DataRooms;
 use crate::egress::{Batch, SocketIndex};
 use crate::forward::Pending;
@@ -103,6 +106,8 @@ pub struct Shard {
     descriptor_scratch: Vec<u8>,
     rtcp_scratch: Vec<u8>,
     nack_scratch: Vec<u16>,
+    feedback_scratch: Vec<PacketResult>,
+    demands_scratch: Vec<Demand>,
     poll_buffer: Box<[u8]>,
 }
 
@@ -134,6 +139,8 @@ impl Shard {
             descriptor_scratch: Vec::with_capacity(2_048),
             rtcp_scratch: Vec::with_capacity(2_048),
             nack_scratch: Vec::with_capacity(256),
+            feedback_scratch: Vec::new(),
+            demands_scratch: Vec::new(),
             poll_buffer: vec![0; POLL_BUFFER].into_boxed_slice(),
             config,
         };
@@ -244,6 +251,15 @@ impl Shard {
             Timer::Track(key) => {
                 if self.tracks.get_mut(key).is_some_and(|t| t.due.take(at)) {
                     self.track_timer(now, key, host);
+                }
+            }
+            Timer::Bandwidth(key) => {
+                if self
+                    .peers
+                    .get_mut(key)
+                    .is_some_and(|p| p.bandwidth.due.take(at))
+                {
+                    self.bandwidth_timer(now, key, host);
                 }
             }
             Timer::Levels => {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::bandwidth::{Bandwidth, Stamp};
 use super::timers::Due;
 use crate::api::{ExtensionId, TransportId, TransportState};
 use crate::data::channels::Channels;
+use crate::bwe::Estimator;
 use crate::egress::SocketIndex;
 use crate::forward::RepeatBudget;
 use crate::receive::{NackGenerator, Router, Scalability, Stream, twcc};
@@ -31,11 +33,34 @@ impl Path {
     /// Shortest time between two retransmissions of one packet.
     pub(super) fn retransmission_spacing(&self) -> Duration {
         let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
-        (round_trip * 2).min(Duration::from_millis(100))
+        (round_trip * 5 / 4).min(Duration::from_millis(100))
     }
 
     pub(super) fn round_trip_or_default(&self) -> Duration {
         self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP)
+    }
+}
+
+/// What is needed to send media.
+pub(super) struct Sending<'a> {
+    pub(super) path: &'a mut Path,
+    pub(super) outbound: &'a mut Outbound,
+    /// Only where transport feedback has been negotiated.
+    pub(super) estimator: Option<&'a mut Estimator>,
+}
+
+impl Sending<'_> {
+    /// The stamp of the next packet, for a stream that carries one under `id`.
+    pub(super) fn next_stamp(&self, id: Option<u8>) -> Option<Stamp> {
+        let sequence = self.estimator.as_ref()?.next_sequence().to_be_bytes();
+        Some(Stamp { id: id?, sequence })
+    }
+
+    /// The packet with the next stamp has left in a datagram of `len` bytes.
+    pub(super) fn on_stamped(&mut self, now: Instant, len: usize) {
+        if let Some(estimator) = &mut self.estimator {
+            estimator.on_sent(now, len);
+        }
     }
 }
 
@@ -74,6 +99,7 @@ pub(super) struct Peer {
     pub(super) inbound: Option<Inbound>,
     outbound: Option<Outbound>,
     pub(super) path: Option<Path>,
+    pub(super) bandwidth: Bandwidth,
     pub(super) publishing: Publishing,
     /// Subscriptions by the SSRC that they are sent under.
     pub(super) sent: BTreeMap<u32, usize>,
@@ -100,6 +126,7 @@ impl Peer {
             inbound: None,
             outbound: None,
             path: None,
+            bandwidth: Bandwidth::default(),
             publishing: Publishing {
                 router: Router::default(),
                 extensions: ExtensionMap::new(&[]),
@@ -118,8 +145,12 @@ impl Peer {
     }
 
     /// What is needed to send media, once there are keys and an address.
-    pub(super) fn sending(&mut self) -> Option<(&mut Path, &mut Outbound)> {
-        Some((self.path.as_mut()?, self.outbound.as_mut()?))
+    pub(super) fn sending(&mut self) -> Option<Sending<'_>> {
+        Some(Sending {
+            path: self.path.as_mut()?,
+            outbound: self.outbound.as_mut()?,
+            estimator: self.bandwidth.estimator.as_deref_mut(),
+        })
     }
 
     pub(super) fn set_keys(&mut self, outbound: Outbound, inbound: Inbound) {

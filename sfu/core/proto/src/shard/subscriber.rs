@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use super::bandwidth::Stamps;
 use super::timers::Due;
+use crate::allocate::Allowance;
 use crate::api::SubscriptionId;
 use crate::forward::Subscription;
 
@@ -26,4 +28,9 @@ pub(super) struct SubscriptionEntry {
     pub(super) packets_at_report: u32,
     /// From the peer's last receiver report, 0 to 255.
     pub(super) fraction_lost: u8,
+    /// Identifier of the transport-wide sequence number, where negotiated.
+    pub(super) transport_cc_id: Option<u8>,
+    pub(super) stamps: Stamps,
+    /// What the subscriber's bandwidth allows.
+    pub(super) allowance: Allowance,
 }

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Reports(usize),
     /// Key-frame requests and silent layers of a track.
     Track(usize),
+    /// Allocation and probes of a subscriber.
+    Bandwidth(usize),
     /// End of an audio level window.
     Levels,
     /// Which microphones this shard forwards, for the other ones.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::source::Source;
 use super::timers::{Due, Timer};
 use super::{AUDIO_REPORT_INTERVAL, LAYER_CHECK_INTERVAL, REPORT_INTERVAL, Shard};
+use crate::allocate::{Allowance, LayerRates};
 use crate::api::{Host, Layer, MediaKind, PeerMessage, ShardId, Ssrc, TrackId};
 use crate::forward::Track;
 use crate::rtcp;
@@ -18,6 +19,7 @@ pub(super) struct TrackEntry {
     pub(super) source: Option<Source>,
     pub(super) clock_rate_hz: u32,
     pub(super) due: Due,
+    pub(super) rates: LayerRates,
 }
 
 impl Shard {
@@ -52,6 +54,7 @@ impl Shard {
             source,
             clock_rate_hz,
             due: Due::default(),
+            rates: LayerRates::default(),
         });
         self.track_ids.insert(id, key);
         key
@@ -119,7 +122,12 @@ impl Shard {
         let Some(track) = self.tracks.get(track_key) else {
             return;
         };
-        let best = track.inner.activity.best(entry.inner.settings().max_layer);
+        let wanted = entry.inner.settings().max_layer;
+        let best = match entry.allowance {
+            Allowance::Unlimited => track.inner.activity.best(wanted),
+            Allowance::Layer(layer) => track.inner.activity.best(wanted.min(layer)),
+            Allowance::Paused => None,
+        };
         entry.inner.retarget(best);
         if let (Some(layer), MediaKind::Video) = (entry.inner.waits_for(), track.inner.kind) {
             self.want_key_frame(now, track_key, layer);

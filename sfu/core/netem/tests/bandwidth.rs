@@ -1,0 +1,147 @@
+//! Narrow, changing and lossy downlinks with fixed seeds: what is sent follows what fits.
+
+#[path = "support/camera.rs"]
+mod camera;
+
+use std::time::{Duration, Instant};
+
+use camera::{Camera, Viewer, run};
+use kinguicall_netem::{Bitrate, ClientIndex, DataSize, NetemConfig, Probability, RandomLoss, World};
+use kinguicall_proto::api::{Command, Event, ShardId, SubscriptionId};
+
+const DELAY: Duration = Duration::from_millis(25);
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A link with a queue of 300 ms, at least of some packets.
+fn link(kbps: u64) -> NetemConfig {
+    let queue = (kbps * 1_000 / 8 * 3 / 10).max(12_000);
+    NetemConfig::new()
+        .latency(DELAY)
+        .link(Bitrate::kbps(kbps), DataSize::bytes(queue as i64))
+}
+
+/// A camera and a viewer behind `downlink`, who sends transport feedback.
+fn scene(downlink: &NetemConfig) -> (World, Camera, Viewer) {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let client = world.connect(0, false);
+    world.run_until_connected();
+    world.send_feedback(client);
+    let mut camera = Camera::new(&mut world, publisher);
+    run(&mut world, &mut camera, &mut [], seconds(1));
+    world.clients[client.0].set_network(&NetemConfig::new().latency(DELAY), 3);
+    world.clients[client.0].set_downlink(downlink, 5);
+    let viewer = Viewer::new(&mut world, client, &camera);
+    (world, camera, viewer)
+}
+
+fn set_downlink(world: &mut World, client: ClientIndex, config: &NetemConfig) -> Instant {
+    world.clients[client.0].set_downlink(config, 5);
+    world.now
+}
+
+#[test]
+fn follows_a_drop_to_150_kbps_and_its_end() {
+    let (mut world, mut camera, mut viewer) = scene(&link(2_000));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));
+    let top = viewer.first_of(2, world.start).expect("the top layer fits");
+    assert!(top - world.start < seconds(6), "{:?}", top - world.start);
+
+    let client = viewer.client;
+    let drop = set_downlink(&mut world, client, &link(150));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(30));
+    let end = set_downlink(&mut world, client, &link(2_000));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(12));
+
+    let lowest = viewer.first_of(0, drop).expect("the lowest layer fits");
+    assert!(lowest - drop <= seconds(3), "{:?}", lowest - drop);
+    let settled = drop + seconds(5);
+    let [_, middle, high] = viewer.layers(settled, end);
+    assert_eq!((middle, high), (0, 0), "nothing but the lowest layer fits");
+    assert!(viewer.frozen(settled, end) < 0.10, "{}", viewer.frozen(settled, end));
+    let back = viewer.first_of(2, end).expect("the top layer fits again");
+    assert!(back - end <= seconds(10), "{:?}", back - end);
+    let silence = viewer.longest_silence(drop, world.now);
+    assert!(silence < Duration::from_millis(800), "{silence:?} without audio");
+}
+
+#[test]
+fn uses_a_steady_link_of_500_kbps() {
+    let (mut world, mut camera, mut viewer) = scene(&link(500));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(15));
+    let from = world.now;
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(60));
+    let used = viewer.bitrate_bps(from, world.now) / 500_000.0;
+    // Audio and the middle layer are 407 kbit/s; the top layer does not fit.
+    assert!(used >= 0.8, "{used}");
+    assert!(viewer.frozen(from, world.now) < 0.02);
+}
+
+#[test]
+fn survives_random_loss() {
+    for (loss, most_frozen) in [(0.05, 0.01), (0.10, 0.03), (0.20, 0.10)] {
+        let lossy = link(5_000).loss(RandomLoss::new(Probability::new(loss)));
+        let (mut world, mut camera, mut viewer) = scene(&link(5_000));
+        run(&mut world, &mut camera, &mut [&mut viewer], seconds(5));
+        let client = viewer.client;
+        let from = set_downlink(&mut world, client, &lossy);
+        run(&mut world, &mut camera, &mut [&mut viewer], seconds(40));
+        let frozen = viewer.frozen(from, world.now);
+        assert!(frozen <= most_frozen, "{frozen} frozen at {loss} of loss");
+    }
+}
+
+#[test]
+fn pauses_what_does_not_fit_and_says_so() {
+    let (mut world, mut camera, mut viewer) = scene(&link(60));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));
+    assert_eq!(paused(&world, viewer.subscription), Some(true));
+    let from = world.now - seconds(5);
+    assert_eq!(viewer.layers(from, world.now), [0, 0, 0]);
+    assert!(viewer.longest_silence(from, world.now) < Duration::from_millis(200));
+    let client = viewer.client;
+    set_downlink(&mut world, client, &link(3_000));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));
+    assert_eq!(paused(&world, viewer.subscription), Some(false));
+    assert!(viewer.first_of(2, from).is_some());
+}
+
+#[test]
+fn a_limit_holds_on_a_wide_link_and_without_feedback() {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let client = world.connect(0, false);
+    world.run_until_connected();
+    let mut camera = Camera::new(&mut world, publisher);
+    run(&mut world, &mut camera, &mut [], seconds(1));
+    let mut viewer = Viewer::new(&mut world, client, &camera);
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(3));
+    assert!(viewer.first_of(2, world.start).is_some(), "nothing limits yet");
+    let transport = world.clients[client.0].transport;
+    let limit = |bps| Command::LimitBitrate(transport, bps);
+    world.command(ShardId(0), limit(Some(400_000)));
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(2));
+    let from = world.now;
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));
+    let bitrate = viewer.bitrate_bps(from, world.now);
+    assert!(bitrate <= 400_000.0 * 1.05, "{bitrate}");
+    assert_eq!(viewer.layers(from, world.now)[2], 0);
+    world.command(ShardId(0), limit(None));
+    let from = world.now;
+    run(&mut world, &mut camera, &mut [&mut viewer], seconds(3));
+    assert!(viewer.first_of(2, from).is_some(), "the limit has been lifted");
+}
+
+/// What was last said about a subscription.
+fn paused(world: &World, of: SubscriptionId) -> Option<bool> {
+    world.events.iter().rev().find_map(|event| match event {
+        Event::StreamState {
+            subscription,
+            paused,
+        } if *subscription == of => Some(*paused),
+        _ => None,
+    })
+}

@@ -1,0 +1,366 @@
+//! What a subscriber's path carries, and what it is therefore sent.
+//!
+//! Estimates come from transport feedback, or from the receiver itself (REMB) where that has not
+//! been negotiated. On them, and at the latest every 200 ms, the layers of the subscriber's video
+//! are allocated anew; when more is wanted than allowed, padding finds out whether it would fit.
+//! Nothing of this happens once per media packet.
+
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use super::fanout::{self, Writer};
+use super::timers::{Due, Timer};
+use crate::allocate::{Allocator, Allowance, Demand};
+use crate::api::{Event, ExtensionKind, Host, Layer, MediaKind, Subscribe};
+use crate::bwe::Estimator;
+use crate::forward::MAX_LAYERS;
+use crate::rtcp::TransportFeedback;
+
+/// The latest time for the next allocation.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// Feedback that comes faster than this does not allocate again.
+const MIN_INTERVAL: Duration = Duration::from_millis(40);
+/// Probing aims this much above what is wanted, so that rising has its headroom.
+const PROBE_HEADROOM: f64 = 1.2;
+/// Most subscriptions of one peer that take part in an allocation.
+const MAX_DEMANDS: usize = 1_024;
+/// Packets of a stream without retransmission stream whose stamps are remembered: its history.
+const VIDEO_STAMPS: usize = 512;
+const AUDIO_STAMPS: usize = 64;
+
+/// A transport-wide sequence number as an RTP header extension.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) id: u8,
+    pub(super) sequence: [u8; 2],
+}
+
+/// Stamps of the last packets, for streams whose packets are repeated under their own number: the
+/// repeated packet must not differ from the first.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    /// By the packet's own sequence number. Empty where there is a retransmission stream.
+    sequences: Box<[[u8; 2]]>,
+    id: u8,
+}
+
+impl Stamps {
+    pub(super) fn new(request: &Subscribe) -> Self {
+        let repaired = |codec: &crate::api::SendCodec| codec.rtx_payload_type.is_some();
+        let repaired = request.rtx_ssrc.is_some() && request.codecs.iter().all(repaired);
+        match (transport_cc_id(request), request.kind) {
+            (Some(id), MediaKind::Audio) => Self::with(AUDIO_STAMPS, id),
+            (Some(id), MediaKind::Video) if !repaired => Self::with(VIDEO_STAMPS, id),
+            _ => Self::default(),
+        }
+    }
+
+    fn with(packets: usize, id: u8) -> Self {
+        Self {
+            sequences: vec![[0; 2]; packets].into_boxed_slice(),
+            id,
+        }
+    }
+
+    pub(super) fn record(&mut self, packet: u64, stamp: Stamp) {
+        let packets = self.sequences.len().max(1);
+        if let Some(place) = self.sequences.get_mut(packet as usize % packets) {
+            *place = stamp.sequence;
+        }
+    }
+
+    /// The stamp that the packet left with.
+    pub(super) fn of(&self, packet: u64) -> Option<Stamp> {
+        let packets = self.sequences.len().max(1);
+        let sequence = *self.sequences.get(packet as usize % packets)?;
+        Some(Stamp {
+            id: self.id,
+            sequence,
+        })
+    }
+}
+
+/// Identifier that the subscriber negotiated for transport-wide sequence numbers.
+pub(super) fn transport_cc_id(request: &Subscribe) -> Option<u8> {
+    let mut extensions = request.extensions.iter();
+    extensions
+        .find(|extension| extension.kind == ExtensionKind::TransportCc)
+        .map(|extension| extension.id)
+}
+
+/// A peer's bandwidth.
+#[derive(Debug, Default)]
+pub(super) struct Bandwidth {
+    /// From the first subscription with transport feedback on.
+    pub(super) estimator: Option<Box<Estimator>>,
+    allocator: Allocator,
+    /// What the receiver itself has estimated.
+    receiver_bps: Option<u64>,
+    limit_bps: Option<u64>,
+    allocated_at: Option<Instant>,
+    /// The estimate at that time.
+    pub(super) latest_bps: Option<u64>,
+    pub(super) due: Due,
+}
+
+impl Bandwidth {
+    /// What the path carries, if that is known.
+    fn estimate_bps(&self, now: Instant) -> Option<u64> {
+        let own = self.estimator.as_ref().and_then(|e| e.bitrate_bps(now));
+        own.or(self.receiver_bps)
+    }
+
+    /// What may be sent, if there is any bound.
+    fn bound_bps(&self, now: Instant) -> Option<u64> {
+        let bounds = [self.estimate_bps(now), self.limit_bps];
+        bounds.into_iter().flatten().min()
+    }
+}
+
+impl Shard {
+    /// A subscription has been added: its transport is measured if that has been negotiated.
+    pub(super) fn watch_bandwidth(&mut self, now: Instant, key: usize, sub: usize) {
+        let stamped = self
+            .subscriptions
+            .get(sub)
+            .is_some_and(|entry| entry.transport_cc_id.is_some());
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        if stamped {
+            let bandwidth = &mut peer.bandwidth;
+            bandwidth
+                .estimator
+                .get_or_insert_with(|| Box::new(Estimator::new(now)));
+        }
+        self.schedule_bandwidth(now, key);
+    }
+
+    pub(super) fn transport_feedback(
+        &mut self,
+        now: Instant,
+        key: usize,
+        feedback: &TransportFeedback<'_>,
+        host: &mut dyn Host,
+    ) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let Some(estimator) = &mut peer.bandwidth.estimator else {
+            return;
+        };
+        let round_trip = peer.path.as_ref().map(|path| path.round_trip_or_default());
+        let mut scratch = std::mem::take(&mut self.feedback_scratch);
+        estimator.on_feedback(now, feedback, round_trip.unwrap_or_default(), &mut scratch);
+        self.feedback_scratch = scratch;
+        self.reconsider(now, key, host);
+    }
+
+    /// The receiver's own estimate (REMB): for those that send no transport feedback.
+    pub(super) fn receiver_estimate(
+        &mut self,
+        now: Instant,
+        key: usize,
+        bitrate_bps: u64,
+        host: &mut dyn Host,
+    ) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.bandwidth.receiver_bps = Some(bitrate_bps);
+            self.reconsider(now, key, host);
+        }
+    }
+
+    pub(super) fn limit_bitrate(
+        &mut self,
+        now: Instant,
+        key: usize,
+        limit_bps: Option<u64>,
+        host: &mut dyn Host,
+    ) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.bandwidth.limit_bps = limit_bps;
+            self.allocate(now, key, host);
+            self.schedule_bandwidth(now, key);
+        }
+    }
+
+    pub(super) fn bandwidth_timer(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        self.reconsider(now, key, host);
+        self.probe(now, key, host);
+        self.schedule_bandwidth(now, key);
+    }
+
+    /// Allocates, unless that has just been done.
+    fn reconsider(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let last = self.peers.get(key).and_then(|p| p.bandwidth.allocated_at);
+        if last.is_none_or(|at| now.saturating_duration_since(at) >= MIN_INTERVAL) {
+            self.allocate(now, key, host);
+            self.schedule_bandwidth(now, key);
+        }
+    }
+
+    /// Decides which layers the peer's subscriptions may send.
+    pub(super) fn allocate(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        peer.bandwidth.latest_bps = peer.bandwidth.estimate_bps(now);
+        let bound = peer.bandwidth.bound_bps(now);
+        let mut demands = std::mem::take(&mut self.demands_scratch);
+        let (audio_bps, can_probe) = self.collect_demands(now, key, &mut demands);
+        match bound {
+            Some(bound_bps) => {
+                let budget = bound_bps.saturating_sub(audio_bps);
+                let Some(peer) = self.peers.get_mut(key) else {
+                    return;
+                };
+                let bandwidth = &mut peer.bandwidth;
+                bandwidth.allocated_at = Some(now);
+                let outcome = bandwidth.allocator.update(now, budget, &mut demands);
+                let wanted = ((audio_bps + outcome.wanted_bps) as f64 * PROBE_HEADROOM) as u64;
+                let wanted = wanted.min(bandwidth.limit_bps.unwrap_or(u64::MAX));
+                let satisfied = outcome.wanted_bps == outcome.allocated_bps;
+                if let Some(estimator) = &mut bandwidth.estimator {
+                    estimator.want(if satisfied { 0 } else { wanted }, can_probe);
+                }
+                for demand in &demands {
+                    self.allow(now, demand.key, demand.allowance, outcome.overloaded, host);
+                }
+            }
+            None => {
+                for demand in &demands {
+                    self.allow(now, demand.key, Allowance::Unlimited, false, host);
+                }
+            }
+        }
+        demands.clear();
+        self.demands_scratch = demands;
+    }
+
+    /// Lists what the peer wants of video. Returns the bitrate of its audio, and whether padding
+    /// can be sent to it.
+    fn collect_demands(
+        &mut self,
+        now: Instant,
+        key: usize,
+        demands: &mut Vec<Demand>,
+    ) -> (u64, bool) {
+        demands.clear();
+        let (mut audio_bps, mut can_probe) = (0, false);
+        let Some(peer) = self.peers.get(key) else {
+            return (0, false);
+        };
+        for sub in peer.sent.values() {
+            let Some(entry) = self.subscriptions.get(*sub) else {
+                continue;
+            };
+            let Some(track) = self.tracks.get_mut(entry.track_key) else {
+                continue;
+            };
+            let settings = entry.inner.settings();
+            if settings.paused {
+                continue;
+            }
+            if entry.inner.kind() == MediaKind::Audio {
+                audio_bps += track.rates.bitrate_bps(Layer(0), now).unwrap_or(0);
+                continue;
+            }
+            can_probe |= entry.transport_cc_id.is_some() && entry.inner.can_pad();
+            let layers: [Option<u64>; MAX_LAYERS] = std::array::from_fn(|index| {
+                let layer = Layer(index as u8);
+                let active = track.inner.activity.is_active(layer);
+                active.then(|| track.rates.bitrate_bps(layer, now)).flatten()
+            });
+            if demands.len() < MAX_DEMANDS {
+                let (priority, max) = (settings.priority, settings.max_layer);
+                demands.push(Demand::new(*sub, priority, layers, max, entry.allowance));
+            }
+        }
+        (audio_bps, can_probe)
+    }
+
+    /// Puts an allowance in force. `overloaded`: what is no longer allowed stops at once instead of
+    /// at the next key frame.
+    fn allow(
+        &mut self,
+        now: Instant,
+        sub: usize,
+        allowance: Allowance,
+        overloaded: bool,
+        host: &mut dyn Host,
+    ) {
+        let Some(entry) = self.subscriptions.get_mut(sub) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.allowance, allowance);
+        if before == allowance {
+            return;
+        }
+        let paused = allowance == Allowance::Paused;
+        if paused != (before == Allowance::Paused) {
+            let subscription = entry.id;
+            host.event(Event::StreamState {
+                subscription,
+                paused,
+            });
+        }
+        self.retarget(now, sub);
+        if let Some(entry) = self.subscriptions.get_mut(sub)
+            && (paused || (overloaded && entry.inner.waits_for().is_some()))
+        {
+            entry.inner.stop();
+        }
+    }
+
+    /// Sends the padding of a probe, if one runs or is to begin.
+    fn probe(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let round_trip = peer.path.as_ref().map(|path| path.round_trip_or_default());
+        let (Some(round_trip), Some(estimator)) = (round_trip, &mut peer.bandwidth.estimator)
+        else {
+            return;
+        };
+        let Some(bytes) = estimator.poll_padding(now, round_trip).filter(|b| *b > 0) else {
+            return;
+        };
+        let padded = peer.sent.values().copied().find(|sub| {
+            let entry = self.subscriptions.get(*sub);
+            entry.is_some_and(|e| e.transport_cc_id.is_some() && e.inner.can_pad())
+        });
+        let Some(entry) = padded.and_then(|sub| self.subscriptions.get_mut(sub)) else {
+            return;
+        };
+        let Some(sending) = peer.sending() else {
+            return;
+        };
+        let mut writer = Writer {
+            batch: &mut self.batch,
+            counters: &mut self.counters,
+            host,
+            now,
+        };
+        let written = fanout::pad(entry, bytes, sending, &mut writer);
+        self.counters.padding_bytes_sent += written as u64;
+    }
+
+    /// Sets the timer, for a peer whose bandwidth has any bound.
+    fn schedule_bandwidth(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let bandwidth = &mut peer.bandwidth;
+        if peer.sent.is_empty() || bandwidth.bound_bps(now).is_none() {
+            return;
+        }
+        let check = now + CHECK_INTERVAL;
+        let probe = bandwidth
+            .estimator
+            .as_ref()
+            .and_then(|estimator| estimator.poll_timeout(now));
+        let at = probe.map_or(check, |at| at.min(check));
+        self.timers
+            .schedule(&mut bandwidth.due, at, Timer::Bandwidth(key));
+    }
+}
