@@ -19,6 +19,7 @@ __all__ = [
     "LayerStarted",
     "LogMessage",
     "ShardStats",
+    "StreamStateChanged",
     "SubscriberStats",
     "SubscriptionStarted",
     "TrackStats",
@@ -109,6 +110,15 @@ class SubscriptionStarted:
     def subscription_id(self) -> int: ...
 
 @final
+class StreamStateChanged:
+    """A subscription has been paused because it does not fit the bandwidth, or flows again."""
+
+    @property
+    def subscription_id(self) -> int: ...
+    @property
+    def paused(self) -> bool: ...
+
+@final
 class DataChannelOpened:
     @property
     def transport_id(self) -> int: ...
@@ -140,6 +150,7 @@ Event: TypeAlias = (
     | LayerStarted
     | AudioLevels
     | SubscriptionStarted
+    | StreamStateChanged
     | DataChannelOpened
     | EngineFailed
     | LogMessage
@@ -166,6 +177,9 @@ class ShardStats:
     def media_packets_forwarded(self) -> int: ...
     @property
     def retransmissions_sent(self) -> int: ...
+    @property
+    def padding_bytes_sent(self) -> int:
+        """Sent to find out how much a subscriber's path carries."""
     @property
     def key_frame_requests_sent(self) -> int: ...
     @property
@@ -211,6 +225,9 @@ class SubscriberStats:
     def round_trip_ms(self) -> float: ...
     @property
     def bytes_sent(self) -> int: ...
+    @property
+    def estimate_bps(self) -> int | None:
+        """What its path is estimated to carry; None where nothing tells."""
 
 @final
 class EngineStats:
@@ -307,11 +324,13 @@ class Engine:
         paused: bool = False,
         max_layer: int = 2,
         max_temporal_layer: int = 255,
+        priority: int = 0,
     ) -> int:
         """Sends a track on a transport; returns the subscription id.
 
         `codecs` pairs the publisher's payload type with what the subscriber negotiated for it.
         `max_temporal_layer` limits the frame rate of streams with temporal layers; 255 is all.
+        More of `priority` (to 255) is served first where not everything fits the bandwidth.
         """
     def update_subscription(
         self,
@@ -320,8 +339,11 @@ class Engine:
         paused: bool,
         max_layer: int,
         max_temporal_layer: int = 255,
+        priority: int = 0,
     ) -> None: ...
     def unsubscribe(self, subscription_id: int) -> None: ...
+    def limit_bitrate(self, transport_id: int, bitrate_bps: int | None) -> None:
+        """Sends no more video than fits this rate besides the audio; None lifts the limit."""
     def request_key_frame(self, track_id: int) -> None: ...
     def set_data_member(
         self,

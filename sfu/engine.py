@@ -30,6 +30,7 @@ class Engine:
         self._transports: dict[int, Callable[[TransportEvent], None]] = {}
         self._tracks: dict[int, Callable[[_core.LayerStarted], None]] = {}
         self._subscriptions: dict[int, Callable[[], None]] = {}
+        self._stream_states: dict[int, Callable[[bool], None]] = {}
         self._on_levels: Callable[[_core.AudioLevels], None] = lambda _levels: None
         self._on_failure: Callable[[], None] = lambda: None
         self._stopped = False
@@ -59,6 +60,19 @@ class Engine:
         """Calls `handler` once, when the first packet has left."""
         self._subscriptions[subscription_id] = handler
 
+    def watch_stream_state(self, subscription_id: int, handler: Callable[[bool], None]) -> None:
+        """Calls `handler` with whether the subscription is paused for want of bandwidth.
+
+        It is called with each change, until the subscription is ended by `unsubscribe` or
+        `forget_subscription`.
+        """
+        self._stream_states[subscription_id] = handler
+
+    def forget_subscription(self, subscription_id: int) -> None:
+        """Passes on no more events of a subscription that ends with its transport."""
+        self._subscriptions.pop(subscription_id, None)
+        self._stream_states.pop(subscription_id, None)
+
     def watch_levels(self, handler: Callable[[_core.AudioLevels], None]) -> None:
         """Calls `handler` with the audio levels of every window. There is one handler."""
         self._on_levels = handler
@@ -81,7 +95,7 @@ class Engine:
 
     def unsubscribe(self, subscription_id: int) -> None:
         """Ends a subscription."""
-        self._subscriptions.pop(subscription_id, None)
+        self.forget_subscription(subscription_id)
         if not self._stopped:
             self.core.unsubscribe(subscription_id)
 
@@ -99,6 +113,7 @@ class Engine:
         self._transports.clear()
         self._tracks.clear()
         self._subscriptions.clear()
+        self._stream_states.clear()
         self.core.stop()
 
     def _dispatch(self) -> None:
@@ -112,17 +127,13 @@ class Engine:
     def _deliver(self, event: "_core.Event") -> None:
         match event:
             case _core.TransportStateChanged() | _core.DataChannelOpened():
-                on_transport = self._transports.get(event.transport_id)
-                if on_transport is not None:
-                    on_transport(event)
+                self._transports.get(event.transport_id, _ignore)(event)
             case _core.LayerStarted():
-                on_track = self._tracks.get(event.track_id)
-                if on_track is not None:
-                    on_track(event)
+                self._tracks.get(event.track_id, _ignore)(event)
             case _core.SubscriptionStarted():
-                on_start = self._subscriptions.pop(event.subscription_id, None)
-                if on_start is not None:
-                    on_start()
+                self._subscriptions.pop(event.subscription_id, _ignore)()
+            case _core.StreamStateChanged():
+                self._stream_states.get(event.subscription_id, _ignore)(event.paused)
             case _core.AudioLevels():
                 self._on_levels(event)
             case _core.LogMessage():
@@ -131,3 +142,7 @@ class Engine:
             case _core.EngineFailed():
                 log.critical("media thread %d has failed: %s", event.shard, event.message)
                 self._on_failure()
+
+
+def _ignore(*_event: object) -> None:
+    """Nobody watches what this event is about."""

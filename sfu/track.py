@@ -12,6 +12,8 @@ from sfu.demand import TrackDemand
 from sfu.values import SubscriptionSettings, TrackKind, TrackSource, VideoQuality
 
 ALL_TEMPORAL_LAYERS: Final = 255
+PRIORITY_MAX: Final = 255
+PRIORITY_DEFAULT: Final = 1
 _NOMINAL_FPS: Final = 30
 _NOMINAL_SCREEN_FPS: Final = 15
 """Frame rates are not announced; these are what clients capture with unless told otherwise."""
@@ -125,6 +127,12 @@ class PublishedTrack:
     def engine_temporal_layer(self, settings: SubscriptionSettings) -> int:
         """The highest temporal layer to send for `settings`."""
         return wanted_temporal_layer(self.info.source, settings)
+
+    def engine_priority(self, settings: SubscriptionSettings) -> int:
+        """Whose turn it is when not everything fits: what the client says, else screens first."""
+        if settings.priority:
+            return min(settings.priority, PRIORITY_MAX)
+        return PRIORITY_MAX if self.info.source is TrackSource.SCREEN_SHARE else PRIORITY_DEFAULT
 
 
 def wanted_layer(layers: Sequence[VideoLayer], settings: SubscriptionSettings) -> int:

@@ -234,6 +234,16 @@ def subscription_permission_update(publisher_sid: str, track_sid: str, allowed: 
     return _message(subscription_permission_update=response)
 
 
+def stream_state_update(publisher_sid: str, track_sid: str, paused: bool) -> bytes:
+    """A track is not sent because it does not fit the client's bandwidth, or is sent again."""
+    state = rtc.StreamStateInfo(
+        participant_sid=publisher_sid,
+        track_sid=track_sid,
+        state=rtc.StreamState.PAUSED if paused else rtc.StreamState.ACTIVE,
+    )
+    return _message(stream_state_update=rtc.StreamStateUpdate(stream_states=[state]))
+
+
 def request_response(reason: int, message: str = "", request_id: int = 0, **request: Any) -> bytes:
     """The outcome of a request; `request` embeds it under its name in the schema's oneof."""
     response = rtc.RequestResponse(

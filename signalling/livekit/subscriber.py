@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 
 from sfu import _core
@@ -109,6 +110,9 @@ class Subscriber:
         """Closes the transport with everything on it."""
         self._state = NegotiationState.CLOSED
         self._disarm()
+        for stream in self._streams.values():
+            if stream.subscription_id is not None:
+                self._context.engine.forget_subscription(stream.subscription_id)
         self._streams.clear()
         if self._info is not None:
             self._context.node.disown_transport(self._info.transport_id)
@@ -150,6 +154,7 @@ class Subscriber:
                 paused=settings.disabled,
                 max_layer=track.engine_layer(settings),
                 max_temporal_layer=track.engine_temporal_layer(settings),
+                priority=track.engine_priority(settings),
             )
 
     # --- negotiation -----------------------------------------------------------------------
@@ -250,7 +255,9 @@ class Subscriber:
             paused=settings.disabled,
             max_layer=track.engine_layer(settings),
             max_temporal_layer=track.engine_temporal_layer(settings),
+            priority=track.engine_priority(settings),
         )
+        context.engine.watch_stream_state(stream.subscription_id, partial(self._tell_state, track))
         context.room.track_bound(track, context.participant)
 
     def _offered(self, track: PublishedTrack) -> OfferedTrack:
@@ -268,6 +275,9 @@ class Subscriber:
             cname=track.publisher_sid,
             stereo=track.info.stereo,
         )
+
+    def _tell_state(self, track: PublishedTrack, paused: bool) -> None:
+        self._context.send(outbound.stream_state_update(track.publisher_sid, track.sid, paused))
 
     def _refuse(self, track_sid: str, failure: SubscriptionFailure) -> None:
         self._context.send(outbound.subscription_response(track_sid, failure))

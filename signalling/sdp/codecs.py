@@ -30,17 +30,21 @@ PUBLISHER_EXTENSIONS: dict[str, frozenset[str]] = {
     ),
 }
 # Our offers: SSRCs are signalled, so no MID; levels travel by signalling.
-SUBSCRIBER_EXTENSIONS: tuple[HeaderExtension, ...] = (HeaderExtension(1, ABS_CAPTURE_TIME),)
+SUBSCRIBER_EXTENSIONS: tuple[HeaderExtension, ...] = (
+    HeaderExtension(1, ABS_CAPTURE_TIME),
+    HeaderExtension(2, TRANSPORT_CC),
+)
 # In addition, for tracks that may have spatial layers.
 SCALABLE_EXTENSIONS: tuple[HeaderExtension, ...] = (HeaderExtension(12, DEPENDENCY_DESCRIPTOR),)
+TRANSPORT_CC_FEEDBACK = "transport-cc"
 
 PUBLISHER_FEEDBACK: dict[str, tuple[str, ...]] = {
     "audio": ("nack",),
     "video": ("transport-cc", "ccm fir", "nack", "nack pli"),
 }
 SUBSCRIBER_FEEDBACK: dict[str, tuple[str, ...]] = {
-    "audio": ("nack",),
-    "video": ("goog-remb", "ccm fir", "nack", "nack pli"),
+    "audio": (TRANSPORT_CC_FEEDBACK, "nack"),
+    "video": (TRANSPORT_CC_FEEDBACK, "goog-remb", "ccm fir", "nack", "nack pli"),
 }
 
 

@@ -377,9 +377,12 @@ def _accepted_codecs(
 
 
 def _accepted_extensions(section: MediaSection) -> tuple[tuple[int, str], ...]:
+    """What the engine may write. Sequence numbers for feedback only if feedback will come."""
     offered = {
         extension.uri for extension in known.SUBSCRIBER_EXTENSIONS + known.SCALABLE_EXTENSIONS
     }
+    if not any(known.TRANSPORT_CC_FEEDBACK in codec.feedback for codec in section.codecs):
+        offered.discard(known.TRANSPORT_CC)
     return tuple(
         (extension.id, extension.uri)
         for extension in section.extensions

@@ -2,8 +2,14 @@
 
 import pytest
 
-from sfu.track import VideoLayer, wanted_layer, wanted_temporal_layer
-from sfu.values import SubscriptionSettings, TrackSource, VideoQuality
+from sfu.track import (
+    PublishedTrack,
+    TrackInfo,
+    VideoLayer,
+    wanted_layer,
+    wanted_temporal_layer,
+)
+from sfu.values import SubscriptionSettings, TrackKind, TrackSource, VideoQuality
 
 LOW, MEDIUM, HIGH = VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH
 LADDER = (VideoLayer(LOW, 320, 180), VideoLayer(MEDIUM, 640, 360), VideoLayer(HIGH, 1280, 720))
@@ -63,3 +69,20 @@ def test_half_the_frame_rate_leaves_out_the_top_temporal_layer(
     source: TrackSource, fps: int, highest: int
 ) -> None:
     assert wanted_temporal_layer(source, SubscriptionSettings(fps=fps)) == highest
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "priority"),
+    [
+        (TrackSource.CAMERA, 0, 1),
+        (TrackSource.SCREEN_SHARE, 0, 255),
+        (TrackSource.SCREEN_SHARE, 7, 7),
+        (TrackSource.CAMERA, 1_000, 255),
+    ],
+)
+def test_screens_come_first_unless_the_client_says_otherwise(
+    source: TrackSource, asked: int, priority: int
+) -> None:
+    info = TrackInfo("TR_a", TrackKind.VIDEO, source)
+    track = PublishedTrack(info, "PA_a", "ada", 1, 1, ())
+    assert track.engine_priority(SubscriptionSettings(priority=asked)) == priority

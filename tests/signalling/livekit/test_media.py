@@ -53,6 +53,25 @@ async def test_a_disabled_track_is_not_sent(edge: Edge) -> None:
         await bo.received(tone.sid, frames=before + 10)
 
 
+async def test_a_track_that_does_not_fit_is_paused_and_the_client_told(edge: Edge) -> None:
+    async with (
+        MediaClient.connect(edge.url, edge.token("ada")) as ada,
+        MediaClient.connect(edge.url, edge.token("bo")) as bo,
+    ):
+        picture = await ada.publish(Picture(), models.CAMERA)
+        await bo.received(picture.sid, frames=5)
+        core = edge.node.engine.core
+        for limit_bps, state in ((1_000, rtc.PAUSED), (None, rtc.ACTIVE)):
+            for transport in core.stats().transports:
+                core.limit_bitrate(transport.transport_id, limit_bps)
+            told = await bo.signal.expect("stream_state_update")
+            assert [(s.participant_sid, s.track_sid, s.state) for s in told.stream_states] == [
+                (ada.sid, picture.sid, state)
+            ]
+        before = bo.tracks[picture.sid].frames
+        await bo.received(picture.sid, frames=before + 5)
+
+
 async def test_speakers_are_told(edge: Edge) -> None:
     async with (
         MediaClient.connect(edge.url, edge.token("ada")) as ada,

@@ -15,6 +15,7 @@ from signalling.sdp import (
     parse,
     serialise,
 )
+from signalling.sdp.codecs import ABS_CAPTURE_TIME, TRANSPORT_CC
 from tests.signalling.sdp.peer import answer_as_browser
 
 LOCAL = LocalTransport(
@@ -93,12 +94,32 @@ def test_redundant_audio_reaches_every_client(takes_red: bool, pairs: list[int])
         answer = answer.replace("SAVPF 63 111", "SAVPF 111").replace(
             "a=rtpmap:63 red/48000/2\r\n", ""
         )
-        answer = answer.replace("a=fmtp:63 111/111\r\n", "").replace("a=rtcp-fb:63 nack\r\n", "")
+        for line in ("fmtp:63 111/111", "rtcp-fb:63 transport-cc", "rtcp-fb:63 nack"):
+            answer = answer.replace(f"a={line}\r\n", "")
 
     (accepted,) = sections.accept(parse(answer)).accepted
 
     assert [codec.payload_type for _, codec in accepted.codecs] == pairs
     assert [from_type for from_type, _ in accepted.codecs] == [63, 109]
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+@pytest.mark.parametrize("feeds_back", [True, False])
+def test_packets_are_numbered_only_for_a_client_that_will_tell_of_them(
+    kind: str, feeds_back: bool
+) -> None:
+    sections = SubscriberSections(7)
+    sections.add(video("TR_a") if kind == "video" else audio("TR_a"))
+    answer = answer_as_browser(sections.offer(LOCAL))
+    if not feeds_back:
+        lines = answer.split("\r\n")
+        answer = "\r\n".join(line for line in lines if not line.endswith(" transport-cc"))
+
+    (accepted,) = sections.accept(parse(answer)).accepted
+
+    uris = [uri for _, uri in accepted.extensions]
+    assert (TRANSPORT_CC in uris) is feeds_back
+    assert ABS_CAPTURE_TIME in uris
 
 
 def test_sections_keep_their_place_and_are_reused_only_after_the_client_agreed() -> None:

@@ -85,11 +85,13 @@ fn settings(
     paused: bool,
     max_layer: Number,
     max_temporal_layer: Number,
+    priority: Number,
 ) -> PyResult<SubscriptionSettings> {
     Ok(SubscriptionSettings {
         paused,
         max_layer: max_layer.as_u8("max_layer", u8::MAX)?,
         max_temporal_layer: max_temporal_layer.as_u8("max_temporal_layer", u8::MAX)?,
+        priority: priority.as_u8("priority", u8::MAX)?,
     })
 }
 
@@ -241,10 +243,12 @@ impl Engine {
     #[pyo3(
         signature = (
             transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, extensions, cname,
-            paused=false, max_layer=Number::from(2), max_temporal_layer=Number::from(255)
+            paused=false, max_layer=Number::from(2), max_temporal_layer=Number::from(255),
+            priority=Number::from(0)
         ),
         text_signature = "($self, transport_id, track_id, *, kind, ssrc, rtx_ssrc, codecs, \
-                          extensions, cname, paused=False, max_layer=2, max_temporal_layer=255)"
+                          extensions, cname, paused=False, max_layer=2, max_temporal_layer=255, \
+                          priority=0)"
     )]
     fn subscribe(
         &self,
@@ -259,6 +263,7 @@ impl Engine {
         paused: bool,
         max_layer: Number,
         max_temporal_layer: Number,
+        priority: Number,
     ) -> PyResult<u32> {
         values::limit_items("codecs", codecs.len())?;
         let codecs: PyResult<Vec<_>> = codecs.iter().map(|(from, c)| c.to_send(*from)).collect();
@@ -274,7 +279,7 @@ impl Engine {
             extensions: values::extensions(&extensions)?,
             first_sequence: 0,
             cname: values::cname(cname)?,
-            settings: settings(paused, max_layer, max_temporal_layer)?,
+            settings: settings(paused, max_layer, max_temporal_layer, priority)?,
         };
         let id = self.running()?.subscribe(subscribe).map_err(to_python)?;
         Ok(id.0)
@@ -282,9 +287,11 @@ impl Engine {
 
     #[pyo3(
         signature = (
-            subscription_id, *, paused, max_layer, max_temporal_layer=Number::from(255)
+            subscription_id, *, paused, max_layer, max_temporal_layer=Number::from(255),
+            priority=Number::from(0)
         ),
-        text_signature = "($self, subscription_id, *, paused, max_layer, max_temporal_layer=255)"
+        text_signature = "($self, subscription_id, *, paused, max_layer, max_temporal_layer=255, \
+                          priority=0)"
     )]
     fn update_subscription(
         &self,
@@ -292,16 +299,25 @@ impl Engine {
         paused: bool,
         max_layer: Number,
         max_temporal_layer: Number,
+        priority: Number,
     ) -> PyResult<()> {
         let id = subscription(subscription_id)?;
         self.command(Command::UpdateSubscription(
             id,
-            settings(paused, max_layer, max_temporal_layer)?,
+            settings(paused, max_layer, max_temporal_layer, priority)?,
         ))
     }
 
     fn unsubscribe(&self, subscription_id: Number) -> PyResult<()> {
         self.command(Command::Unsubscribe(subscription(subscription_id)?))
+    }
+
+    #[pyo3(signature = (transport_id, bitrate_bps))]
+    fn limit_bitrate(&self, transport_id: Number, bitrate_bps: Option<Number>) -> PyResult<()> {
+        let limit = bitrate_bps
+            .map(|n| n.as_bitrate("bitrate_bps"))
+            .transpose()?;
+        self.command(Command::LimitBitrate(transport(transport_id)?, limit))
     }
 
     fn request_key_frame(&self, track_id: Number) -> PyResult<()> {

@@ -53,6 +53,13 @@ event_class!(
     }
 );
 event_class!(
+    /// A subscription has been paused for want of bandwidth, or flows again.
+    StreamStateChanged {
+        subscription_id: u32,
+        paused: bool,
+    }
+);
+event_class!(
     /// A data channel has opened.
     DataChannelOpened {
         transport_id: u32,
@@ -82,6 +89,7 @@ pub enum AnyEvent {
     Layer(LayerStarted),
     Levels(AudioLevels),
     Subscription(SubscriptionStarted),
+    StreamState(StreamStateChanged),
     DataChannel(DataChannelOpened),
     Failed(EngineFailed),
     Log(LogMessage),
@@ -93,6 +101,7 @@ pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .bitor(py.get_type::<LayerStarted>())?
         .bitor(py.get_type::<AudioLevels>())?
         .bitor(py.get_type::<SubscriptionStarted>())?
+        .bitor(py.get_type::<StreamStateChanged>())?
         .bitor(py.get_type::<DataChannelOpened>())?
         .bitor(py.get_type::<EngineFailed>())?
         .bitor(py.get_type::<LogMessage>())
@@ -140,6 +149,13 @@ impl From<Event> for AnyEvent {
             }
             Event::SubscriptionStarted(id) => Self::Subscription(SubscriptionStarted {
                 subscription_id: id.0,
+            }),
+            Event::StreamState {
+                subscription,
+                paused,
+            } => Self::StreamState(StreamStateChanged {
+                subscription_id: subscription.0,
+                paused,
             }),
             Event::DataChannelOpen(id, label) => Self::DataChannel(DataChannelOpened {
                 transport_id: id.0,

@@ -17,7 +17,7 @@ mod _core {
     use super::engine::{Engine, TransportInfo};
     #[pymodule_export]
     use super::events::{
-        AudioLevels, DataChannelOpened, EngineFailed, LayerStarted, LogMessage,
+        AudioLevels, DataChannelOpened, EngineFailed, LayerStarted, LogMessage, StreamStateChanged,
         SubscriptionStarted, TransportStateChanged,
     };
     #[pymodule_export]

@@ -20,6 +20,7 @@ pub struct ShardStats {
     bytes_sent: u64,
     media_packets_forwarded: u64,
     retransmissions_sent: u64,
+    padding_bytes_sent: u64,
     key_frame_requests_sent: u64,
     dropped: BTreeMap<&'static str, u64>,
     transports: usize,
@@ -46,6 +47,7 @@ pub struct SubscriberStats {
     fraction_lost: f32,
     round_trip_ms: f32,
     bytes_sent: u64,
+    estimate_bps: Option<u64>,
 }
 
 /// The whole engine at one moment.
@@ -86,6 +88,7 @@ impl From<&ThreadStats> for ShardStats {
             bytes_sent: thread.io.sent.bytes,
             media_packets_forwarded: counters.media_packets_forwarded,
             retransmissions_sent: counters.retransmissions_sent,
+            padding_bytes_sent: counters.padding_bytes_sent,
             key_frame_requests_sent: counters.key_frame_requests_sent,
             dropped: dropped(thread),
             transports: thread.shard.transports,
@@ -136,6 +139,7 @@ impl From<&stats::TransportStats> for SubscriberStats {
             fraction_lost: transport.fraction_lost,
             round_trip_ms: transport.round_trip_ms,
             bytes_sent: transport.bytes_sent,
+            estimate_bps: transport.estimate_bps,
         }
     }
 }

@@ -71,6 +71,11 @@ impl Number {
         Ok(self.within(what, 0, i64::from(u32::MAX))? as u32)
     }
 
+    /// Bits a second, at least one.
+    pub fn as_bitrate(self, what: &str) -> PyResult<u64> {
+        Ok(self.within(what, 1, i64::MAX)? as u64)
+    }
+
     /// A count of at least one.
     pub fn as_count(self, what: &str, high: usize) -> PyResult<usize> {
         Ok(self.within(what, 1, high as i64)? as usize)

@@ -266,6 +266,7 @@ impl Engine {
             Command::OpenTransport(open) => (open.id.shard(), open.id.0),
             Command::SetRemote(id, _)
             | Command::RestartIce(id, _)
+            | Command::LimitBitrate(id, _)
             | Command::CloseTransport(id) => (id.shard(), id.0),
             Command::Publish(publish) => (publish.track.shard(), publish.track.0),
             Command::Unpublish(id) | Command::RequestKeyFrame(id) => (id.shard(), id.0),

@@ -6,7 +6,9 @@ mod camera;
 use std::time::{Duration, Instant};
 
 use camera::{Camera, Viewer, run};
-use kinguicall_netem::{Bitrate, ClientIndex, DataSize, NetemConfig, Probability, RandomLoss, World};
+use kinguicall_netem::{
+    Bitrate, ClientIndex, DataSize, NetemConfig, Probability, RandomLoss, World,
+};
 use kinguicall_proto::api::{Command, Event, ShardId, SubscriptionId};
 
 const DELAY: Duration = Duration::from_millis(25);
@@ -61,11 +63,18 @@ fn follows_a_drop_to_150_kbps_and_its_end() {
     let settled = drop + seconds(5);
     let [_, middle, high] = viewer.layers(settled, end);
     assert_eq!((middle, high), (0, 0), "nothing but the lowest layer fits");
-    assert!(viewer.frozen(settled, end) < 0.10, "{}", viewer.frozen(settled, end));
+    assert!(
+        viewer.frozen(settled, end) < 0.10,
+        "{}",
+        viewer.frozen(settled, end)
+    );
     let back = viewer.first_of(2, end).expect("the top layer fits again");
     assert!(back - end <= seconds(10), "{:?}", back - end);
     let silence = viewer.longest_silence(drop, world.now);
-    assert!(silence < Duration::from_millis(800), "{silence:?} without audio");
+    assert!(
+        silence < Duration::from_millis(800),
+        "{silence:?} without audio"
+    );
 }
 
 #[test]
@@ -119,7 +128,10 @@ fn a_limit_holds_on_a_wide_link_and_without_feedback() {
     run(&mut world, &mut camera, &mut [], seconds(1));
     let mut viewer = Viewer::new(&mut world, client, &camera);
     run(&mut world, &mut camera, &mut [&mut viewer], seconds(3));
-    assert!(viewer.first_of(2, world.start).is_some(), "nothing limits yet");
+    assert!(
+        viewer.first_of(2, world.start).is_some(),
+        "nothing limits yet"
+    );
     let transport = world.clients[client.0].transport;
     let limit = |bps| Command::LimitBitrate(transport, bps);
     world.command(ShardId(0), limit(Some(400_000)));
@@ -132,7 +144,10 @@ fn a_limit_holds_on_a_wide_link_and_without_feedback() {
     world.command(ShardId(0), limit(None));
     let from = world.now;
     run(&mut world, &mut camera, &mut [&mut viewer], seconds(3));
-    assert!(viewer.first_of(2, from).is_some(), "the limit has been lifted");
+    assert!(
+        viewer.first_of(2, from).is_some(),
+        "the limit has been lifted"
+    );
 }
 
 /// What was last said about a subscription.

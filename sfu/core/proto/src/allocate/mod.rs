@@ -154,13 +154,17 @@ impl Demand {
         };
         let flowing = self.flowing(self.proposal)?;
         let above = flowing + 1..=usize::from(self.max_layer).min(MAX_LAYERS - 1);
-        let next = above.into_iter().find(|layer| self.layers[*layer].is_some())?;
+        let next = above
+            .into_iter()
+            .find(|layer| self.layers[*layer].is_some())?;
         Some(Allowance::Layer(next as u8))
     }
 }
 
 fn sum(demands: &[Demand], allowance: impl Fn(&Demand) -> Allowance) -> u64 {
-    let costs = demands.iter().map(|demand| demand.cost_bps(allowance(demand)));
+    let costs = demands
+        .iter()
+        .map(|demand| demand.cost_bps(allowance(demand)));
     costs.sum()
 }
 

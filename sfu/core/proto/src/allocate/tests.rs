@@ -9,7 +9,11 @@ fn everybody_is_seen_before_anybody_is_sharp() {
     let allowances = decide(450_000, &[(0, 2), (0, 2), (0, 2)]);
     assert_eq!(allowances, [Allowance::Layer(0); 3]);
     let allowances = decide(600_000, &[(0, 2), (0, 2), (0, 2)]);
-    let expected = [Allowance::Layer(1), Allowance::Layer(0), Allowance::Layer(0)];
+    let expected = [
+        Allowance::Layer(1),
+        Allowance::Layer(0),
+        Allowance::Layer(0),
+    ];
     assert_eq!(allowances, expected);
 }
 
@@ -37,7 +41,11 @@ fn falls_at_once_and_rises_after_a_quiet_second_with_headroom() {
     assert_eq!(demands[0].allowance, Allowance::Layer(2));
     assert_eq!(outcome.wanted_bps, 1_500_000);
     allocator.update(at(100), 1_450_000, &mut demands);
-    assert_eq!(demands[0].allowance, Allowance::Layer(2), "within tolerance");
+    assert_eq!(
+        demands[0].allowance,
+        Allowance::Layer(2),
+        "within tolerance"
+    );
     allocator.update(at(200), 130_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Layer(0));
     allocator.update(at(300), 80_000, &mut demands);
@@ -45,7 +53,11 @@ fn falls_at_once_and_rises_after_a_quiet_second_with_headroom() {
     allocator.update(at(800), 2_000_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Paused, "too soon");
     allocator.update(at(1_400), 420_000, &mut demands);
-    assert_eq!(demands[0].allowance, Allowance::Layer(0), "no headroom for more");
+    assert_eq!(
+        demands[0].allowance,
+        Allowance::Layer(0),
+        "no headroom for more"
+    );
     allocator.update(at(2_500), 2_000_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Layer(2));
 }

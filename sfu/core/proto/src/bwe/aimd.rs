@@ -141,7 +141,9 @@ impl Aimd {
         let interval = seen
             .round_trip_us
             .clamp(REDUCE_INTERVAL_US.0, REDUCE_INTERVAL_US.1);
-        let arriving = seen.arriving_bps.unwrap_or(self.bitrate_bps / 2.0 / BACKOFF);
+        let arriving = seen
+            .arriving_bps
+            .unwrap_or(self.bitrate_bps / 2.0 / BACKOFF);
         let soon = self.reduced_at_us.is_some_and(|at| now_us - at < interval);
         if soon && arriving > self.bitrate_bps / 2.0 {
             return;
@@ -155,7 +157,10 @@ impl Aimd {
             Some(train) if unused => (train * OF_TRAIN).max(arriving * BACKOFF),
             _ => arriving * BACKOFF,
         };
-        if let Some(capacity) = self.capacity.filter(|_| !unused && reduced > self.bitrate_bps) {
+        if let Some(capacity) = self
+            .capacity
+            .filter(|_| !unused && reduced > self.bitrate_bps)
+        {
             reduced = capacity.kbps * 1_000.0 * BACKOFF;
         }
         self.bitrate_bps = self.bitrate_bps.min(reduced).max(MIN_BPS);
@@ -184,8 +189,7 @@ impl Capacity {
         const WEIGHT: f64 = 0.05;
         let kbps = self.kbps + (sample_kbps - self.kbps) * WEIGHT;
         let error = kbps - sample_kbps;
-        let deviation =
-            self.deviation * (1.0 - WEIGHT) + error * error / kbps.max(1.0) * WEIGHT;
+        let deviation = self.deviation * (1.0 - WEIGHT) + error * error / kbps.max(1.0) * WEIGHT;
         Self {
             kbps,
             deviation: deviation.clamp(0.4, 2.5),

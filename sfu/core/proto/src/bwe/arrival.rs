@@ -100,14 +100,21 @@ mod tests {
         for (sent, arrived) in [(0, 50_000), (2_000, 52_000), (20_000, 71_000)] {
             assert_eq!(groups.on_packet(sent, arrived), None);
         }
-        let delta = groups.on_packet(40_000, 95_000).expect("two groups are done");
+        let delta = groups
+            .on_packet(40_000, 95_000)
+            .expect("two groups are done");
         assert_eq!((delta.sent_us, delta.arrived_us), (18_000, 19_000));
     }
 
     #[test]
     fn a_burst_out_of_a_held_up_queue_is_one_group() {
         let mut groups = InterArrival::default();
-        let held_up = [(0, 100_000), (20_000, 100_500), (40_000, 101_000), (60_000, 101_500)];
+        let held_up = [
+            (0, 100_000),
+            (20_000, 100_500),
+            (40_000, 101_000),
+            (60_000, 101_500),
+        ];
         for (sent, arrived) in held_up {
             assert_eq!(groups.on_packet(sent, arrived), None);
         }

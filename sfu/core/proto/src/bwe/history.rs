@@ -113,7 +113,13 @@ mod tests {
         let first = history.settle(0, Some(77), 9_000).expect("known");
         assert_eq!((first.sent_us, first.size, first.cluster), (1_000, 500, 0));
         assert_eq!(history.settle(0, Some(77), 9_000), None);
-        assert!(history.settle(1, None, 9_000).expect("known").arrived_us.is_none());
+        assert!(
+            history
+                .settle(1, None, 9_000)
+                .expect("known")
+                .arrived_us
+                .is_none()
+        );
         assert_eq!(history.settle(1, None, 9_000), None);
         assert_eq!(history.settle(1, Some(80), 9_000).expect("late").cluster, 3);
         assert_eq!(history.settle(2, Some(80), 9_000), None, "never sent");
@@ -132,6 +138,10 @@ mod tests {
         let packet = history.settle(last as u16, Some(1), now_us).expect("sent");
         assert_eq!(packet.sent_us, start + last * 100);
         let old = last - PACKETS as i64;
-        assert_eq!(history.settle(old as u16, Some(1), now_us), None, "overwritten");
+        assert_eq!(
+            history.settle(old as u16, Some(1), now_us),
+            None,
+            "overwritten"
+        );
     }
 }

@@ -112,7 +112,11 @@ impl LossBound {
         let by_factor = FACTORS.map(|factor| Some(current * factor));
         let others = [arriving_bps.filter(|bps| *bps < current), Some(delay_bps)];
         for bandwidth in by_factor.into_iter().chain(others).flatten() {
-            let upper = if limited { self.growth_limit_bps } else { MAX_BPS };
+            let upper = if limited {
+                self.growth_limit_bps
+            } else {
+                MAX_BPS
+            };
             let mut candidate = Channel {
                 bandwidth_bps: bandwidth.min(upper.max(current)).clamp(MIN_BPS, MAX_BPS),
                 inherent: self.channel.inherent,
@@ -161,9 +165,11 @@ impl LossBound {
     }
 
     fn average_loss(&self) -> f64 {
-        let (lost, packets) = self.weighted().fold((0.0, 0.0), |(lost, packets), (w, seen)| {
-            (lost + w * seen.lost, packets + w * seen.packets)
-        });
+        let (lost, packets) = self
+            .weighted()
+            .fold((0.0, 0.0), |(lost, packets), (w, seen)| {
+                (lost + w * seen.lost, packets + w * seen.packets)
+            });
         if packets > 0.0 { lost / packets } else { 0.0 }
     }
 

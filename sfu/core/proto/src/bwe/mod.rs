@@ -187,7 +187,8 @@ impl Estimator {
     /// sent to find out if it fits.
     pub fn want(&mut self, bitrate_bps: u64, can_probe: bool) {
         self.can_probe = can_probe;
-        self.prober.want(if can_probe { bitrate_bps as f64 } else { 0.0 });
+        self.prober
+            .want(if can_probe { bitrate_bps as f64 } else { 0.0 });
     }
 
     /// Bytes of padding to send now, 0 or more while a probe runs.

@@ -166,7 +166,8 @@ impl Prober {
             self.cluster.lost_packets += 1;
             return;
         };
-        self.cluster.received(result.sent_us, arrived_us, u64::from(result.size));
+        self.cluster
+            .received(result.sent_us, arrived_us, u64::from(result.size));
     }
 
     /// The finding of a cluster whose packets have all been told of, or that takes too long.
@@ -204,8 +205,9 @@ impl Prober {
             State::Sending => Some(TICK_US),
             State::Awaiting { until_us } => Some((until_us - now_us).max(IDLE_TICK_US)),
             // What holds a due probe up is looked at again soon, but not at once.
-            State::Idle => (self.wanted_bps > 0.0)
-                .then_some((self.next_at_us - now_us).max(IDLE_TICK_US)),
+            State::Idle => {
+                (self.wanted_bps > 0.0).then_some((self.next_at_us - now_us).max(IDLE_TICK_US))
+            }
         }
     }
 }
@@ -300,7 +302,10 @@ mod tests {
         let (found, rate) = probe(50e6, 300_000.0);
         let found = found.expect("all has arrived");
         assert!(!found.saturated);
-        assert!((found.bitrate_bps / rate - 1.0).abs() < 0.15, "{found:?} of {rate}");
+        assert!(
+            (found.bitrate_bps / rate - 1.0).abs() < 0.15,
+            "{found:?} of {rate}"
+        );
     }
 
     #[test]
@@ -308,7 +313,10 @@ mod tests {
         let (found, _) = probe(500_000.0, 600_000.0);
         let found = found.expect("all has arrived");
         assert!(found.saturated);
-        assert!((found.bitrate_bps / 500_000.0 - 0.95).abs() < 0.1, "{found:?}");
+        assert!(
+            (found.bitrate_bps / 500_000.0 - 0.95).abs() < 0.1,
+            "{found:?}"
+        );
     }
 
     #[test]

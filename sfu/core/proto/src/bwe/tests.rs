@@ -46,7 +46,8 @@ impl Path {
         self.delay_us = (self.free_at_us - self.now_us).max(0);
         if self.delay_us < QUEUE_US {
             self.free_at_us = self.free_at_us.max(self.now_us) + transmission_us;
-            self.arrivals.push((self.sequence, self.free_at_us + 25_000));
+            self.arrivals
+                .push((self.sequence, self.free_at_us + 25_000));
         }
         self.sequence += 1;
         self.estimator.on_sent(self.now, size);
@@ -58,7 +59,10 @@ impl Path {
         for ms in 0..milliseconds {
             self.now += Duration::from_millis(1);
             self.now_us += 1_000;
-            let estimate = self.estimator.bitrate_bps(self.now).expect("feedback comes");
+            let estimate = self
+                .estimator
+                .bitrate_bps(self.now)
+                .expect("feedback comes");
             owed += media_bps.min(estimate as f64) / 8_000.0;
             if owed >= 1_000.0 {
                 owed -= 1_000.0;
@@ -108,7 +112,9 @@ impl Path {
     }
 
     fn estimate(&self) -> f64 {
-        self.estimator.bitrate_bps(self.now).expect("feedback comes") as f64
+        self.estimator
+            .bitrate_bps(self.now)
+            .expect("feedback comes") as f64
     }
 }
 
@@ -158,7 +164,11 @@ fn a_peer_without_feedback_has_no_estimate() {
     let mut estimator = Estimator::new(now);
     estimator.on_sent(now, 1_000);
     assert!(estimator.bitrate_bps(now).is_some());
-    assert!(estimator.bitrate_bps(now + Duration::from_secs(3)).is_none());
+    assert!(
+        estimator
+            .bitrate_bps(now + Duration::from_secs(3))
+            .is_none()
+    );
 }
 
 #[test]

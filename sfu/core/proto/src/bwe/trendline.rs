@@ -80,8 +80,7 @@ impl Trendline {
         let sent_ms = delta.sent_us as f64 / 1_000.0;
         self.deltas = (self.deltas + 1).min(1_000);
         self.accumulated_ms += delta.arrived_us as f64 / 1_000.0 - sent_ms;
-        self.smoothed_ms =
-            SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
+        self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         if let Some(point) = self.points.get_mut(self.at) {
             *point = (arrived_ms, self.smoothed_ms);
         }
@@ -177,7 +176,10 @@ mod tests {
 
     #[test]
     fn a_steady_delay_is_normal() {
-        assert_eq!(groups_until(Usage::Over, 0, &mut Trendline::default()), None);
+        assert_eq!(
+            groups_until(Usage::Over, 0, &mut Trendline::default()),
+            None
+        );
     }
 
     #[test]

@@ -59,7 +59,10 @@ impl LayerActivity {
     }
 
     pub fn is_active(&self, layer: Layer) -> bool {
-        self.active.get(usize::from(layer.0)).copied().unwrap_or(false)
+        self.active
+            .get(usize::from(layer.0))
+            .copied()
+            .unwrap_or(false)
     }
 
     /// More than one layer has ever arrived, so that `check` is worth calling.

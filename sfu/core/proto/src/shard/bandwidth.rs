@@ -269,7 +269,9 @@ impl Shard {
             let layers: [Option<u64>; MAX_LAYERS] = std::array::from_fn(|index| {
                 let layer = Layer(index as u8);
                 let active = track.inner.activity.is_active(layer);
-                active.then(|| track.rates.bitrate_bps(layer, now)).flatten()
+                active
+                    .then(|| track.rates.bitrate_bps(layer, now))
+                    .flatten()
             });
             if demands.len() < MAX_DEMANDS {
                 let (priority, max) = (settings.priority, settings.max_layer);

@@ -210,14 +210,7 @@ fn write_media(
         timestamp: packet.out.timestamp,
         ssrc: packet.subscription.ssrc,
     };
-    write_packet(
-        packet,
-        &header,
-        packet.out.sequence,
-        None,
-        sending,
-        writer,
-    )
+    write_packet(packet, &header, packet.out.sequence, None, sending, writer)
 }
 
 /// Writes the header with the extensions that the subscriber has negotiated; returns its length, or
@@ -421,7 +414,10 @@ fn write_padding(
     space[at..end].fill(0);
     space[end - 1] = PADDING_BYTES;
     let rollover = (number >> 16) as u32;
-    let len = sending.outbound.protect_rtp(space, at, end, rollover).ok()?;
+    let len = sending
+        .outbound
+        .protect_rtp(space, at, end, rollover)
+        .ok()?;
     let path = &sending.path;
     writer.batch.commit(path.socket, path.to, len, None);
     Some(len)
