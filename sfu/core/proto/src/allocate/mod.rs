@@ -19,6 +19,9 @@ const HEADROOM: f64 = 1.1;
 const TOLERANCE: f64 = 1.08;
 /// So far above it, what is too much must stop at once.
 const OVERLOAD: f64 = 1.3;
+/// What does not fit is paused after so long: an estimate that has just begun, or wavers, must not
+/// take a picture away.
+const PAUSE_AFTER: Duration = Duration::from_millis(2_000);
 /// Quiet time before a rise.
 const HOLD: Duration = Duration::from_millis(1_000);
 
@@ -65,6 +68,8 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct Allocator {
     changed_at: Option<Instant>,
+    /// Since when not everybody's lowest layer fits.
+    starved_since: Option<Instant>,
 }
 
 impl Allocator {
@@ -74,15 +79,16 @@ impl Allocator {
         let current = sum(demands, |demand| demand.allowance);
         let fresh = demands.iter().any(|d| d.allowance == Allowance::Unlimited);
         let excess = current as f64 / budget_bps.max(1) as f64;
-        if excess > TOLERANCE {
-            fill(budget_bps, demands);
+        let may_pause = self.may_pause(now, budget_bps, demands);
+        if excess > TOLERANCE || fresh {
+            fill(budget_bps, demands, may_pause);
+            let falls = demands.iter().any(|d| d.proposal != d.allowance);
             self.adopt(demands);
-            self.changed_at = Some(now);
-        } else if fresh {
-            fill(budget_bps, demands);
-            self.adopt(demands);
+            if falls && !fresh {
+                self.changed_at = Some(now);
+            }
         } else if self.is_quiet(now) && demands.iter().any(Demand::is_unsatisfied) {
-            fill((budget_bps as f64 / HEADROOM) as u64, demands);
+            fill((budget_bps as f64 / HEADROOM) as u64, demands, true);
             if rises(current, demands) {
                 self.adopt(demands);
                 self.changed_at = Some(now);
@@ -93,6 +99,18 @@ impl Allocator {
             wanted_bps: sum(demands, |_| Allowance::Unlimited),
             overloaded: excess > OVERLOAD,
         }
+    }
+
+    /// Whether what does not fit is to be paused.
+    fn may_pause(&mut self, now: Instant, budget_bps: u64, demands: &[Demand]) -> bool {
+        let lowest = demands.iter().filter(|d| d.allowance != Allowance::Paused);
+        let lowest: u64 = lowest.map(|d| d.cost_bps(Allowance::Layer(0))).sum();
+        if lowest as f64 <= budget_bps as f64 * TOLERANCE {
+            self.starved_since = None;
+            return false;
+        }
+        let since = *self.starved_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= PAUSE_AFTER
     }
 
     fn is_quiet(&self, now: Instant) -> bool {
@@ -177,12 +195,13 @@ fn rises(current_bps: u64, demands: &[Demand]) -> bool {
 }
 
 /// Proposes what fits the budget. `demands` are in order of importance.
-fn fill(budget_bps: u64, demands: &mut [Demand]) {
+fn fill(budget_bps: u64, demands: &mut [Demand], may_pause: bool) {
     let mut left = budget_bps;
     for demand in demands.iter_mut() {
         let lowest = demand.cost_bps(Allowance::Layer(0));
-        demand.proposal = if lowest <= left {
-            left -= lowest;
+        let is_paused = demand.allowance == Allowance::Paused;
+        demand.proposal = if lowest <= left || !(may_pause || is_paused) {
+            left = left.saturating_sub(lowest);
             Allowance::Layer(0)
         } else {
             Allowance::Paused

@@ -21,8 +21,21 @@ fn everybody_is_seen_before_anybody_is_sharp() {
 fn the_important_one_is_sharp_first_and_lasts_longest() {
     let allowances = decide(1_800_000, &[(0, 2), (5, 2)]);
     assert_eq!(allowances, [Allowance::Layer(0), Allowance::Layer(2)]);
-    let allowances = decide(150_000, &[(0, 2), (5, 2)]);
-    assert_eq!(allowances, [Allowance::Paused, Allowance::Layer(0)]);
+    let mut allocator = Allocator::default();
+    let start = Instant::now();
+    let mut demands = [
+        Demand::new(1, 0, CAMERA, 2, Allowance::Layer(0)),
+        Demand::new(2, 5, CAMERA, 2, Allowance::Layer(2)),
+    ];
+    for (seconds, unimportant) in [(0, Allowance::Layer(0)), (3, Allowance::Paused)] {
+        allocator.update(start + Duration::from_secs(seconds), 150_000, &mut demands);
+        assert_eq!(
+            demands[0].allowance,
+            Allowance::Layer(0),
+            "the important one"
+        );
+        assert_eq!(demands[1].allowance, unimportant);
+    }
 }
 
 #[test]
@@ -79,7 +92,9 @@ fn layers_that_do_not_arrive_are_not_counted_on() {
     let mut allocator = Allocator::default();
     let layers = [None, None, Some(300_000)];
     let mut demands = [Demand::new(1, 0, layers, 0, Allowance::Unlimited)];
-    let outcome = allocator.update(Instant::now(), 200_000, &mut demands);
+    let now = Instant::now();
+    allocator.update(now, 200_000, &mut demands);
+    let outcome = allocator.update(now + Duration::from_secs(3), 200_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Paused);
     assert_eq!(outcome.wanted_bps, 300_000);
 }

@@ -319,12 +319,15 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let round_trip = peer.path.as_ref().map(|path| path.round_trip_or_default());
-        let (Some(round_trip), Some(estimator)) = (round_trip, &mut peer.bandwidth.estimator)
-        else {
+        // Not before there are keys: a cluster that cannot be sent would count as failed.
+        let Some(sending) = peer.sending() else {
             return;
         };
-        let Some(bytes) = estimator.poll_padding(now, round_trip).filter(|b| *b > 0) else {
+        let round_trip = sending.path.round_trip_or_default();
+        let padding = sending
+            .estimator
+            .and_then(|estimator| estimator.poll_padding(now, round_trip));
+        let Some(bytes) = padding.filter(|bytes| *bytes > 0) else {
             return;
         };
         let padded = peer.sent.values().copied().find(|sub| {
