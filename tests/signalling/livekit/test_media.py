@@ -64,10 +64,14 @@ async def test_a_track_that_does_not_fit_is_paused_and_the_client_told(edge: Edg
         for limit_bps, state in ((1_000, rtc.PAUSED), (None, rtc.ACTIVE)):
             for transport in core.stats().transports:
                 core.limit_bitrate(transport.transport_id, limit_bps)
-            told = await bo.signal.expect("stream_state_update")
-            assert [(s.participant_sid, s.track_sid, s.state) for s in told.stream_states] == [
-                (ada.sid, picture.sid, state)
-            ]
+            wanted = [(ada.sid, picture.sid, state)]
+            await bo.signal.expect(
+                "stream_state_update",
+                lambda told, wanted=wanted: (
+                    [(s.participant_sid, s.track_sid, s.state) for s in told.stream_states]
+                    == wanted
+                ),
+            )
         before = bo.tracks[picture.sid].frames
         await bo.received(picture.sid, frames=before + 5)
 

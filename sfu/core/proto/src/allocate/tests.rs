@@ -62,16 +62,22 @@ fn falls_at_once_and_rises_after_a_quiet_second_with_headroom() {
     allocator.update(at(200), 130_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Layer(0));
     allocator.update(at(300), 80_000, &mut demands);
+    assert_eq!(
+        demands[0].allowance,
+        Allowance::Layer(0),
+        "not for good yet"
+    );
+    allocator.update(at(2_300), 80_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Paused);
-    allocator.update(at(800), 2_000_000, &mut demands);
+    allocator.update(at(2_800), 2_000_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Paused, "too soon");
-    allocator.update(at(1_400), 420_000, &mut demands);
+    allocator.update(at(3_400), 420_000, &mut demands);
     assert_eq!(
         demands[0].allowance,
         Allowance::Layer(0),
         "no headroom for more"
     );
-    allocator.update(at(2_500), 2_000_000, &mut demands);
+    allocator.update(at(4_500), 2_000_000, &mut demands);
     assert_eq!(demands[0].allowance, Allowance::Layer(2));
 }
 
