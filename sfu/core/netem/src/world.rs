@@ -245,7 +245,7 @@ impl World {
         let extensions = if peer.sends_feedback {
             extensions()
         } else {
-            Vec::new()
+            vec![DESCRIPTOR]
         };
         let id = SubscriptionId::new(transport.shard(), serial);
         let ssrc = 1_000_000 + serial * 2;
@@ -577,7 +577,7 @@ fn subscription(
         ssrc: Ssrc(ssrc),
         rtx_ssrc: (kind == MediaKind::Video).then_some(Ssrc(ssrc + 1)),
         codecs,
-        extensions: vec![DESCRIPTOR],
+        extensions: Vec::new(),
         first_sequence: 17,
         cname: "publisher".to_owned(),
         settings: SubscriptionSettings {
