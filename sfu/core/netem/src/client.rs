@@ -19,6 +19,8 @@ use str0m_netem::{Input as LinkInput, Netem, NetemConfig, Output as LinkOutput};
 use crate::descriptor::{self, DESCRIPTOR_ID};
 
 const UDP_IPV4_HEADERS: usize = 28;
+/// How a DTLS 1.2 record begins: content type, version, epoch 0.
+const PLAINTEXT_ALERT: [u8; 5] = [21, 0xfe, 0xfd, 0, 0];
 
 /// A media packet as the client got it.
 #[derive(Debug, Clone)]
@@ -51,6 +53,8 @@ pub struct Client {
     pub wire_bytes: u64,
     /// Transport feedback is negotiated for its subscriptions.
     pub sends_feedback: bool,
+    /// Plaintext DTLS alerts that the server has sent.
+    pub alerts: usize,
     server: SocketAddr,
     up: Netem<Vec<u8>>,
     down: Netem<Vec<u8>>,
@@ -112,6 +116,7 @@ impl Client {
             connected: false,
             wire_bytes: 0,
             sends_feedback: false,
+            alerts: 0,
             server,
             up: Netem::new(NetemConfig::new()),
             down: Netem::new(NetemConfig::new()),
@@ -154,6 +159,7 @@ impl Client {
     /// A datagram from the server enters the downlink.
     pub fn arrive(&mut self, now: Instant, datagram: Vec<u8>) {
         self.wire_bytes += (datagram.len() + UDP_IPV4_HEADERS) as u64;
+        self.alerts += usize::from(datagram.starts_with(&PLAINTEXT_ALERT));
         self.down.handle_input(LinkInput::Packet(now, datagram));
     }
 
