@@ -1,15 +1,20 @@
 """Senders of unwelcome datagrams, with bounded rate and count. Blocking: run them in a thread."""
 
+import contextlib
 import os
 import random
 import socket
 import struct
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 STUN_MAGIC_COOKIE = 0x2112A442
+IP_PKTINFO = 8  # linux/in.h; Python has it from 3.14 on
 BURST = 50
+ANSWER_TIMEOUT_S = 0.5
 
 
 def send_paced(datagrams: Iterable[bytes], target: tuple[str, int], *, per_second: int) -> int:
@@ -23,6 +28,26 @@ def send_paced(datagrams: Iterable[bytes], target: tuple[str, int], *, per_secon
             if sent % BURST == 0:
                 _wait_until(start + sent / per_second)
     return sent
+
+
+def send_from_many_addresses(
+    datagrams: Iterable[bytes], target: tuple[str, int], *, per_second: int
+) -> list[bytes]:
+    """Sends each from another address of 127.0.0.0/8; returns every datagram that comes back."""
+    answers = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+        attacker.bind(("0.0.0.0", 0))
+        attacker.setblocking(False)
+        start = time.monotonic()
+        for sent, datagram in enumerate(datagrams):
+            source = struct.pack("=I4s4s", 0, b"\x7f" + random.randbytes(2) + b"\x01", bytes(4))
+            control = [(socket.IPPROTO_IP, IP_PKTINFO, source)]
+            attacker.sendmsg([datagram], control, 0, target)
+            if sent % BURST == 0:
+                answers += _waiting(attacker)
+                _wait_until(start + sent / per_second)
+        time.sleep(ANSWER_TIMEOUT_S)
+        return answers + _waiting(attacker)
 
 
 def answers_to(
@@ -75,24 +100,65 @@ def local_udp_addresses(*, except_port: int) -> list[tuple[str, int]]:
     return addresses
 
 
-def send_spoofed(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-    """One UDP datagram with a source address that is somebody else's. Needs root."""
+@dataclass
+class HelloRace:
+    """A thread that sends ClientHellos to `target`, from an address of its own and, spoofed, from
+    every other UDP socket on the target's address. Needs root."""
+
+    target: tuple[str, int]
+    per_second: int
+    sent: int = 0
+    """From each address."""
+    spoofed: set[tuple[str, int]] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def run(self) -> None:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+        ):
+            start = time.monotonic()
+            while not self._stop.is_set():
+                stranger.sendto(client_hello(), self.target)
+                for source in local_udp_addresses(except_port=self.target[1]):
+                    if source[0] == self.target[0]:
+                        packet = _ip_packet(client_hello(), source, self.target)
+                        raw.sendto(packet, (self.target[0], 0))
+                        self.spoofed.add(source)
+                self.sent += 1
+                _wait_until(start + self.sent / self.per_second)
+
+
+@contextlib.contextmanager
+def hello_race(target: tuple[str, int], *, per_second: int) -> Iterator[HelloRace]:
+    race = HelloRace(target, per_second)
+    thread = threading.Thread(target=race.run)
+    thread.start()
+    try:
+        yield race
+    finally:
+        race._stop.set()
+        thread.join()
+
+
+def _ip_packet(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> bytes:
+    """IPv4 and UDP headers with a source address that is somebody else's, and `payload`."""
     udp = struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0) + payload
-    ip = struct.pack(
-        "!BBHHHBBH4s4s",
-        0x45,
-        0,
-        20 + len(udp),
-        0,
-        0,
-        64,
-        socket.IPPROTO_UDP,
-        0,
-        socket.inet_aton(source[0]),
-        socket.inet_aton(target[0]),
+    addresses = socket.inet_aton(source[0]), socket.inet_aton(target[0])
+    length, ttl = 20 + len(udp), 64
+    return (
+        struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, ttl, socket.IPPROTO_UDP, 0, *addresses)
+        + udp
     )
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
-        raw.sendto(ip + udp, (target[0], 0))
+
+
+def _waiting(attacker: socket.socket) -> list[bytes]:
+    """What has arrived at a socket that does not block."""
+    datagrams = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            datagrams.append(attacker.recv(2048))
+    return datagrams
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

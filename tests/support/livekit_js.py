@@ -25,10 +25,15 @@ CONNECT = """async ([url, token, media]) => {
 }"""
 
 
+async def open_page(tab: ChromiumTab, server: Server) -> None:
+    """A page without scripts, from the server's own address, that has `LivekitClient`."""
+    await tab.goto(f"{server.url}/healthz")
+    await tab.page.add_script_tag(path=LIBRARY)
+
+
 async def join(tab: ChromiumTab, server: Server, identity: str, *, media: bool = True) -> None:
     """Connects to the room "strangers"; the page then has `room`, `tracks` and `data`."""
-    await tab.goto(f"{server.url}/healthz")  # a page without scripts, from the server's own address
-    await tab.page.add_script_tag(path=LIBRARY)
+    await open_page(tab, server)
     token = server.token("strangers", identity)
     await tab.page.evaluate(CONNECT, [server.ws_url, token, media])
 

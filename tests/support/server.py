@@ -85,6 +85,11 @@ class Server:
         lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in lines}
 
+    def resident_bytes(self) -> int:
+        """Memory of the server's process (`/proc/<pid>/statm`, in pages)."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGESIZE")
+
     def is_running(self) -> bool:
         return self.process.poll() is None
 
