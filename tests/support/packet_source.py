@@ -1,18 +1,20 @@
 """Media packets at a rate that encoders do not reach: a published track, continued by hand.
 
 Takes over from an aiortc sender: the packets continue its sequence numbers and timestamps, and each
-is a whole VP8 inter frame of a few bytes.
+is a whole VP8 inter frame of a few bytes. The encoder can go on where they end.
 """
 
 import asyncio
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from aiortc import RTCRtpSender
+from aiortc import MediaStreamTrack, RTCRtpSender
 
 SEQUENCE_AND_TIMESTAMP = struct.Struct("!HI")
 FRAME_TICKS = 90  # a frame each millisecond of the 90 kHz clock
 BATCH = 20
+SETTLE_S = 0.3  # until the frame that is being encoded has been sent
 VP8_START_WITH_PICTURE_ID = b"\x90\x80"
 VP8_INTER_FRAME = b"\x31\x02\x00" + bytes(20)
 
@@ -26,6 +28,7 @@ class PacketSource:
     sequence: int
     timestamp: int
     picture_id: int = 20_000
+    _restore: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @classmethod
     async def take_over(cls, sender: RTCRtpSender) -> "PacketSource":
@@ -35,14 +38,14 @@ class PacketSource:
         send = dtls._send_rtp
 
         async def tap(packet: bytes) -> None:
-            if not 192 <= packet[1] <= 223:  # not RTCP
+            if not _is_rtcp(packet):
                 packets.put_nowait(packet)
             await send(packet)
 
         dtls._send_rtp = tap
         await packets.get()
         sender.replaceTrack(None)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(SETTLE_S)
         last = b""
         while not packets.empty():
             last = packets.get_nowait()
@@ -67,6 +70,43 @@ class PacketSource:
             await self.sender.transport._send_rtp(self.packet())
             if number % BATCH == 0:
                 await asyncio.sleep(max(0.0, start + number / per_second - loop.time()))
+
+    def hand_back(self, track: MediaStreamTrack) -> None:
+        """Lets the encoder send `track`, as if it had sent everything so far.
+
+        Its sender reports, which tell its own time, are left out.
+        """
+        dtls = self.sender.transport
+        send = dtls._send_rtp
+        shift: tuple[int, int] | None = None
+
+        async def renumber(packet: bytes) -> None:
+            nonlocal shift
+            if _is_rtcp(packet):
+                return
+            sequence, timestamp = SEQUENCE_AND_TIMESTAMP.unpack_from(packet, 2)
+            if shift is None:
+                ahead = self.timestamp + FRAME_TICKS
+                shift = self.sequence + 1 - sequence, ahead - timestamp
+            self.sequence = sequence + shift[0] & 0xFFFF
+            self.timestamp = timestamp + shift[1] & 0xFFFFFFFF
+            renumbered = bytearray(packet)
+            SEQUENCE_AND_TIMESTAMP.pack_into(renumbered, 2, self.sequence, self.timestamp)
+            await send(bytes(renumbered))
+
+        dtls._send_rtp = renumber
+        self._restore = lambda: setattr(dtls, "_send_rtp", send)
+        self.sender.replaceTrack(track)
+
+    async def take_back(self) -> None:
+        """Silences the encoder again."""
+        self.sender.replaceTrack(None)
+        await asyncio.sleep(SETTLE_S)
+        self._restore()
+
+
+def _is_rtcp(packet: bytes) -> bool:
+    return 192 <= packet[1] <= 223
 
 
 def _header_length(packet: bytes) -> int:
