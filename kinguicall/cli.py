@@ -40,6 +40,9 @@ def serve(
         int | None,
         typer.Option(help="Forward the loudest so many microphones of a room; 0 for all."),
     ] = None,
+    dscp: Annotated[
+        bool | None, typer.Option("--dscp", help="Mark audio and video for the network.")
+    ] = None,
     redis_url: Annotated[str | None, typer.Option(help="Registry shared with other nodes.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Config = None,
@@ -63,6 +66,7 @@ def serve(
         "bind": tuple(bind) if bind else None,
         "media_threads": media_threads,
         "audio_forward_limit": audio_forward_limit,
+        "dscp": dscp,
         "redis_url": redis_url,
         "log_level": log_level,
         "dev": dev,

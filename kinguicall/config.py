@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     media_threads: int = 1
     # More voices at a time than this nobody can follow; it keeps a listener below 1 Mbit/s.
     audio_forward_limit: int = 20
+    dscp: bool = False
     redis_url: str = ""
     api_keys: SecretStr = SecretStr("")
     log_level: str = "info"

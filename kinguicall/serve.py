@@ -114,6 +114,7 @@ def _engine(settings: Settings) -> Engine:
             bind_addresses=settings.bind,
             public_addresses=settings.public_ip,
             audio_forward_limit=settings.audio_forward_limit,
+            dscp=settings.dscp,
         )
     except OSError as error:
         where = f"UDP port {settings.udp_port}"

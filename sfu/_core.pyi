@@ -253,13 +253,15 @@ class Engine:
         public_addresses: Sequence[str] = (),
         pin_threads: bool = False,
         audio_forward_limit: int = 0,
+        dscp: bool = False,
     ) -> Engine:
         """Binds `udp_port` + n for thread n on every address of `bind_addresses`.
 
         An empty `bind_addresses` means every address of this machine's interfaces, IPv4 and IPv6,
         loopback last. Port 0 takes any free one. `public_addresses` replace the bound addresses of
         the same family in the candidates (1:1 NAT). Of the microphones of a room the
-        `audio_forward_limit` loudest are forwarded, all if it is 0. Raises ValueError for a
+        `audio_forward_limit` loudest are forwarded, all if it is 0. `dscp` marks what is sent:
+        audio EF, video AF41. Raises ValueError for a
         malformed address or a number out of range.
         """
     @property

@@ -8,7 +8,7 @@ use std::time::Instant;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use kinguicall_net::{SendBatch, thread_cpu};
 use kinguicall_proto::api::Ssrc;
-use kinguicall_proto::egress::{Batch, SocketIndex};
+use kinguicall_proto::egress::{Batch, SocketIndex, TrafficClass};
 use kinguicall_proto::srtp::Profile;
 
 use crate::load::{Burst, Numbering, Position, Schedule, Stream};
@@ -138,6 +138,8 @@ fn put(
         )
         .map_err(io::Error::other)?;
     body[body_len..body_len + TAG_BYTES].copy_from_slice(tag.as_ref());
-    batch.commit(SocketIndex(0), subscriber.to, plain.len + TAG_BYTES, None);
+    let len = plain.len + TAG_BYTES;
+    let class = TrafficClass::Video;
+    batch.commit(SocketIndex(0), subscriber.to, len, class, None);
     Ok(())
 }

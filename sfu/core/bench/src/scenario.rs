@@ -119,9 +119,7 @@ impl Call {
             udp_port: 0,
             threads,
             bind_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            public_addresses: Vec::new(),
-            pin_threads: false,
-            audio_places: 0,
+            ..EngineConfig::default()
         })?;
         Ok(Self {
             engine,

@@ -97,14 +97,16 @@ fn settings(
 
 #[pymethods]
 impl Engine {
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     #[new]
     #[pyo3(
         signature = (
             *, udp_port, threads=Number::from(1), bind_addresses=Vec::new(),
-            public_addresses=Vec::new(), pin_threads=false, audio_forward_limit=Number::from(0)
+            public_addresses=Vec::new(), pin_threads=false, audio_forward_limit=Number::from(0),
+            dscp=false
         ),
         text_signature = "(*, udp_port, threads=1, bind_addresses=(), public_addresses=(), \
-                          pin_threads=False, audio_forward_limit=0)"
+                          pin_threads=False, audio_forward_limit=0, dscp=False)"
     )]
     fn new(
         py: Python<'_>,
@@ -114,6 +116,7 @@ impl Engine {
         public_addresses: Vec<String>,
         pin_threads: bool,
         audio_forward_limit: Number,
+        dscp: bool,
     ) -> PyResult<Self> {
         let config = EngineConfig {
             udp_port: udp_port.as_u16("udp_port")?,
@@ -121,6 +124,7 @@ impl Engine {
             bind_addresses: values::addresses("bind_addresses", &bind_addresses)?,
             public_addresses: values::addresses("public_addresses", &public_addresses)?,
             pin_threads,
+            dscp,
             audio_places: usize::from(audio_forward_limit.as_u16("audio_forward_limit")?),
         };
         let engine = py.detach(|| net::Engine::start(&config));

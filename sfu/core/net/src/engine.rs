@@ -43,6 +43,8 @@ pub struct EngineConfig {
     pub public_addresses: Vec<IpAddr>,
     /// Pin thread n to the n-th CPU that the process may use.
     pub pin_threads: bool,
+    /// Mark audio and video for networks that look at DSCP.
+    pub dscp: bool,
     /// How many microphones of a room are forwarded at a time; 0 means all.
     pub audio_places: usize,
 }
@@ -139,6 +141,7 @@ impl Engine {
                 sockets,
                 outgoing,
                 incoming,
+                marks: config.dscp,
                 shared: Arc::clone(&self.shared),
             };
             let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);

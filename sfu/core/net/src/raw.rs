@@ -8,14 +8,40 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 use std::ptr;
 
-/// Room for one `u16` control message.
+/// Room for a control message with a `u16`, the segment size, and one with an `int`, the mark.
 // SAFETY: CMSG_SPACE only computes.
-const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(mem::size_of::<u16>() as u32) as usize };
+const CONTROL_BYTES: usize = unsafe {
+    (libc::CMSG_SPACE(mem::size_of::<u16>() as u32)
+        + libc::CMSG_SPACE(mem::size_of::<libc::c_int>() as u32)) as usize
+};
 
 /// A control buffer, aligned for `cmsghdr`.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL_BYTES]);
+
+impl Control {
+    /// Writes a control message at `offset`, a multiple of its alignment, and returns how much
+    /// room it takes.
+    fn put<T: Copy>(&mut self, offset: usize, level: i32, kind: i32, value: T) -> usize {
+        // SAFETY: these only compute.
+        let (len, space) = unsafe {
+            let size = mem::size_of::<T>() as u32;
+            (libc::CMSG_LEN(size), libc::CMSG_SPACE(size) as usize)
+        };
+        assert!(offset + space <= CONTROL_BYTES, "room for both messages");
+        // SAFETY: the message lies within the buffer, which is aligned for its header as the sizes
+        // of all messages are multiples of that alignment.
+        unsafe {
+            let header = self.0.as_mut_ptr().add(offset).cast::<libc::cmsghdr>();
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            (*header).cmsg_len = len as _;
+            libc::CMSG_DATA(header).cast::<T>().write_unaligned(value);
+        }
+        space
+    }
+}
 
 /// An IPv4 or IPv6 socket address in the kernel's form.
 #[repr(C)]
@@ -155,8 +181,16 @@ impl MessageHeaders {
     }
 
     /// Prepares message `index`. With `segment`, the kernel cuts `bytes` into datagrams of that
-    /// length. See `send` for how long the bytes must live.
-    pub fn fill(&mut self, index: usize, to: SocketAddr, bytes: &[u8], segment: Option<u16>) {
+    /// length; `traffic_class` is the byte of that name in the IP header (TOS in IPv4), if not 0.
+    /// See `send` for how long the bytes must live.
+    pub fn fill(
+        &mut self,
+        index: usize,
+        to: SocketAddr,
+        bytes: &[u8],
+        segment: Option<u16>,
+        traffic_class: u8,
+    ) {
         let (address, address_len) = SocketAddress::new(to);
         self.addresses[index] = address;
         // The kernel only reads what it sends.
@@ -168,22 +202,23 @@ impl MessageHeaders {
         header.msg_iov = &raw mut self.vectors[index];
         header.msg_iovlen = 1;
         header.msg_flags = 0;
-        header.msg_control = ptr::null_mut();
-        header.msg_controllen = 0;
+        let control = &mut self.controls[index];
+        let mut used = 0;
         if let Some(segment) = segment {
-            header.msg_control = (&raw mut self.controls[index]).cast();
-            header.msg_controllen = CONTROL_BYTES as _;
-            // SAFETY: the control buffer is aligned and large enough for one u16 message.
-            unsafe {
-                let control = libc::CMSG_FIRSTHDR(header);
-                (*control).cmsg_level = libc::SOL_UDP;
-                (*control).cmsg_type = libc::UDP_SEGMENT;
-                (*control).cmsg_len = libc::CMSG_LEN(mem::size_of::<u16>() as u32) as _;
-                libc::CMSG_DATA(control)
-                    .cast::<u16>()
-                    .write_unaligned(segment);
-            }
+            used += control.put(used, libc::SOL_UDP, libc::UDP_SEGMENT, segment);
         }
+        if traffic_class != 0 {
+            let (level, kind) = match to {
+                SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+                SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            };
+            used += control.put(used, level, kind, libc::c_int::from(traffic_class));
+        }
+        header.msg_control = match used {
+            0 => ptr::null_mut(),
+            _ => (&raw mut *control).cast(),
+        };
+        header.msg_controllen = used as _;
     }
 
     /// Sends the messages of `range`. Returns how many went out before the first that failed;

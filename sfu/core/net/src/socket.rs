@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -81,8 +82,39 @@ fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
     }
     socket.set_recv_buffer_size(BUFFER_BYTES)?;
     socket.set_send_buffer_size(BUFFER_BYTES)?;
+    set_fragmentation(&socket, local.is_ipv6())?;
     socket.bind(&local.into())?;
     Ok(socket.into())
+}
+
+/// What happens to a datagram that is too large for its path: it is fragmented, as RTP that a
+/// publisher has packed cannot be packed anew.
+///
+/// IPv4 leaves that to the routers (OMIT): a forged "fragmentation needed" would otherwise make the
+/// kernel cut everything into pieces of 552 bytes and refuse segmentation offload. IPv6 routers do
+/// not fragment, so there the kernel must learn the path's size, of at least 1,280 bytes (WANT).
+fn set_fragmentation(socket: &Socket, ipv6: bool) -> io::Result<()> {
+    let (level, option, value) = if ipv6 {
+        let want = libc::IPV6_PMTUDISC_WANT;
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, want)
+    } else {
+        let omit = libc::IP_PMTUDISC_OMIT;
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit)
+    };
+    // SAFETY: the value is an int that outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -100,6 +132,31 @@ mod tests {
         assert_eq!(ports.len(), 2);
         assert_ne!(ports[0], 0);
         assert_eq!(ports[0], ports[1]);
+    }
+
+    #[test]
+    fn forged_path_sizes_are_ignored_where_routers_fragment() {
+        let addresses = ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        let Ok(sockets) = bind_thread_sockets(&addresses, 0, false) else {
+            return; // This machine has no IPv6.
+        };
+        let options = [
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
+        ];
+        let found = sockets.iter().zip(options).map(|((socket, _), option)| {
+            let mut value: libc::c_int = -1;
+            let mut len = size_of_val(&value) as libc::socklen_t;
+            // SAFETY: `value` and `len` are valid places of the sizes given.
+            let result = unsafe {
+                let place = (&raw mut value).cast();
+                libc::getsockopt(socket.as_raw_fd(), option.0, option.1, place, &raw mut len)
+            };
+            assert_eq!(result, 0);
+            value
+        });
+        let expected = [libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_WANT];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 
     #[test]

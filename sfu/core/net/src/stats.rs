@@ -134,7 +134,7 @@ pub fn kernel_drops(socket: &UdpSocket) -> io::Result<u32> {
 mod tests {
     use std::net::SocketAddr;
 
-    use kinguicall_proto::egress::SocketIndex;
+    use kinguicall_proto::egress::{SocketIndex, TrafficClass};
 
     use super::*;
 
@@ -145,6 +145,7 @@ mod tests {
             start: 0,
             len: 0,
             received_at,
+            class: TrafficClass::Video,
         }
     }
 

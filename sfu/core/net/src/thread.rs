@@ -58,6 +58,8 @@ pub(crate) struct Seed {
     pub outgoing: Vec<Option<Producer>>,
     /// From the other shards.
     pub incoming: Vec<Consumer>,
+    /// Mark audio and video (DSCP).
+    pub marks: bool,
     pub shared: Arc<Shared>,
 }
 
@@ -163,7 +165,7 @@ impl Worker {
             kernel_drops: vec![0; seed.sockets.len()],
             host: ThreadHost {
                 id,
-                send: SendBatch::new(seed.sockets.len(), BATCH_DATAGRAMS),
+                send: SendBatch::new(seed.sockets.len(), BATCH_DATAGRAMS).with_marks(seed.marks),
                 sockets: seed.sockets,
                 to_wake: vec![false; seed.outgoing.len()],
                 outgoing: seed.outgoing,

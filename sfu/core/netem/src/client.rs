@@ -55,6 +55,8 @@ pub struct Client {
     pub sends_feedback: bool,
     /// Plaintext DTLS alerts that the server has sent.
     pub alerts: usize,
+    /// Longest datagram that the server has sent, in bytes of UDP payload.
+    pub longest_datagram: usize,
     server: SocketAddr,
     up: Netem<Vec<u8>>,
     down: Netem<Vec<u8>>,
@@ -117,6 +119,7 @@ impl Client {
             wire_bytes: 0,
             sends_feedback: false,
             alerts: 0,
+            longest_datagram: 0,
             server,
             up: Netem::new(NetemConfig::new()),
             down: Netem::new(NetemConfig::new()),
@@ -158,6 +161,7 @@ impl Client {
 
     /// A datagram from the server enters the downlink.
     pub fn arrive(&mut self, now: Instant, datagram: Vec<u8>) {
+        self.longest_datagram = self.longest_datagram.max(datagram.len());
         self.wire_bytes += (datagram.len() + UDP_IPV4_HEADERS) as u64;
         self.alerts += usize::from(datagram.starts_with(&PLAINTEXT_ALERT));
         self.down.handle_input(LinkInput::Packet(now, datagram));

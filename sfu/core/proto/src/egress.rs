@@ -6,12 +6,29 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// Largest datagram that leaves a node: fits an Ethernet frame through common tunnels.
-pub const MAX_DATAGRAM: usize = 1_472;
+/// Largest datagram that leaves a node: with the headers of UDP and IPv6 it fills an Ethernet frame.
+/// Only what a publisher packed that large, and grows here by its headers, comes near it.
+pub const MAX_DATAGRAM: usize = 1_452;
+/// Largest payload of a publisher that is taken: leaves room for a header with the extensions that
+/// are added here, the tag of SRTP and the number that a retransmission begins with.
+pub const MAX_MEDIA_PAYLOAD: usize = MAX_DATAGRAM - 56;
+/// Largest datagram that a node makes on its own: fits every path that IPv6 allows (1,280 bytes)
+/// with some room for a tunnel.
+pub const MAX_OWN_DATAGRAM: usize = 1_200;
 
 /// Index of the local socket (one per local address) that a datagram came in by or leaves by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketIndex(pub u16);
+
+/// What a datagram carries, as far as a network may treat it differently (RFC 8837, table 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrafficClass {
+    /// Connectivity checks, handshakes and data channels.
+    Control,
+    Audio,
+    /// Video, and the reports about all media.
+    Video,
+}
 
 /// One datagram of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +39,7 @@ pub struct Datagram {
     pub len: u16,
     /// When the packet that caused it was received; `None` for what the node says on its own.
     pub received_at: Option<Instant>,
+    pub class: TrafficClass,
 }
 
 /// A bounded batch of datagrams. When it is full its owner must flush it: it never grows.
@@ -65,6 +83,7 @@ impl Batch {
         socket: SocketIndex,
         to: SocketAddr,
         len: usize,
+        class: TrafficClass,
         received_at: Option<Instant>,
     ) {
         debug_assert!(len <= MAX_DATAGRAM);
@@ -74,6 +93,7 @@ impl Batch {
             start: self.used as u32,
             len: len as u16,
             received_at,
+            class,
         });
         self.used += len;
     }

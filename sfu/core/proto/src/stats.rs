@@ -19,12 +19,14 @@ pub enum DropReason {
     Duplicate,
     /// Another shard's queue was full.
     ShardQueueFull,
+    /// Would be larger on its way out than a path is sure to carry.
+    Oversized,
     /// A data message that could not be attributed, was not allowed or did not fit.
     Data,
 }
 
 impl DropReason {
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
     pub const ALL: [(DropReason, &'static str); Self::COUNT] = [
         (DropReason::NotRecognised, "not_recognised"),
         (DropReason::UnknownSource, "unknown_source"),
@@ -33,6 +35,7 @@ impl DropReason {
         (DropReason::Unrouted, "unrouted"),
         (DropReason::Duplicate, "duplicate"),
         (DropReason::ShardQueueFull, "shard_queue_full"),
+        (DropReason::Oversized, "oversized"),
         (DropReason::Data, "data"),
     ];
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kinguicall_proto::egress::TrafficClass;
+
 use super::*;
 
 fn address(port: u16) -> SocketAddr {
@@ -20,6 +22,7 @@ fn runs_of(datagrams: &[(u16, u16, u16)], limits: &[GsoLimit]) -> Vec<usize> {
                 start,
                 len,
                 received_at: None,
+                class: TrafficClass::Video,
             };
             start += u32::from(len);
             datagram
@@ -97,7 +100,8 @@ fn receiver() -> (UdpSocket, SocketAddr) {
 
 fn put(batch: &mut Batch, socket: u16, to: SocketAddr, fill: u8, len: usize) {
     batch.space()[..len].fill(fill);
-    batch.commit(SocketIndex(socket), to, len, None);
+    let class = TrafficClass::Control;
+    batch.commit(SocketIndex(socket), to, len, class, None);
 }
 
 #[test]
@@ -148,6 +152,70 @@ fn each_datagram_leaves_by_its_own_socket() {
     for _ in 0..3 {
         let (_, source) = receiver.recv_from(&mut buffer).unwrap();
         assert_eq!(source, from[usize::from(buffer[0])]);
+    }
+}
+
+/// The byte with the DSCP mark in the header of the next datagram.
+fn received_mark(socket: &UdpSocket) -> u8 {
+    let mut buffer = [0_u8; 2_048];
+    let mut control = [0_u64; 16];
+    let mut vector = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: all-zero bytes are a valid msghdr; the buffers outlive the calls that use them.
+    unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &raw mut vector;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&control) as _;
+        assert!(libc::recvmsg(socket.as_raw_fd(), &raw mut header, 0) > 0);
+        let message = libc::CMSG_FIRSTHDR(&raw const header);
+        assert!(!message.is_null(), "the kernel tells the mark");
+        *libc::CMSG_DATA(message)
+    }
+}
+
+fn report_marks(socket: &UdpSocket, level: libc::c_int, option: libc::c_int) {
+    let on: libc::c_int = 1;
+    // SAFETY: the option value is an int that outlives the call.
+    let set = unsafe {
+        let (value, len) = ((&raw const on).cast(), size_of_val(&on) as _);
+        libc::setsockopt(socket.as_raw_fd(), level, option, value, len)
+    };
+    assert_eq!(set, 0);
+}
+
+#[test]
+fn audio_and_video_leave_one_socket_with_their_own_marks() {
+    let families = [
+        ("127.0.0.1:0", libc::IPPROTO_IP, libc::IP_RECVTOS),
+        ("[::1]:0", libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS),
+    ];
+    for (local, level, option) in families {
+        let Ok(receiver) = UdpSocket::bind(local) else {
+            continue; // This machine has no IPv6.
+        };
+        let to = receiver.local_addr().unwrap();
+        report_marks(&receiver, level, option);
+        let sockets = [UdpSocket::bind(local).unwrap()];
+        let classes = [
+            TrafficClass::Audio,
+            TrafficClass::Video,
+            TrafficClass::Video,
+            TrafficClass::Control,
+        ];
+        let mut batch = Batch::new(4);
+        for class in classes {
+            batch.commit(SocketIndex(0), to, 100, class, None);
+        }
+        for (marks, expected) in [(true, [0xb8, 0x88, 0x88, 0]), (false, [0; 4])] {
+            let mut send = SendBatch::new(1, 4).with_marks(marks);
+            let counts = send.send(Instant::now(), &sockets, &batch);
+            assert_eq!((counts.datagrams, counts.messages), (4, 3));
+            assert_eq!(expected.map(|_| received_mark(&receiver)), expected);
+        }
     }
 }
 

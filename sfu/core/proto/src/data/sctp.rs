@@ -27,8 +27,8 @@ pub const MAX_RECEIVED_MESSAGE: u32 = 256 * 1_024;
 pub const MAX_SENT_MESSAGE: u32 = 64 * 1_024;
 
 const RECEIVE_BUFFER: u32 = 1_024 * 1_024;
-/// Payload of one DATA chunk: with SCTP, DTLS, UDP and IPv6 headers below 1,280 bytes.
-const MAX_PAYLOAD: u32 = 1_150;
+/// Payload of one DATA chunk: with its own, SCTP and DTLS headers within `MAX_OWN_DATAGRAM`.
+const MAX_PAYLOAD: u32 = 1_128;
 const COMMON_HEADER: usize = 12;
 const CHUNK_DATA: u8 = 0;
 const CHUNK_I_DATA: u8 = 64;

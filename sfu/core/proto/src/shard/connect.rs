@@ -6,7 +6,7 @@ use super::Shard;
 use super::peer::Path;
 use super::timers::Timer;
 use crate::api::{Event, Host, TransportState};
-use crate::egress::MAX_DATAGRAM;
+use crate::egress::{MAX_DATAGRAM, TrafficClass};
 use crate::srtp::{self, Profile};
 use crate::transport::{KeyingMaterial, Output, SrtpProfile};
 
@@ -47,7 +47,8 @@ impl Shard {
                     }
                     if bytes.len() <= MAX_DATAGRAM {
                         self.batch.space()[..bytes.len()].copy_from_slice(bytes);
-                        self.batch.commit(socket, to, bytes.len(), None);
+                        let class = TrafficClass::Control;
+                        self.batch.commit(socket, to, bytes.len(), class, None);
                     }
                 }
                 Output::AddressValidated(address) => {

@@ -15,12 +15,13 @@ use super::peer::{Peer, Sending};
 use super::subscriber::SubscriptionEntry;
 use super::timers::{Timer, Timers};
 use crate::api::{Codec, Event, Host, Layer, MediaKind};
-use crate::egress::Batch;
+use crate::egress::{Batch, MAX_DATAGRAM, TrafficClass};
 use crate::forward::{
     MAX_LAYERS, MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict,
 };
 use crate::rtp::payload::{red, vp8};
 use crate::rtp::{OutHeader, dependency_descriptor, write_header};
+use crate::srtp::SrtpError;
 use crate::stats::{Counters, DropReason};
 
 /// What a retransmission counts for in the budget, before it is known.
@@ -28,6 +29,8 @@ const REPAIR_BYTES: usize = 1_200;
 /// Of one padding packet: about what the clients' own senders use.
 const PADDING_BYTES: u8 = 224;
 const PADDING_BIT: u8 = 0x20;
+/// How much longer than the packet itself its retransmission is (RFC 4588, section 4).
+const RTX_GROWTH: usize = 2;
 
 /// A waiting packet with what is worked out once for all subscribers.
 struct Prepared<'a> {
@@ -258,13 +261,15 @@ fn write_packet(
     if !writer.batch.has_room() {
         writer.host.flush(writer.batch);
     }
-    let space = writer.batch.space();
+    // What is sent must fit when it has to be repeated, too.
+    let limit = MAX_DATAGRAM - prefix.map_or(RTX_GROWTH, |_| 0);
+    let space = &mut writer.batch.space()[..limit];
     let mut at = write_extended_header(space, header, packet);
     let prefix_len = prefix.map_or(0, |p| p.len());
     let payload = packet.source.payload;
     let end = at + prefix_len + payload.len();
     if at == 0 || end > space.len() {
-        writer.counters.drop(DropReason::Malformed);
+        writer.counters.drop(DropReason::Oversized);
         return None;
     }
     let header_len = at;
@@ -287,10 +292,19 @@ fn write_packet(
     {
         Ok(len) => {
             let path = &sending.path;
+            let class = match packet.subscription.kind() {
+                MediaKind::Audio => TrafficClass::Audio,
+                MediaKind::Video => TrafficClass::Video,
+            };
+            let received_at = packet.received_at;
             writer
                 .batch
-                .commit(path.socket, path.to, len, packet.received_at);
+                .commit(path.socket, path.to, len, class, received_at);
             Some(len)
+        }
+        Err(SrtpError::NoRoom) => {
+            writer.counters.drop(DropReason::Oversized);
+            None
         }
         Err(_) => {
             writer.counters.drop(DropReason::Srtp);
@@ -419,6 +433,7 @@ fn write_padding(
         .protect_rtp(space, at, end, rollover)
         .ok()?;
     let path = &sending.path;
-    writer.batch.commit(path.socket, path.to, len, None);
+    let class = TrafficClass::Video;
+    writer.batch.commit(path.socket, path.to, len, class, None);
     Some(len)
 }

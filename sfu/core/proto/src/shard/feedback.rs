@@ -13,7 +13,7 @@ use super::fanout::{Writer, retransmit};
 use super::timers::Timer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, PeerMessage, Ssrc};
-use crate::egress::MAX_DATAGRAM;
+use crate::egress::{MAX_OWN_DATAGRAM, TrafficClass};
 use crate::forward::LayerClock;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
 use crate::stats::DropReason;
@@ -94,7 +94,7 @@ impl Shard {
 
     /// Encrypts a compound and queues it, split where it would exceed a datagram.
     pub(super) fn send_rtcp(&mut self, key: usize, compound: &[u8], host: &mut dyn Host) {
-        for part in rtcp::split(compound, MAX_DATAGRAM - SRTCP_OVERHEAD) {
+        for part in rtcp::split(compound, MAX_OWN_DATAGRAM - SRTCP_OVERHEAD) {
             if !self.batch.has_room() {
                 host.flush(&mut self.batch);
             }
@@ -105,7 +105,8 @@ impl Shard {
             space[..part.len()].copy_from_slice(part);
             if let Ok(len) = sending.outbound.protect_rtcp(space, part.len()) {
                 let path = &sending.path;
-                self.batch.commit(path.socket, path.to, len, None);
+                let class = TrafficClass::Video;
+                self.batch.commit(path.socket, path.to, len, class, None);
             }
         }
     }

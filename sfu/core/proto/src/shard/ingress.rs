@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::Shard;
 use super::timers::Timer;
 use crate::api::{Codec, Event, Host, MediaMeta};
-use crate::egress::SocketIndex;
+use crate::egress::{MAX_MEDIA_PAYLOAD, SocketIndex};
 use crate::forward::Kept;
 use crate::receive::{Arrival, Route, rtx};
 use crate::rtp::{Header, payload};
@@ -155,6 +155,9 @@ impl Shard {
         };
         if let Some(nack) = received.nack.as_mut() {
             nack.on_packet(now, extended);
+        }
+        if payload.len() > MAX_MEDIA_PAYLOAD {
+            return Err(DropReason::Oversized);
         }
         let sequence = received.base + extended;
         received.highest = received.highest.max(sequence);
