@@ -130,6 +130,45 @@ def token(
     typer.echo(keys.mint(claims, ttl))
 
 
+@app.command()
+def loadtest(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="Its name, or a file NAME.toml.")
+    ],
+    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8080",
+    api_key: Annotated[str, typer.Option(envvar="LIVEKIT_API_KEY", help="API key.")] = "devkey",
+    api_secret: Annotated[
+        str, typer.Option(envvar="LIVEKIT_API_SECRET", help="Its secret.", show_default=False)
+    ] = "",
+    pid: Annotated[
+        int | None, typer.Option(help="The server's process; /metrics is asked otherwise.")
+    ] = None,
+    participants: Annotated[
+        int | None, typer.Option(min=1, help="Size of the scenario's scaled groups.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long to measure.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the swarm.")] = 1,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write the report.")
+    ] = None,
+) -> None:
+    """Load a server that speaks LiveKit's protocol, and measure what its participants get."""
+    from loadtest.command import Options, run
+    from loadtest.errors import LoadTestError
+    from loadtest.run import Target
+
+    if not api_secret:
+        _fail("no API secret: give --api-secret or set LIVEKIT_API_SECRET", 2)
+    try:
+        run(
+            Options(scenario, participants, seconds, threads, report),
+            Target(url, api_key, api_secret, pid),
+            typer.echo,
+        )
+    except LoadTestError as error:
+        _fail(str(error), 1)
+
+
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(code)

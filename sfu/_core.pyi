@@ -22,6 +22,10 @@ __all__ = [
     "StreamStateChanged",
     "SubscriberStats",
     "SubscriptionStarted",
+    "Swarm",
+    "SwarmStream",
+    "SwarmTotals",
+    "SwarmTransport",
     "TrackStats",
     "TransportInfo",
     "TransportStateChanged",
@@ -365,3 +369,188 @@ class Engine:
     def stats(self) -> EngineStats: ...
     def stop(self) -> None:
         """Joins every thread, closes every socket. Idempotent; later calls raise RuntimeError."""
+
+# --- the client role ------------------------------------------------------------------------
+
+@final
+class SwarmTotals:
+    """Counters and histograms of a swarm since its start, at most 100 ms old.
+
+    Histograms are counts by bucket; bucket n holds times below `latency_bounds_us[n]` that are not
+    below the bound before. The last bucket is open.
+    """
+
+    @property
+    def counters(self) -> dict[str, int]: ...
+    @property
+    def latency_bounds_us(self) -> list[float]: ...
+    @property
+    def audio_latency(self) -> list[int]:
+        """From the moment a packet was sent to its arrival at this machine."""
+    @property
+    def video_latency(self) -> list[int]: ...
+    @property
+    def send_lateness(self) -> list[int]:
+        """How late frames were sent: what this machine did not keep up with."""
+    @property
+    def transports(self) -> dict[str, int]:
+        """How many are "waiting" for a description, "connecting", "connected" and "failed"."""
+    @property
+    def streams(self) -> int: ...
+    @property
+    def cpu_us(self) -> int: ...
+
+@final
+class SwarmStream:
+    """What was received of one stream. Times are those of `time.monotonic()`, in seconds."""
+
+    @property
+    def stream(self) -> int: ...
+    @property
+    def kind(self) -> Literal["audio", "video"]: ...
+    @property
+    def first_packet_at_s(self) -> float | None: ...
+    @property
+    def last_packet_at_s(self) -> float | None: ...
+    @property
+    def packets(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def expected(self) -> int:
+        """Packets that were sent, as far as their numbers tell."""
+    @property
+    def missing(self) -> int:
+        """Of `expected`, those that never came, not even when sent again."""
+    @property
+    def repaired(self) -> int: ...
+    @property
+    def jitter_ms(self) -> float: ...
+    @property
+    def latency_mean_ms(self) -> float: ...
+    @property
+    def latency_max_ms(self) -> float: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def freezes(self) -> int: ...
+    @property
+    def frozen_ms(self) -> float: ...
+
+@final
+class SwarmTransport:
+    """What became of one transport."""
+
+    @property
+    def transport_id(self) -> int: ...
+    @property
+    def state(self) -> Literal["waiting", "connecting", "connected", "failed"]: ...
+    @property
+    def failure(
+        self,
+    ) -> Literal[
+        "",
+        "connect_timeout",
+        "consent_expired",
+        "fingerprint_mismatch",
+        "handshake_failed",
+        "closed_by_server",
+    ]: ...
+    @property
+    def connected_at_s(self) -> float | None: ...
+    @property
+    def streams(self) -> list[SwarmStream]:
+        """Those that have ended first."""
+
+@final
+class Swarm:
+    """Clients that load a server: transports in the client role, each with a socket of its own.
+
+    Numbers of streams and tracks are the caller's. Commands about a transport that has gone do
+    nothing; those about one that never was raise ValueError, as do values that RTP cannot carry.
+    """
+
+    def __new__(cls, *, threads: int = 1, seed: int = 0) -> Swarm:
+        """`seed` decides simulated losses and first sequence numbers."""
+    @property
+    def fingerprint_sha256(self) -> str:
+        """Of the certificate that all transports present."""
+    def add_clip(
+        self,
+        codec: Literal["opus", "vp8", "h264"],
+        clock_rate_hz: int,
+        duration_ticks: int,
+        frames: Sequence[tuple[int, int, bytes]],
+    ) -> int:
+        """Media to be played in a loop; returns its number. The first frame has to be a key frame.
+
+        `frames` are (timestamp in ticks, audio level 0 loudest to 127, data); H.264 is a byte
+        stream with start codes.
+        """
+    def open_transport(self, *, data_channels: bool, ipv6: bool = False) -> TransportInfo:
+        """Opens a transport without candidates. Raises OSError if there is no socket for it."""
+    def set_remote(
+        self,
+        transport_id: int,
+        *,
+        ice_ufrag: str,
+        ice_password: str,
+        fingerprint_sha256: str,
+        dtls_role: Literal["client", "server"],
+        candidates: Sequence[tuple[str, int]],
+        controlling: bool,
+    ) -> None:
+        """Applies the server's description and connects. `dtls_role` and `controlling` are ours."""
+    def add_candidate(self, transport_id: int, address: str, port: int) -> None: ...
+    def set_extensions(
+        self, transport_id: int, extensions: Sequence[tuple[int, str]], *, remb: bool
+    ) -> None:
+        """Adds header extensions (id, URI). With `remb`, bandwidth is told by REMB."""
+    def set_link(
+        self,
+        transport_id: int,
+        *,
+        loss: float,
+        rate_bps: int | None,
+        queue_ms: int = 300,
+        delay_ms: int = 0,
+    ) -> None:
+        """Simulates a last mile for what the transport receives from now on."""
+    def receive(
+        self,
+        transport_id: int,
+        stream: int,
+        *,
+        kind: Literal["audio", "video"],
+        codec: CodecSpec,
+        ssrc: int,
+        rtx_ssrc: int | None,
+        nack: bool,
+    ) -> None: ...
+    def stop_receiving(self, transport_id: int, stream: int) -> None: ...
+    def set_watched(self, transport_id: int, stream: int, watched: bool) -> None:
+        """Whether a stream without new pictures counts as frozen."""
+    def send(
+        self,
+        transport_id: int,
+        track: int,
+        *,
+        mid: str,
+        codec: CodecSpec,
+        encodings: Sequence[tuple[int, str | None, int, int | None]],
+        offset_ms: int = 0,
+    ) -> None:
+        """Plays clips: `encodings` are (clip, rid, SSRC, RTX SSRC). Audio begins at `offset_ms`."""
+    def stop_sending(self, transport_id: int, track: int) -> None: ...
+    def set_encoding_active(
+        self, transport_id: int, track: int, encoding: int, active: bool
+    ) -> None: ...
+    def close_transport(self, transport_id: int) -> None:
+        """Says goodbye. What was measured stays in `report`."""
+    def totals(self) -> SwarmTotals: ...
+    def report(self) -> list[SwarmTransport]:
+        """All transports, those that were closed included. Waits for the threads."""
+    def stop(self) -> None:
+        """Closes every transport and joins the threads. Idempotent; commands then raise
+        RuntimeError.
+        """

@@ -17,10 +17,10 @@ use crate::values::{self, CodecSpec, Number};
 #[pyclass(frozen, get_all)]
 #[derive(Debug)]
 pub struct TransportInfo {
-    transport_id: u32,
-    ice_ufrag: String,
-    ice_password: String,
-    candidates: Vec<String>,
+    pub(crate) transport_id: u32,
+    pub(crate) ice_ufrag: String,
+    pub(crate) ice_password: String,
+    pub(crate) candidates: Vec<String>,
 }
 
 impl From<LocalDescription> for TransportInfo {

@@ -7,6 +7,8 @@ mod engine;
 mod events;
 mod logs;
 mod stats;
+mod swarm;
+mod swarm_stats;
 mod values;
 
 use pyo3::prelude::*;
@@ -24,6 +26,10 @@ mod _core {
     use super::logs::set_log_level;
     #[pymodule_export]
     use super::stats::{EngineStats, ShardStats, SubscriberStats, TrackStats};
+    #[pymodule_export]
+    use super::swarm::Swarm;
+    #[pymodule_export]
+    use super::swarm_stats::{SwarmStream, SwarmTotals, SwarmTransport};
     #[pymodule_export]
     use super::values::CodecSpec;
 

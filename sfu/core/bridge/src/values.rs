@@ -81,6 +81,10 @@ impl Number {
         Ok(self.within(what, 1, high as i64)? as usize)
     }
 
+    pub fn as_u64(self, what: &str) -> PyResult<u64> {
+        Ok(self.within(what, 0, i64::MAX)? as u64)
+    }
+
     fn as_payload_type(self, what: &str) -> PyResult<u8> {
         self.as_u8(what, 127)
     }
@@ -128,22 +132,10 @@ impl CodecSpec {
 }
 
 impl CodecSpec {
-    fn codec(&self) -> Codec {
-        match self.codec.as_str() {
-            "opus" => Codec::Opus,
-            "red" => Codec::Red,
-            "vp8" => Codec::Vp8,
-            "h264" => Codec::H264,
-            "vp9" => Codec::Vp9,
-            "av1" => Codec::Av1,
-            _ => Codec::Opaque,
-        }
-    }
-
     pub fn to_receive(&self) -> ReceiveCodec {
         ReceiveCodec {
             payload_type: self.payload_type,
-            codec: self.codec(),
+            codec: codec(&self.codec),
             clock_rate_hz: self.clock_rate_hz,
             rtx_payload_type: self.rtx_payload_type,
         }
@@ -155,9 +147,22 @@ impl CodecSpec {
             from_payload_type: from.as_payload_type("the publisher's payload type")?,
             payload_type: self.payload_type,
             rtx_payload_type: self.rtx_payload_type,
-            codec: self.codec(),
+            codec: codec(&self.codec),
             clock_rate_hz: self.clock_rate_hz,
         })
+    }
+}
+
+/// By its lower-case encoding name.
+pub fn codec(name: &str) -> Codec {
+    match name {
+        "opus" => Codec::Opus,
+        "red" => Codec::Red,
+        "vp8" => Codec::Vp8,
+        "h264" => Codec::H264,
+        "vp9" => Codec::Vp9,
+        "av1" => Codec::Av1,
+        _ => Codec::Opaque,
     }
 }
 

@@ -23,3 +23,4 @@ pub use engine::{Engine, EngineConfig, MAX_THREADS};
 pub use events::{EngineEvent, Events};
 pub use socket::bind_thread_sockets;
 pub use stats::{IoCounters, LATENCY_BOUNDS_US, Latency, ThreadStats, thread_cpu};
+pub use wake::EventFd;

@@ -1,0 +1,1 @@
+"""Load tests: a swarm of clients against any server that speaks LiveKit's client protocol."""
