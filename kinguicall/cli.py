@@ -27,6 +27,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address of the HTTP server.")] = None,
     port: Annotated[int | None, typer.Option(help="Its port: page, API and signalling.")] = None,
     udp_port: Annotated[int | None, typer.Option(help="First UDP port for media.")] = None,
+    tcp_port: Annotated[
+        int | None, typer.Option(help="TCP port for media where UDP is blocked; 0 for none.")
+    ] = None,
     public_ip: Annotated[
         list[str] | None, typer.Option(help="Announced instead of this machine's; repeatable.")
     ] = None,
@@ -62,6 +65,7 @@ def serve(
         "host": host,
         "port": port,
         "udp_port": udp_port,
+        "tcp_port": tcp_port,
         "public_ip": tuple(public_ip) if public_ip else None,
         "bind": tuple(bind) if bind else None,
         "media_threads": media_threads,

@@ -110,6 +110,7 @@ def _engine(settings: Settings) -> Engine:
     try:
         core = _core.Engine(
             udp_port=settings.udp_port,
+            tcp_port=settings.tcp_port or None,
             threads=settings.media_threads,
             bind_addresses=settings.bind,
             public_addresses=settings.public_ip,
@@ -117,8 +118,7 @@ def _engine(settings: Settings) -> Engine:
             dscp=settings.dscp,
         )
     except OSError as error:
-        where = f"UDP port {settings.udp_port}"
-        raise ServeError(f"cannot bind {where}: {_reason(error)}") from None
+        raise ServeError(str(error)) from None
     except ValueError as error:
         raise ServeError(str(error)) from None
     return Engine(core)

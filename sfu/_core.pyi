@@ -252,6 +252,7 @@ class Engine:
         cls,
         *,
         udp_port: int,
+        tcp_port: int | None = None,
         threads: int = 1,
         bind_addresses: Sequence[str] = (),
         public_addresses: Sequence[str] = (),
@@ -265,7 +266,8 @@ class Engine:
         loopback last. Port 0 takes any free one. `public_addresses` replace the bound addresses of
         the same family in the candidates (1:1 NAT). Of the microphones of a room the
         `audio_forward_limit` loudest are forwarded, all if it is 0. `dscp` marks what is sent:
-        audio EF, video AF41. Raises ValueError for a
+        audio EF, video AF41. `tcp_port` takes ICE over TCP on the same addresses, on a free port if
+        it is 0 and not at all if it is None. Raises ValueError for a
         malformed address or a number out of range.
         """
     @property
@@ -276,6 +278,8 @@ class Engine:
         """Of the node's certificate: "AB:CD:..."."""
     @property
     def udp_ports(self) -> list[int]: ...
+    @property
+    def tcp_port(self) -> int | None: ...
     def poll_events(self) -> list[Event]:
         """Takes all waiting events and resets `event_fd`."""
     def open_transport(

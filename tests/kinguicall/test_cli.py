@@ -40,7 +40,7 @@ def run(*arguments: str, keys: str | None = f"main:{SECRET}") -> tuple[int, str,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_says_where_the_page_is_and_stops_cleanly(number: signal.Signals) -> None:
-    arguments = ("serve", "--dev", "--port=0", "--udp-port=0", "--bind=127.0.0.1")
+    arguments = ("serve", "--dev", "--port=0", "--udp-port=0", "--tcp-port=0", "--bind=127.0.0.1")
     with start(*arguments, keys=None) as process:
         assert process.stdout is not None
         key, page = process.stdout.readline(), process.stdout.readline()
@@ -76,7 +76,12 @@ def test_a_short_secret_is_warned_about() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         _, _, errors = run(
-            "serve", f"--port={port}", "--udp-port=0", "--bind=127.0.0.1", keys="k:secret"
+            "serve",
+            f"--port={port}",
+            "--udp-port=0",
+            "--tcp-port=0",
+            "--bind=127.0.0.1",
+            keys="k:secret",
         )
     assert "'k' is shorter than 32 bytes" in errors
 
@@ -84,7 +89,9 @@ def test_a_short_secret_is_warned_about() -> None:
 def test_a_taken_http_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, _, errors = run("serve", f"--port={port}", "--udp-port=0", "--bind=127.0.0.1")
+        code, _, errors = run(
+            "serve", f"--port={port}", "--udp-port=0", "--tcp-port=0", "--bind=127.0.0.1"
+        )
     assert code == 1
     assert errors == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
 
@@ -93,14 +100,29 @@ def test_a_taken_udp_port_is_one_clear_line() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        code, _, errors = run("serve", "--port=0", f"--udp-port={port}", "--bind=127.0.0.1")
+        code, _, errors = run(
+            "serve", "--port=0", f"--udp-port={port}", "--tcp-port=0", "--bind=127.0.0.1"
+        )
     assert code == 1
-    assert errors.startswith(f"cannot bind UDP port {port}: ")
+    assert errors.startswith(f"cannot bind UDP 127.0.0.1:{port}: ")
+    assert errors.count("\n") == 1
+
+
+def test_a_taken_tcp_port_for_media_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, errors = run(
+            "serve", "--port=0", "--udp-port=0", f"--tcp-port={port}", "--bind=127.0.0.1"
+        )
+    assert code == 1
+    assert errors.startswith(f"cannot listen on TCP 127.0.0.1:{port}: ")
     assert errors.count("\n") == 1
 
 
 def test_an_unknown_host_is_one_clear_line() -> None:
-    code, _, errors = run("serve", "--host=256.0.0.1", "--udp-port=0", "--bind=127.0.0.1")
+    code, _, errors = run(
+        "serve", "--host=256.0.0.1", "--udp-port=0", "--tcp-port=0", "--bind=127.0.0.1"
+    )
     assert code == 1
     assert errors.startswith("cannot listen on 256.0.0.1 port 8080: ")
     assert errors.count("\n") == 1

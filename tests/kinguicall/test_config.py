@@ -36,6 +36,7 @@ def test_flags_win_over_environment_over_file_over_defaults(
 def test_defaults_are_those_of_the_manual() -> None:
     settings = read({})
     assert (settings.host, settings.port, settings.udp_port) == ("127.0.0.1", 8080, 7882)
+    assert settings.tcp_port == 7881
     assert settings.audio_forward_limit == 20
     assert not settings.dev
 
@@ -54,6 +55,7 @@ def test_addresses_come_as_a_list_in_the_environment(monkeypatch: pytest.MonkeyP
         ({"audio_forward_limit": -1}, "audio_forward_limit"),
         ({"port": 70_000}, "port"),
         ({"udp_port": 65_535, "media_threads": 2}, "udp_port"),
+        ({"tcp_port": 70_000}, "tcp_port"),
         ({"log_level": "loud"}, "log_level"),
         ({"redis_url": "redis://localhost"}, "memory registry only"),
     ],

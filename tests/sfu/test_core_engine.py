@@ -117,6 +117,24 @@ def test_threads_take_consecutive_ports() -> None:
     pytest.fail("found no two neighbouring free ports")
 
 
+def test_media_over_tcp_is_announced_and_ends_with_the_engine() -> None:
+    with_none = _core.Engine(udp_port=0, bind_addresses=[LOOPBACK])
+    before = descriptors()
+    engine = _core.Engine(udp_port=0, tcp_port=0, threads=2, bind_addresses=[LOOPBACK])
+    port = engine.tcp_port
+    assert port is not None
+    udp, tcp = engine.open_transport().candidates
+    assert "udp" in udp
+    assert tcp.split()[2] == "tcp"
+    assert tcp.endswith(f"{LOOPBACK} {port} typ host tcptype passive")
+    with socket.create_connection((LOOPBACK, port)):
+        engine.stop()
+    del engine
+    assert descriptors() == before
+    assert with_none.tcp_port is None
+    with_none.stop()
+
+
 def test_an_engine_that_is_forgotten_stops() -> None:
     engine = _core.Engine(udp_port=0, bind_addresses=[LOOPBACK])
     wait_until(lambda: media_threads() == 1)

@@ -5,11 +5,14 @@ loopback, reachable whatever the machine's own network looks like. The test proc
 network namespace of its own, which the kernel removes with its last process: nothing to clean up.
 """
 
+import contextlib
 import ctypes
 import os
 import subprocess
+from collections.abc import Iterator
 
 ADDRESS = "10.99.0.1"
+IPV6_ADDRESS = "fd99::1"
 CLONE_NEWNET = 0x40000000
 
 _entered = False
@@ -36,5 +39,20 @@ def enter() -> None:
         "link set call1 up",
         "route add default via 10.99.0.2 dev call0",
     ):
-        subprocess.run(["ip", *command.split()], check=True, timeout=10)
+        _ip(command)
     _entered = True
+
+
+@contextlib.contextmanager
+def with_ipv6() -> Iterator[str]:
+    """An IPv6 address in the namespace that this thread has entered, for as long as it lasts."""
+    _ip(f"addr add {IPV6_ADDRESS}/64 dev call0 nodad")
+    _ip("-6 route add default via fd99::2 dev call0")
+    try:
+        yield IPV6_ADDRESS
+    finally:
+        _ip(f"addr del {IPV6_ADDRESS}/64 dev call0")
+
+
+def _ip(command: str) -> None:
+    subprocess.run(["ip", *command.split()], check=True, timeout=10)

@@ -38,6 +38,10 @@ def free_port(kind: socket.SocketKind) -> int:
         return port
 
 
+def free_tcp_port() -> int:
+    return free_port(socket.SOCK_STREAM)
+
+
 @dataclass
 class Server:
     """A running server. `log` is its combined output."""
@@ -114,9 +118,11 @@ def running_server(folder: Path, *options: str, **environment: str) -> Iterator[
     """Starts the server, waits until it is healthy; stops it, with the checks of `Server.stop`."""
     port, udp_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
     log_file = folder / "server.log"
+    # Media over TCP is for those tests that ask for it: its default port may be taken.
+    ports = [f"--port={port}", f"--udp-port={udp_port}", "--tcp-port=0"]
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--dev", f"--port={port}", f"--udp-port={udp_port}", *options],
+            [COMMAND, "serve", "--dev", *ports, *options],
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,

@@ -33,7 +33,7 @@ class Client:
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    settings = read({"port": 0, "udp_port": 0, "bind": ("127.0.0.1",)})
+    settings = read({"port": 0, "udp_port": 0, "tcp_port": 0, "bind": ("127.0.0.1",)})
     async with (
         running(settings, KEYS) as port,
         aiohttp.ClientSession(

@@ -101,16 +101,17 @@ impl Engine {
     #[new]
     #[pyo3(
         signature = (
-            *, udp_port, threads=Number::from(1), bind_addresses=Vec::new(),
+            *, udp_port, tcp_port=None, threads=Number::from(1), bind_addresses=Vec::new(),
             public_addresses=Vec::new(), pin_threads=false, audio_forward_limit=Number::from(0),
             dscp=false
         ),
-        text_signature = "(*, udp_port, threads=1, bind_addresses=(), public_addresses=(), \
+        text_signature = "(*, udp_port, tcp_port=None, threads=1, bind_addresses=(), public_addresses=(), \
                           pin_threads=False, audio_forward_limit=0, dscp=False)"
     )]
     fn new(
         py: Python<'_>,
         udp_port: Number,
+        tcp_port: Option<Number>,
         threads: Number,
         bind_addresses: Vec<String>,
         public_addresses: Vec<String>,
@@ -120,6 +121,7 @@ impl Engine {
     ) -> PyResult<Self> {
         let config = EngineConfig {
             udp_port: udp_port.as_u16("udp_port")?,
+            tcp_port: tcp_port.map(|it| it.as_u16("tcp_port")).transpose()?,
             threads: threads.as_count("threads", net::MAX_THREADS)?,
             bind_addresses: values::addresses("bind_addresses", &bind_addresses)?,
             public_addresses: values::addresses("public_addresses", &public_addresses)?,
@@ -149,6 +151,11 @@ impl Engine {
     #[getter]
     fn udp_ports(&self) -> Vec<u16> {
         self.engine.udp_ports().to_vec()
+    }
+
+    #[getter]
+    fn tcp_port(&self) -> Option<u16> {
+        self.engine.tcp_port()
     }
 
     fn poll_events(&self) -> PyResult<Vec<AnyEvent>> {

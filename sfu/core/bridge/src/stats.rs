@@ -111,6 +111,7 @@ fn dropped(thread: &ThreadStats) -> BTreeMap<&'static str, u64> {
         ("receive_buffer_full", thread.io.receive_buffer_full),
         ("receive_unusable", thread.io.receive_unusable),
         ("shard_messages_full", thread.io.peer_queue_full),
+        ("connection_queue_full", thread.io.connection_queue_full),
     ]);
     dropped
 }

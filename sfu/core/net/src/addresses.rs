@@ -46,10 +46,46 @@ pub fn local_addresses(wanted: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
     Ok(distinct)
 }
 
+/// Preference of host candidates over TCP: below everything over UDP (RFC 6544, section 4.2).
+const TCP_HOST_TYPE_PREFERENCE: u32 = 90;
+/// Direction preference of a passive host candidate (RFC 6544, section 4.2).
+const PASSIVE_PREFERENCE: u32 = 4;
+
 /// Host candidates of one thread's sockets as values of `a=candidate` (RFC 8839, section 5.1).
 ///
 /// Public addresses replace the bound ones of their family, with the bound port (1:1 NAT).
 pub fn candidate_lines(bound: &[SocketAddr], public: &[IpAddr]) -> Vec<String> {
+    announced_addresses(bound, public)
+        .into_iter()
+        .enumerate()
+        .map(|(index, address)| {
+            // Every candidate has a base of its own, so each is its own foundation (5.1.1.3).
+            let foundation = index + 1;
+            let priority = candidate_priority(index);
+            let (ip, port) = (address.ip(), address.port());
+            format!("candidate:{foundation} {COMPONENT} udp {priority} {ip} {port} typ host")
+        })
+        .collect()
+}
+
+/// The same for listening TCP sockets (RFC 6544, section 4.5). `others` candidates come before.
+pub fn tcp_candidate_lines(bound: &[SocketAddr], public: &[IpAddr], others: usize) -> Vec<String> {
+    announced_addresses(bound, public)
+        .into_iter()
+        .enumerate()
+        .map(|(index, address)| {
+            let foundation = others + index + 1;
+            let priority = tcp_candidate_priority(others + index);
+            let (ip, port) = (address.ip(), address.port());
+            format!(
+                "candidate:{foundation} {COMPONENT} tcp {priority} {ip} {port} typ host tcptype passive"
+            )
+        })
+        .collect()
+}
+
+/// Addresses with their ports as peers have to know them.
+fn announced_addresses(bound: &[SocketAddr], public: &[IpAddr]) -> Vec<SocketAddr> {
     let Some(port) = bound.first().map(SocketAddr::port) else {
         return Vec::new();
     };
@@ -66,13 +102,7 @@ pub fn candidate_lines(bound: &[SocketAddr], public: &[IpAddr]) -> Vec<String> {
                 .filter(|a| !replaced(a.is_ipv4())),
         );
     announced
-        .enumerate()
-        .map(|(index, address)| {
-            // Every candidate has a base of its own, so each is its own foundation (5.1.1.3).
-            let foundation = index + 1;
-            let priority = candidate_priority(index);
-            format!("candidate:{foundation} {COMPONENT} udp {priority} {address} {port} typ host")
-        })
+        .map(|address| SocketAddr::new(address, port))
         .collect()
 }
 
@@ -80,6 +110,13 @@ pub fn candidate_lines(bound: &[SocketAddr], public: &[IpAddr]) -> Vec<String> {
 fn candidate_priority(index: usize) -> u32 {
     let local_preference = 65_535_u32.saturating_sub(index as u32);
     (HOST_TYPE_PREFERENCE << 24) + (local_preference << 8) + (256 - COMPONENT)
+}
+
+/// RFC 6544, section 4.2: the direction comes before the address in the local preference.
+fn tcp_candidate_priority(index: usize) -> u32 {
+    let other_preference = 8_191_u32.saturating_sub(index as u32);
+    let local_preference = (PASSIVE_PREFERENCE << 13) + other_preference;
+    (TCP_HOST_TYPE_PREFERENCE << 24) + (local_preference << 8) + (256 - COMPONENT)
 }
 
 /// Addresses of all interfaces that are up, but link-local ones, in the kernel's order.

@@ -12,6 +12,8 @@ use kinguicall_proto::api::{
     TrackId, TransportId, TransportState,
 };
 
+use kinguicall_proto::transport::demux::ufrag_prefix;
+
 use crate::engine::Engine;
 use crate::events::EngineEvent;
 
@@ -207,12 +209,13 @@ impl Engine {
         near: Option<TransportId>,
         open_data_channels: bool,
     ) -> Result<LocalDescription, CommandError> {
-        let local = new_credentials()?;
         let id = {
             let mut registry = self.registry();
             let shard = near.map_or_else(|| registry.least_loaded(), TransportId::shard);
             registry.add_transport(shard)?
         };
+        let local = credentials_of(id.shard());
+        let local = local.inspect_err(|_| self.registry().remove_transport(id))?;
         let sent = self.command(Command::OpenTransport(Box::new(OpenTransport {
             id,
             local: local.clone(),
@@ -225,7 +228,7 @@ impl Engine {
 
     /// New local credentials for the same transport (RFC 8445, section 2.4).
     pub fn restart_ice(&self, id: TransportId) -> Result<LocalDescription, CommandError> {
-        let local = new_credentials()?;
+        let local = credentials_of(id.shard())?;
         self.command(Command::RestartIce(id, local.clone()))?;
         Ok(self.describe(id, local))
     }
@@ -320,6 +323,13 @@ impl Engine {
     fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Fresh ICE credentials whose user name fragment tells the shard.
+fn credentials_of(shard: ShardId) -> Result<IceCredentials, CommandError> {
+    let IceCredentials { ufrag, password } = new_credentials()?;
+    let ufrag = ufrag_prefix(shard) + &ufrag;
+    Ok(IceCredentials { ufrag, password })
 }
 
 /// Fresh ICE credentials from the system's random numbers.

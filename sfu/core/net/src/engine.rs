@@ -4,7 +4,7 @@
 //! shard has failed, and every later command is refused.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +15,16 @@ use std::time::{Duration, Instant, SystemTime};
 use kinguicall_proto::api::ShardId;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 
-use crate::addresses::{candidate_lines, local_addresses};
+use crate::addresses::{candidate_lines, local_addresses, tcp_candidate_lines};
 use crate::control::Registry;
 use crate::events::{EngineEvent, Events};
 use crate::inbox::Inbox;
 use crate::ring::{self, Consumer, Producer};
 use crate::socket::bind_thread_sockets;
 use crate::stats::ThreadStats;
+use crate::tcp::{Acceptor, Connections, bind_listeners};
 use crate::thread::{Seed, Shared, run};
+use crate::wake::EventFd;
 
 /// How long a shard gathers media before it sends.
 const GATHER: Duration = Duration::from_millis(1);
@@ -43,6 +45,8 @@ pub struct EngineConfig {
     pub public_addresses: Vec<IpAddr>,
     /// Pin thread n to the n-th CPU that the process may use.
     pub pin_threads: bool,
+    /// Takes ICE over TCP on this port of every address; 0 takes a free one.
+    pub tcp_port: Option<u16>,
     /// Mark audio and video for networks that look at DSCP.
     pub dscp: bool,
     /// How many microphones of a room are forwarded at a time; 0 means all.
@@ -56,6 +60,9 @@ pub struct Engine {
     /// Per shard, in the order in which they are announced.
     pub(crate) candidates: Vec<Vec<String>>,
     udp_ports: Vec<u16>,
+    tcp_port: Option<u16>,
+    /// Ends the accepting thread.
+    stop_accepting: Arc<EventFd>,
     fingerprint: [u8; 32],
     threads: Mutex<Vec<JoinHandle<()>>>,
     stopped: AtomicBool,
@@ -83,6 +90,13 @@ impl Engine {
             .iter()
             .map(|thread| thread.iter().map(|(_, address)| *address).collect())
             .collect();
+        let listeners = match config.tcp_port {
+            Some(port) => bind_listeners(&bound_ips(&bound[0]), port)?,
+            None => Vec::new(),
+        };
+        let tcp: io::Result<Vec<SocketAddr>> =
+            listeners.iter().map(TcpListener::local_addr).collect();
+        let tcp = tcp?;
         let certificate =
             dimpl::certificate::generate_self_signed_certificate().map_err(io::Error::other)?;
         let fingerprint = <[u8; 32]>::try_from(certificate.fingerprint())
@@ -92,12 +106,14 @@ impl Engine {
             registry: Mutex::new(Registry::new(config.threads)),
             candidates: bound
                 .iter()
-                .map(|thread| candidate_lines(thread, &config.public_addresses))
+                .map(|thread| candidates(thread, &tcp, &config.public_addresses))
                 .collect(),
             udp_ports: bound
                 .iter()
                 .filter_map(|thread| thread.first().map(SocketAddr::port))
                 .collect(),
+            tcp_port: tcp.first().map(SocketAddr::port),
+            stop_accepting: Arc::new(EventFd::new()?),
             fingerprint,
             threads: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -106,6 +122,7 @@ impl Engine {
             .into_iter()
             .map(|thread| thread.into_iter().map(|(socket, _)| socket).collect());
         engine.spawn_threads(config, sockets.collect(), &bound, &certificate)?;
+        engine.spawn_acceptor(listeners)?;
         Ok(engine)
     }
 
@@ -142,17 +159,40 @@ impl Engine {
                 outgoing,
                 incoming,
                 marks: config.dscp,
+                connections: match config.tcp_port {
+                    Some(_) => Some(Connections::new(config.dscp)?),
+                    None => None,
+                },
                 shared: Arc::clone(&self.shared),
             };
             let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
-            let handle = std::thread::Builder::new()
-                .name(format!("sfu-media-{index}"))
-                .spawn(move || thread_main(seed, cpu))?;
-            self.threads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(handle);
+            self.spawn_thread(format!("sfu-media-{index}"), move || thread_main(seed, cpu))?;
         }
+        Ok(())
+    }
+
+    /// Starts to take TCP connections, if they are wanted.
+    fn spawn_acceptor(&self, listeners: Vec<TcpListener>) -> io::Result<()> {
+        if listeners.is_empty() {
+            return Ok(());
+        }
+        let (stop, shared) = (Arc::clone(&self.stop_accepting), Arc::clone(&self.shared));
+        let failed = Arc::clone(&shared);
+        let acceptor = Acceptor::new(listeners, stop, shared);
+        let body = move || {
+            block_signals();
+            // Of no thread's own: the first stands for it.
+            supervise(&failed, ShardId(0), || acceptor.run());
+        };
+        self.spawn_thread("sfu-accept".to_owned(), body)
+    }
+
+    fn spawn_thread(&self, name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let handle = std::thread::Builder::new().name(name).spawn(body)?;
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
         Ok(())
     }
 
@@ -169,6 +209,11 @@ impl Engine {
     /// One port per thread.
     pub fn udp_ports(&self) -> &[u16] {
         &self.udp_ports
+    }
+
+    /// The port that takes ICE over TCP, if one does.
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
     }
 
     /// Takes all waiting events.
@@ -206,6 +251,7 @@ impl Engine {
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.shared.stop_all();
+        self.stop_accepting.signal();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for handle in threads.drain(..) {
             // The threads catch their panics, so there is nothing to learn from the result.
@@ -218,6 +264,17 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn bound_ips(bound: &[SocketAddr]) -> Vec<IpAddr> {
+    bound.iter().map(SocketAddr::ip).collect()
+}
+
+/// Over UDP first.
+fn candidates(udp: &[SocketAddr], tcp: &[SocketAddr], public: &[IpAddr]) -> Vec<String> {
+    let mut lines = candidate_lines(udp, public);
+    lines.extend(tcp_candidate_lines(tcp, public, lines.len()));
+    lines
 }
 
 fn check(config: &EngineConfig) -> io::Result<()> {

@@ -3,13 +3,15 @@
 //!
 //! Policy when the thread does not keep up: a command is refused from 65,536 waiting messages on,
 //! and its sender is told. Of other shards' messages, those that the next one supersedes (key frame
-//! requests, sender reports) and data packets are dropped from 8,192 on and counted. Those that
+//! requests, sender reports), data packets and new connections are dropped from 8,192 on. Those that
 //! build up state always pass; each follows from an accepted command, so they are bounded as well.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::tcp::Accepted;
 
 use kinguicall_proto::api::{Command, PeerMessage};
 
@@ -23,6 +25,8 @@ const MAX_DROPPABLE: usize = 8_192;
 pub enum Message {
     Command(Command),
     Peer(PeerMessage),
+    /// A TCP connection whose first message is a check for this shard.
+    Connection(Accepted),
 }
 
 /// The queue of one media thread, and the means to wake it.
@@ -71,6 +75,16 @@ impl Inbox {
         }
         queue.push_back(Message::Peer(message));
         true
+    }
+
+    /// Queues a TCP connection and wakes the thread. It is closed instead when too much waits.
+    pub fn push_connection(&self, accepted: Accepted) {
+        let mut queue = self.lock();
+        if queue.len() < MAX_DROPPABLE {
+            queue.push_back(Message::Connection(accepted));
+            drop(queue);
+            self.waker.wake();
+        }
     }
 
     /// Moves everything that waits to the end of `into`.

@@ -1,7 +1,7 @@
 //! The media plane's threads: sockets, batches, queues and clocks around `kinguicall_proto`.
 //!
-//! One OS thread drives one shard and owns one UDP socket per local address. Threads share nothing
-//! but bounded queues. Nothing here knows a protocol, and nothing here calls Python.
+//! One OS thread drives one shard and owns one UDP socket per local address, and the TCP connections
+//! of its peers; one more accepts those. Threads share nothing but bounded queues. Nothing here knows a protocol, and nothing here calls Python.
 
 mod addresses;
 mod batch_io;
@@ -13,6 +13,7 @@ mod raw;
 mod ring;
 mod socket;
 mod stats;
+mod tcp;
 mod thread;
 mod wake;
 

@@ -84,6 +84,8 @@ pub struct IoCounters {
     pub receive_buffer_full: u64,
     /// Messages to other shards that were dropped because their queue was full.
     pub peer_queue_full: u64,
+    /// Media that was dropped because its reader, over TCP, was too far behind.
+    pub connection_queue_full: u64,
 }
 
 /// One media thread at a moment at most 100 ms ago.

@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
 use kinguicall_proto::egress::{Batch, SocketIndex};
 use kinguicall_proto::shard::Shard;
+use kinguicall_proto::transport::connection::{Frame, first_frame};
 
 use crate::batch_io::{ReceiveBatch, SendBatch};
 use crate::events::Events;
 use crate::inbox::{Inbox, Message};
 use crate::ring::{Consumer, Producer};
 use crate::stats::{IoCounters, Latency, ThreadStats, kernel_drops, thread_cpu};
+use crate::tcp::{Connections, READ_BYTES, Reading};
 
 const MEDIA_PER_TURN: usize = 256;
 const MESSAGES_PER_TURN: usize = 256;
@@ -60,6 +62,8 @@ pub(crate) struct Seed {
     pub incoming: Vec<Consumer>,
     /// Mark audio and video (DSCP).
     pub marks: bool,
+    /// In an engine that takes TCP connections.
+    pub connections: Option<Connections>,
     pub shared: Arc<Shared>,
 }
 
@@ -72,6 +76,7 @@ pub(crate) fn run(seed: Seed) {
 struct ThreadHost {
     id: ShardId,
     sockets: Vec<UdpSocket>,
+    connections: Option<Connections>,
     send: SendBatch,
     outgoing: Vec<Option<Producer>>,
     /// Shards that have something new since the turn began.
@@ -84,7 +89,14 @@ struct ThreadHost {
 impl Host for ThreadHost {
     fn flush(&mut self, batch: &mut Batch) {
         let now = Instant::now();
-        let counts = self.send.send(now, &self.sockets, batch);
+        let mut counts = self.send.send(now, &self.sockets, batch);
+        if let Some(connections) = self
+            .connections
+            .as_mut()
+            .filter(|_| batch.has_connections())
+        {
+            connections.send(batch, &mut counts);
+        }
         self.counters.sent.add(counts);
         self.latency.record_batch(Instant::now(), batch.datagrams());
         batch.clear();
@@ -117,6 +129,14 @@ impl Host for ThreadHost {
 }
 
 impl ThreadHost {
+    fn source(&self, number: usize) -> Option<(SocketIndex, SocketAddr)> {
+        self.connections.as_ref()?.source(number)
+    }
+
+    fn close_failed(&mut self) -> Option<(SocketIndex, SocketAddr)> {
+        self.connections.as_mut()?.close_failed()
+    }
+
     fn wake_others(&mut self) {
         for (index, wake) in self.to_wake.iter_mut().enumerate() {
             if std::mem::take(wake) && index != usize::from(self.id.0) {
@@ -133,8 +153,11 @@ struct Worker {
     incoming: Vec<Consumer>,
     /// Taken from the inbox, not handled yet.
     messages: VecDeque<Message>,
-    /// The sockets, then the inbox.
+    /// The sockets, the connections if there may be any, and last the inbox.
     poll: Vec<libc::pollfd>,
+    /// What one connection has sent.
+    read_buffer: Box<[u8]>,
+    readable: Vec<usize>,
     stats_at: Instant,
     /// Something has happened since `stats_at`.
     stats_stale: bool,
@@ -146,7 +169,10 @@ impl Worker {
         let id = seed.shard.id();
         let inbox = seed.shared.inboxes[usize::from(id.0)].as_raw_fd();
         let fds = seed.sockets.iter().map(AsRawFd::as_raw_fd);
+        let connections = seed.connections.as_ref().map(Connections::as_raw_fd);
+        let read_bytes = connections.map_or(0, |_| READ_BYTES);
         let poll = fds
+            .chain(connections)
             .chain([inbox])
             .map(|fd| libc::pollfd {
                 fd,
@@ -160,6 +186,8 @@ impl Worker {
             incoming: seed.incoming,
             messages: VecDeque::new(),
             poll,
+            read_buffer: vec![0; read_bytes].into_boxed_slice(),
+            readable: Vec::new(),
             stats_at: Instant::now(),
             stats_stale: true,
             kernel_drops: vec![0; seed.sockets.len()],
@@ -167,6 +195,7 @@ impl Worker {
                 id,
                 send: SendBatch::new(seed.sockets.len(), BATCH_DATAGRAMS).with_marks(seed.marks),
                 sockets: seed.sockets,
+                connections: seed.connections,
                 to_wake: vec![false; seed.outgoing.len()],
                 outgoing: seed.outgoing,
                 shared: seed.shared,
@@ -230,10 +259,10 @@ impl Worker {
 
     fn next_deadline(&self) -> Option<Instant> {
         let stats = self.stats_stale.then(|| self.stats_at + STATS_PERIOD);
-        match (self.shard.poll_timeout(), stats) {
-            (Some(shard), Some(stats)) => Some(shard.min(stats)),
-            (shard, stats) => shard.or(stats),
-        }
+        let connections = self.host.connections.as_ref();
+        let connections = connections.and_then(Connections::poll_timeout);
+        let deadlines = [self.shard.poll_timeout(), stats, connections];
+        deadlines.into_iter().flatten().min()
     }
 
     fn turn(&mut self) {
@@ -241,11 +270,13 @@ impl Worker {
         let busy_before = self.host.counters.sent.datagrams;
         let mut busy = self.take_messages(now);
         busy |= self.take_datagrams(&mut now);
+        busy |= self.take_frames(now);
         busy |= self.take_media(now);
         if self.shard.poll_timeout().is_some_and(|at| at <= now) {
             self.shard.handle_timeout(now, &mut self.host);
         }
         self.shard.end_turn(now, &mut self.host);
+        self.close_connections(now);
         self.host.wake_others();
         self.stats_stale |= busy || busy_before != self.host.counters.sent.datagrams;
         if self.stats_stale && now.saturating_duration_since(self.stats_at) >= STATS_PERIOD {
@@ -265,6 +296,11 @@ impl Worker {
                     self.shard.handle_command(now, command, &mut self.host);
                 }
                 Message::Peer(message) => self.shard.handle_peer(now, message, &mut self.host),
+                Message::Connection(accepted) => {
+                    if let Some(connections) = &mut self.host.connections {
+                        connections.add(now, accepted);
+                    }
+                }
             }
         }
         count > 0
@@ -296,6 +332,83 @@ impl Worker {
         busy
     }
 
+    /// Reads from the connections that have something, and writes to those that take more.
+    fn take_frames(&mut self, now: Instant) -> bool {
+        let index = self.host.sockets.len();
+        let Some(connections) = &mut self.host.connections else {
+            return false;
+        };
+        if self.poll[index].revents == 0 {
+            return false;
+        }
+        let mut readable = std::mem::take(&mut self.readable);
+        connections.poll(&mut readable);
+        for number in &readable {
+            self.take_frames_of(now, *number);
+        }
+        self.readable = readable;
+        true
+    }
+
+    fn take_frames_of(&mut self, now: Instant, number: usize) {
+        let Some(connections) = &mut self.host.connections else {
+            return;
+        };
+        let end = match connections.read(number, &mut self.read_buffer) {
+            Reading::Bytes(end) => end,
+            Reading::Nothing => return,
+            Reading::Ended => return connections.fail(number),
+        };
+        let mut at = 0;
+        // The connection may fail by what one of its messages brings about.
+        while let Some((socket, from)) = self.host.source(number) {
+            match first_frame(&self.read_buffer[at..end]) {
+                Frame::Message(message) => {
+                    let next = at + message.end;
+                    let message = &mut self.read_buffer[at + message.start..next];
+                    self.shard
+                        .handle_datagram(now, socket, from, message, &mut self.host);
+                    at = next;
+                    let is_validated = self.shard.is_validated(socket, from);
+                    if let Some(connections) = &mut self.host.connections {
+                        connections.judge(number, is_validated);
+                    }
+                }
+                Frame::Incomplete => {
+                    if let Some(connections) = &mut self.host.connections {
+                        connections.keep(number, &self.read_buffer[at..end]);
+                    }
+                    return;
+                }
+                Frame::TooLong => {
+                    if let Some(connections) = &mut self.host.connections {
+                        connections.fail(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closes what has failed or is of no more use, and tells the shard.
+    fn close_connections(&mut self, now: Instant) {
+        let Some(connections) = &mut self.host.connections else {
+            return;
+        };
+        if connections.poll_timeout().is_some_and(|at| at <= now) {
+            let shard = &self.shard;
+            connections.handle_timeout(now, |socket, from| shard.is_validated(socket, from));
+        }
+        let mut closed = false;
+        while let Some((socket, from)) = self.host.close_failed() {
+            self.shard
+                .handle_disconnect(now, socket, from, &mut self.host);
+            closed = true;
+        }
+        if closed {
+            self.shard.end_turn(now, &mut self.host);
+        }
+    }
+
     fn take_media(&mut self, now: Instant) -> bool {
         let mut busy = false;
         let (shard, host) = (&mut self.shard, &mut self.host);
@@ -318,6 +431,9 @@ impl Worker {
             }
         }
         let (cpu_user_us, cpu_system_us) = thread_cpu();
+        if let Some(connections) = &self.host.connections {
+            self.host.counters.connection_queue_full = connections.queue_full;
+        }
         let stats = ThreadStats {
             shard: self.shard.stats(),
             io: self.host.counters,

@@ -16,9 +16,57 @@ pub const MAX_MEDIA_PAYLOAD: usize = MAX_DATAGRAM - 56;
 /// with some room for a tunnel.
 pub const MAX_OWN_DATAGRAM: usize = 1_200;
 
-/// Index of the local socket (one per local address) that a datagram came in by or leaves by.
+/// What a datagram came in by or leaves by: the local UDP socket (one per local address), or one TCP
+/// connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketIndex(pub u16);
+
+impl SocketIndex {
+    /// TCP connections are numbered from here on.
+    const FIRST_CONNECTION: u16 = 0x8000;
+    /// TCP connections that can be told apart.
+    pub const MAX_CONNECTIONS: usize = 0x8000;
+
+    /// The TCP connection of that number, below `MAX_CONNECTIONS`.
+    pub fn connection(number: usize) -> Option<Self> {
+        let number = u16::try_from(number).ok()?;
+        (number < Self::FIRST_CONNECTION).then_some(Self(Self::FIRST_CONNECTION | number))
+    }
+
+    /// The number of the TCP connection; `None` for a UDP socket.
+    pub fn connection_number(self) -> Option<usize> {
+        let number = self.0.checked_sub(Self::FIRST_CONNECTION)?;
+        Some(usize::from(number))
+    }
+}
+
+/// Whom a datagram came from, as far as it tells peers apart: over UDP the address whatever the
+/// local socket, over TCP the connection as well, as both may come from one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source {
+    connection: Option<SocketIndex>,
+    address: SocketAddr,
+}
+
+impl Source {
+    pub fn new(socket: SocketIndex, address: SocketAddr) -> Self {
+        let connection = socket.connection_number().map(|_| socket);
+        Self {
+            connection,
+            address,
+        }
+    }
+}
+
+impl From<SocketAddr> for Source {
+    /// Over UDP.
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            connection: None,
+            address,
+        }
+    }
+}
 
 /// What a datagram carries, as far as a network may treat it differently (RFC 8837, table 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +97,7 @@ pub struct Batch {
     used: usize,
     datagrams: Vec<Datagram>,
     max_datagrams: usize,
+    has_connections: bool,
 }
 
 impl Batch {
@@ -59,6 +108,7 @@ impl Batch {
             used: 0,
             datagrams: Vec::with_capacity(datagrams),
             max_datagrams: datagrams,
+            has_connections: false,
         }
     }
 
@@ -87,6 +137,7 @@ impl Batch {
         received_at: Option<Instant>,
     ) {
         debug_assert!(len <= MAX_DATAGRAM);
+        self.has_connections |= socket.connection_number().is_some();
         self.datagrams.push(Datagram {
             socket,
             to,
@@ -96,6 +147,11 @@ impl Batch {
             class,
         });
         self.used += len;
+    }
+
+    /// Whether some of the datagrams leave by TCP connections.
+    pub fn has_connections(&self) -> bool {
+        self.has_connections
     }
 
     pub fn datagrams(&self) -> &[Datagram] {
@@ -114,6 +170,7 @@ impl Batch {
 
     pub fn clear(&mut self) {
         self.used = 0;
+        self.has_connections = false;
         self.datagrams.clear();
     }
 }

@@ -4,7 +4,6 @@
 //! into as few datagrams as they fit. From subscribers: loss, round trip, NACK and key-frame
 //! requests. Feedback is reduced-size (RFC 5506).
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
@@ -13,7 +12,7 @@ use super::fanout::{Writer, retransmit};
 use super::timers::Timer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, PeerMessage, Ssrc};
-use crate::egress::{MAX_OWN_DATAGRAM, TrafficClass};
+use crate::egress::{MAX_OWN_DATAGRAM, Source, TrafficClass};
 use crate::forward::LayerClock;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
 use crate::stats::DropReason;
@@ -114,7 +113,7 @@ impl Shard {
     pub(super) fn rtcp(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Source,
         datagram: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), DropReason> {

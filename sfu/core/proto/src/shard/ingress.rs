@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::Shard;
 use super::timers::Timer;
 use crate::api::{Codec, Event, Host, MediaMeta};
-use crate::egress::{MAX_MEDIA_PAYLOAD, SocketIndex};
+use crate::egress::{MAX_MEDIA_PAYLOAD, SocketIndex, Source};
 use crate::forward::Kept;
 use crate::receive::{Arrival, Route, rtx};
 use crate::rtp::{Header, payload};
@@ -25,21 +25,22 @@ impl Shard {
         datagram: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), DropReason> {
+        let source = Source::new(socket, from);
         match classify(datagram) {
             DatagramKind::Stun => self.stun(now, socket, from, datagram, host),
             DatagramKind::Dtls => {
-                let key = self.validated(from)?;
-                self.peers[key].transport.handle_dtls(now, from, datagram);
+                let key = self.validated(source)?;
+                self.peers[key].transport.handle_dtls(now, source, datagram);
                 self.drive_transport(now, key, host);
                 Ok(())
             }
-            DatagramKind::Rtp => self.rtp(now, from, datagram, host),
-            DatagramKind::Rtcp => self.rtcp(now, from, datagram, host),
+            DatagramKind::Rtp => self.rtp(now, source, datagram, host),
+            DatagramKind::Rtcp => self.rtcp(now, source, datagram, host),
             DatagramKind::Unknown => Err(DropReason::NotRecognised),
         }
     }
 
-    fn validated(&self, from: SocketAddr) -> Result<usize, DropReason> {
+    fn validated(&self, from: Source) -> Result<usize, DropReason> {
         self.addresses
             .get(&from)
             .copied()
@@ -71,7 +72,7 @@ impl Shard {
     fn rtp(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Source,
         datagram: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), DropReason> {

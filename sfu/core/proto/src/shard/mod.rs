@@ -37,7 +37,7 @@ use crate::api::{
 };
 use crate::bwe::PacketResult;
 use crate::data::room::DataRooms;
-use crate::egress::{Batch, SocketIndex};
+use crate::egress::{Batch, SocketIndex, Source};
 use crate::forward::Pending;
 use crate::stats::Counters;
 use crate::transport::{POLL_BUFFER, TransportSettings};
@@ -87,7 +87,7 @@ pub struct Shard {
     track_ids: BTreeMap<TrackId, usize>,
     subscription_ids: BTreeMap<SubscriptionId, usize>,
     /// Only addresses that have passed a connectivity check.
-    addresses: HashMap<SocketAddr, usize>,
+    addresses: HashMap<Source, usize>,
     ufrags: HashMap<String, usize>,
     data_rooms: DataRooms,
     /// Peers whose channels have something to send.
@@ -164,6 +164,26 @@ impl Shard {
         self.counters.bytes_received += datagram.len() as u64;
         if let Err(reason) = self.ingest(now, socket, from, datagram, host) {
             self.counters.drop(reason);
+        }
+    }
+
+    /// Whether a check from there has passed and not expired.
+    pub fn is_validated(&self, socket: SocketIndex, from: SocketAddr) -> bool {
+        self.addresses.contains_key(&Source::new(socket, from))
+    }
+
+    /// A TCP connection has ended.
+    pub fn handle_disconnect(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+        host: &mut dyn Host,
+    ) {
+        let source = Source::new(socket, from);
+        if let Some(key) = self.addresses.get(&source).copied() {
+            self.peers[key].transport.forget(source);
+            self.drive_transport(now, key, host);
         }
     }
 

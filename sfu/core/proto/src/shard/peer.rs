@@ -9,7 +9,7 @@ use super::timers::Due;
 use crate::api::{ExtensionId, TransportId, TransportState};
 use crate::bwe::Estimator;
 use crate::data::channels::Channels;
-use crate::egress::SocketIndex;
+use crate::egress::{SocketIndex, Source};
 use crate::forward::RepeatBudget;
 use crate::receive::{NackGenerator, Router, Scalability, Stream, twcc};
 use crate::rtp::ExtensionMap;
@@ -104,7 +104,7 @@ pub(super) struct Peer {
     /// Subscriptions by the SSRC that they are sent under.
     pub(super) sent: BTreeMap<u32, usize>,
     /// Addresses of this peer that have passed a connectivity check.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<Source>,
     pub(super) ufrags: Vec<String>,
     pub(super) transport_due: Due,
     pub(super) feedback_due: Due,

@@ -4,6 +4,8 @@
 //! Both run on every datagram that a stranger may send, so they allocate nothing and look at a
 //! bounded number of bytes.
 
+use crate::api::ShardId;
+
 /// Protocol of a datagram on the shared port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatagramKind {
@@ -75,6 +77,21 @@ pub fn stun_local_ufrag(packet: &[u8]) -> Option<&str> {
     None
 }
 
+/// Characters at the start of our user name fragments that name the shard.
+const SHARD_CHARS: usize = 2;
+
+/// What the user name fragments of a shard's transports begin with, so that a check can be brought
+/// to the right shard before anything else is known of its sender.
+pub fn ufrag_prefix(shard: ShardId) -> String {
+    format!("{:02x}", shard.0)
+}
+
+/// The shard that a local user name fragment names. Nothing is authenticated by that.
+pub fn shard_of_ufrag(ufrag: &str) -> Option<ShardId> {
+    let prefix = ufrag.get(..SHARD_CHARS)?;
+    u8::from_str_radix(prefix, 16).ok().map(ShardId)
+}
+
 fn local_part(username: &[u8]) -> Option<&str> {
     let searched = &username[..username.len().min(MAX_UFRAG + 1)];
     let colon = searched.iter().position(|&byte| byte == b':')?;
@@ -131,6 +148,17 @@ mod tests {
             Some("here")
         );
         assert_eq!(stun_local_ufrag(&binding_request(b"here:")), Some("here"));
+    }
+
+    #[test]
+    fn fragments_name_their_shard() {
+        for shard in [0, 9, 10, 127, 255].map(ShardId) {
+            let ufrag = ufrag_prefix(shard) + "+/abcdef";
+            assert_eq!(shard_of_ufrag(&ufrag), Some(shard));
+        }
+        assert_eq!(shard_of_ufrag("zzabcdef"), None);
+        assert_eq!(shard_of_ufrag("a"), None);
+        assert_eq!(shard_of_ufrag("\u{e9}\u{e9}"), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use aws_lc_rs::hmac;
 use is::stun::StunMessage;
 
 use crate::api::IceCredentials;
-use crate::egress::SocketIndex;
+use crate::egress::{SocketIndex, Source};
 
 /// Addresses that one peer may hold at the same time.
 pub const MAX_ADDRESSES: usize = 8;
@@ -46,8 +46,8 @@ impl Reply {
 /// What the checks have changed.
 #[derive(Debug)]
 pub enum IceEvent {
-    AddressValidated(SocketAddr),
-    AddressExpired(SocketAddr),
+    AddressValidated(Source),
+    AddressExpired(Source),
     Selected {
         socket: SocketIndex,
         to: SocketAddr,
@@ -78,6 +78,12 @@ struct Pair {
     socket: SocketIndex,
     address: SocketAddr,
     checked_at: Instant,
+}
+
+impl Pair {
+    fn source(&self) -> Source {
+        Source::new(self.socket, self.address)
+    }
 }
 
 /// The lite agent of one transport.
@@ -117,8 +123,24 @@ impl IceLite {
     }
 
     /// Whether a check from this address has passed and not expired.
-    pub fn is_validated(&self, address: SocketAddr) -> bool {
-        self.pairs.iter().any(|pair| pair.address == address)
+    pub fn is_validated(&self, source: Source) -> bool {
+        self.pairs.iter().any(|pair| pair.source() == source)
+    }
+
+    /// Forgets a source that cannot be reached any more. If it was selected, the pair whose check
+    /// is the latest takes its place, or the next one that passes a check.
+    pub fn forget(&mut self, source: Source) {
+        while let Some(index) = self.pairs.iter().position(|pair| pair.source() == source) {
+            let was_selected = self.selected == Some(index);
+            if was_selected {
+                self.selected = None;
+            }
+            self.remove(index);
+            let latest = (0..self.pairs.len()).max_by_key(|other| self.pairs[*other].checked_at);
+            if let (true, Some(latest)) = (was_selected, latest) {
+                self.select(latest);
+            }
+        }
     }
 
     /// When the last check passed.
@@ -281,14 +303,16 @@ impl IceLite {
             }
             self.remove(oldest);
         }
-        if !self.is_validated(from) {
-            self.events.push_back(IceEvent::AddressValidated(from));
-        }
-        self.pairs.push(Pair {
+        let pair = Pair {
             socket,
             address: from,
             checked_at: now,
-        });
+        };
+        let source = pair.source();
+        if !self.is_validated(source) {
+            self.events.push_back(IceEvent::AddressValidated(source));
+        }
+        self.pairs.push(pair);
         Some(self.pairs.len() - 1)
     }
 
@@ -298,9 +322,9 @@ impl IceLite {
             Some(selected) if selected > index => Some(selected - 1),
             other => other,
         };
-        if !self.is_validated(gone.address) {
-            self.events
-                .push_back(IceEvent::AddressExpired(gone.address));
+        let source = gone.source();
+        if !self.is_validated(source) {
+            self.events.push_back(IceEvent::AddressExpired(source));
         }
     }
 

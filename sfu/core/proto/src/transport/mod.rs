@@ -5,6 +5,7 @@
 //! [`Transport::poll_timeout`].** Datagrams reach DTLS (and should reach SRTP) only from addresses
 //! whose connectivity checks carried the right MESSAGE-INTEGRITY.
 
+pub mod connection;
 pub mod demux;
 mod dtls;
 mod hello;
@@ -27,7 +28,7 @@ use ice::{IceEvent, IceLite};
 use crate::api::{
     CloseReason, DtlsRole, IceCredentials, OpenTransport, RemoteDescription, TransportState,
 };
-use crate::egress::SocketIndex;
+use crate::egress::{SocketIndex, Source};
 
 /// Least size of the buffer given to `poll_output`, and largest DTLS datagram that is looked at.
 pub const POLL_BUFFER: usize = 2_048;
@@ -72,8 +73,8 @@ pub enum Output<'a> {
         bytes: &'a [u8],
     },
     /// Datagrams from this address belong to this transport from now on.
-    AddressValidated(SocketAddr),
-    AddressExpired(SocketAddr),
+    AddressValidated(Source),
+    AddressExpired(Source),
     /// Media leaves by this pair from now on.
     SelectedPair {
         socket: SocketIndex,
@@ -135,8 +136,13 @@ impl Transport {
     }
 
     /// Whether datagrams from this address may be decrypted.
-    pub fn is_validated(&self, address: SocketAddr) -> bool {
-        self.ice.is_validated(address)
+    pub fn is_validated(&self, source: impl Into<Source>) -> bool {
+        self.ice.is_validated(source.into())
+    }
+
+    /// A TCP connection of this peer has ended.
+    pub fn forget(&mut self, source: Source) {
+        self.ice.forget(source);
     }
 
     /// Local user name fragments that lead to this transport: two during an ICE restart.
@@ -183,8 +189,8 @@ impl Transport {
     }
 
     /// Takes a DTLS datagram; one from an address that is not validated is dropped.
-    pub fn handle_dtls(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) {
-        if self.is_closed() || packet.len() > POLL_BUFFER || !self.ice.is_validated(from) {
+    pub fn handle_dtls(&mut self, now: Instant, from: impl Into<Source>, packet: &[u8]) {
+        if self.is_closed() || packet.len() > POLL_BUFFER || !self.ice.is_validated(from.into()) {
             return;
         }
         if let Some(dtls) = &mut self.dtls {

@@ -96,8 +96,8 @@ fn check_with(
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Told {
     Sent(SocketAddr, Vec<u8>),
-    Validated(SocketAddr),
-    Expired(SocketAddr),
+    Validated(Source),
+    Expired(Source),
     Selected(SocketAddr),
     Retired(String),
     Keys(Vec<u8>, bool),
@@ -598,7 +598,7 @@ fn a_peer_has_a_bounded_number_of_addresses() {
         call.stun(address(99), &request),
         "a silent address gives way"
     );
-    assert!(call.told.contains(&Told::Expired(address(2))));
+    assert!(call.told.contains(&Told::Expired(address(2).into())));
     assert_eq!(call.transport.selected_pair(), Some((SOCKET, address(1))));
 }
 
@@ -614,6 +614,36 @@ fn a_peer_that_thinks_it_is_controlled_is_told_otherwise() {
     let answer = StunMessage::parse(answer).unwrap();
     assert_eq!(answer.error_code().map(|(code, _)| code), Some(487));
     assert_eq!(call.transport.selected_pair(), None);
+}
+
+#[test]
+fn a_connection_is_a_way_of_its_own_and_gives_way_when_it_ends() {
+    let mut call = Call::connected(DtlsRole::Server);
+    let connection = SocketIndex::connection(3).unwrap();
+    let source = Source::new(connection, address(1));
+    assert!(
+        !call.transport.is_validated(source),
+        "the same port, but over UDP"
+    );
+    let nominating = check(&credentials("node"), "peer", true);
+    assert!(
+        call.transport
+            .handle_stun(call.now, connection, address(1), &nominating)
+    );
+    call.collect();
+    assert!(call.transport.is_validated(source));
+    assert_eq!(
+        call.transport.selected_pair(),
+        Some((connection, address(1)))
+    );
+    call.transport.forget(source);
+    call.collect();
+    assert!(call.told.contains(&Told::Expired(source)));
+    assert_eq!(call.transport.selected_pair(), Some((SOCKET, address(1))));
+    call.transport.forget(address(1).into());
+    assert_eq!(call.transport.selected_pair(), None);
+    assert!(call.stun(address(2), &check(&credentials("node"), "peer", false)));
+    assert_eq!(call.transport.selected_pair(), Some((SOCKET, address(2))));
 }
 
 #[test]

@@ -1,0 +1,175 @@
+//! ICE over TCP against a whole engine: who gets in, and what those cost that do not.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use kinguicall_net::{Engine, EngineConfig, LocalDescription};
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+fn engine(threads: usize, address: IpAddr) -> Engine {
+    Engine::start(&EngineConfig {
+        threads,
+        bind_addresses: vec![address],
+        tcp_port: Some(0),
+        ..EngineConfig::default()
+    })
+    .expect("free ports on loopback")
+}
+
+fn loopback() -> IpAddr {
+    IpAddr::from([127, 0, 0, 1])
+}
+
+fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    message.extend(kind.to_be_bytes());
+    message.extend((value.len() as u16).to_be_bytes());
+    message.extend(value);
+    message.resize(message.len().next_multiple_of(4), 0);
+    let length = (message.len() - 20) as u16;
+    message[2..4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// A framed connectivity check for a transport (RFC 8489), under a password.
+fn check(local: &LocalDescription, password: &str) -> Vec<u8> {
+    let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    message.extend([7; 12]);
+    attribute(
+        &mut message,
+        0x0006,
+        format!("{}:peer", local.ice.ufrag).as_bytes(),
+    );
+    attribute(&mut message, 0x0024, &1_u32.to_be_bytes());
+    attribute(&mut message, 0x802a, &1_u64.to_be_bytes());
+    // The integrity covers a length that includes itself.
+    let length = (message.len() - 20 + 24) as u16;
+    message[2..4].copy_from_slice(&length.to_be_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+    let tag = hmac::sign(&key, &message);
+    attribute(&mut message, 0x0008, tag.as_ref());
+    let mut frame = (message.len() as u16).to_be_bytes().to_vec();
+    frame.extend(message);
+    frame
+}
+
+fn connect(engine: &Engine, address: IpAddr) -> TcpStream {
+    let port = engine.tcp_port().expect("TCP is on");
+    let stream = TcpStream::connect(SocketAddr::new(address, port)).expect("it listens");
+    let set = stream.set_read_timeout(Some(ANSWER_TIMEOUT));
+    set.expect("a valid timeout");
+    stream
+}
+
+/// Whether a Binding success response comes back, framed.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).is_ok() && head[2..] == [0x01, 0x01] && {
+        let length = usize::from(u16::from_be_bytes([head[0], head[1]]));
+        stream.read_exact(&mut vec![0; length - 2]).is_ok()
+    }
+}
+
+/// Whether the engine has closed the connection, in less time than a silent one would have.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0; 64]) {
+        Ok(count) => count == 0,
+        // It had sent more than was read.
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn checks_reach_the_thread_of_their_transport_over_both_families() {
+    for address in [loopback(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        if TcpStream::connect((address, 9))
+            .is_err_and(|error| error.raw_os_error() == Some(libc::EADDRNOTAVAIL))
+        {
+            continue; // This machine has no IPv6.
+        }
+        let engine = engine(2, address);
+        let locals = [(); 2].map(|()| engine.open_transport(None, false).unwrap());
+        assert_ne!(locals[0].id.shard(), locals[1].id.shard());
+        for local in &locals {
+            let port = engine.tcp_port().unwrap();
+            let expected = format!(" tcp 1520434943 {address} {port} typ host tcptype passive");
+            assert!(
+                local.candidates[1].ends_with(&expected),
+                "{}",
+                local.candidates[1]
+            );
+            let mut stream = connect(&engine, address);
+            for _ in 0..2 {
+                stream
+                    .write_all(&check(local, &local.ice.password))
+                    .unwrap();
+                assert!(is_answered(&mut stream));
+            }
+        }
+        let dropped = |name: usize| engine.stats()[name].shard.counters.dropped;
+        assert_eq!(dropped(0), dropped(1), "nothing went to the wrong thread");
+    }
+}
+
+#[test]
+fn a_check_may_arrive_in_pieces() {
+    let engine = engine(1, loopback());
+    let local = engine.open_transport(None, false).unwrap();
+    let mut stream = connect(&engine, loopback());
+    stream.set_nodelay(true).unwrap();
+    for _ in 0..2 {
+        for piece in check(&local, &local.ice.password).chunks(9) {
+            stream.write_all(piece).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(is_answered(&mut stream));
+    }
+}
+
+#[test]
+fn rubbish_ends_a_connection_at_once() {
+    let engine = engine(1, loopback());
+    let local = engine.open_transport(None, false).unwrap();
+    let mut nobody = local.clone();
+    nobody.ice.ufrag = "ffNOBODY".to_owned();
+    let foreign = check(&nobody, "password");
+    let wrong = check(&local, "wrong password").repeat(8);
+    let samples: [&[u8]; 5] = [
+        b"GET / HTTP/1.1\r\n",
+        &[0xff, 0xff],
+        &[0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        &foreign,
+        &wrong,
+    ];
+    for (index, sample) in samples.into_iter().enumerate() {
+        let mut stream = connect(&engine, loopback());
+        stream.write_all(sample).unwrap();
+        assert!(is_closed(&mut stream), "sample {index}");
+    }
+    let mut proven = connect(&engine, loopback());
+    proven
+        .write_all(&check(&local, &local.ice.password))
+        .unwrap();
+    assert!(is_answered(&mut proven));
+    proven.write_all(&[0xff; 10]).unwrap();
+    assert!(is_closed(&mut proven), "after a check that passed");
+}
+
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    let engine = engine(1, loopback());
+    let local = engine.open_transport(None, false).unwrap();
+    let mut silent: Vec<TcpStream> = (0..300).map(|_| connect(&engine, loopback())).collect();
+    for stream in silent.iter_mut().step_by(2) {
+        stream.write_all(&[0]).unwrap();
+    }
+    let began = Instant::now();
+    let mut stream = connect(&engine, loopback());
+    stream
+        .write_all(&check(&local, &local.ice.password))
+        .unwrap();
+    assert!(is_answered(&mut stream));
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(is_closed(&mut silent[0]), "the oldest had to go");
+}
