@@ -38,12 +38,14 @@ async def join(tab: ChromiumTab, server: Server, identity: str, *, media: bool =
     await tab.page.evaluate(CONNECT, [server.ws_url, token, media])
 
 
-async def wait_for_media(tab: ChromiumTab, timeout_s: float) -> list[dict[str, Any]]:
-    """Until one video has 100 frames and one audio has energy; the last statistics either way."""
+async def wait_for_media(
+    tab: ChromiumTab, timeout_s: float, frames: int = 100
+) -> list[dict[str, Any]]:
+    """Until one video has `frames` and one audio has energy; the last statistics either way."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         received: list[dict[str, Any]] = await tab.evaluate(RECEIVED)
-        video = any(entry["frames"] >= 100 for entry in received)
+        video = any(entry["frames"] >= frames for entry in received)
         audio = any(entry["kind"] == "audio" and entry["energy"] > 0 for entry in received)
         if (video and audio) or asyncio.get_running_loop().time() > deadline:
             return received

@@ -10,6 +10,8 @@ from tests.support.server import Server
 
 FRAMES_PER_SECOND = 10  # half of what the fake camera makes; two cores encode, decode and attack
 
+SETTLED_FRAMES = 20  # one second: both encoders and the connection are in their stride
+
 
 @contextlib.asynccontextmanager
 async def undisturbed_room(server: Server) -> AsyncIterator[tuple[ChromiumTab, ChromiumTab]]:
@@ -18,7 +20,7 @@ async def undisturbed_room(server: Server) -> AsyncIterator[tuple[ChromiumTab, C
         tabs = (await chromium_tab(browser), await chromium_tab(browser))
         for tab, identity in zip(tabs, ("alice", "bob"), strict=True):
             await join(tab, server, identity)
-        before = [await wait_for_media(tab, 20) for tab in tabs]
+        before = [await wait_for_media(tab, 20, frames=SETTLED_FRAMES) for tab in tabs]
         start = asyncio.get_running_loop().time()
 
         yield tabs
