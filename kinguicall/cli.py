@@ -43,6 +43,13 @@ def serve(
         int | None,
         typer.Option(help="Forward the loudest so many microphones of a room; 0 for all."),
     ] = None,
+    share_port: Annotated[
+        bool | None, typer.Option("--share-port", help="Take media over TCP on --port, too.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="Certificate chain: serve HTTPS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Its key.")] = None,
     dscp: Annotated[
         bool | None, typer.Option("--dscp", help="Mark audio and video for the network.")
     ] = None,
@@ -70,6 +77,9 @@ def serve(
         "bind": tuple(bind) if bind else None,
         "media_threads": media_threads,
         "audio_forward_limit": audio_forward_limit,
+        "share_port": share_port,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
         "dscp": dscp,
         "redis_url": redis_url,
         "log_level": log_level,

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     media_threads: int = 1
     # More voices at a time than this nobody can follow; it keeps a listener below 1 Mbit/s.
     audio_forward_limit: int = 20
+    share_port: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     dscp: bool = False
     redis_url: str = ""
     api_keys: SecretStr = SecretStr("")
@@ -87,6 +90,12 @@ class Settings(BaseSettings):
         if value:
             raise ValueError("this build has the memory registry only: leave the option out")
         return value
+
+    @model_validator(mode="after")
+    def _tls(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        return self
 
     @model_validator(mode="after")
     def _ports(self) -> Self:

@@ -10,15 +10,20 @@ import logging
 import os
 import resource
 import signal
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+
+from aiohttp import web
 
 import signalling
 from kinguicall.config import Settings
 from sfu import _core
 from sfu.engine import Engine
 from sfu.node import Node
+from signalling.http.adopted import Adopter
 from signalling.http.api import ConferenceApi
 from signalling.http.app import Endpoints, listen, make_app, make_runner
 from signalling.http.health import Health
@@ -57,7 +62,7 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
     _core.set_log_level(logging.getLogger().getEffectiveLevel())
     try:
         async with running(settings, keys, on_failure=fail) as port:
-            announce(_page_url(settings.host, port))
+            announce(_page_url(settings, port))
             await stop.wait()
             log.info("stopping")
     finally:
@@ -76,6 +81,7 @@ async def running(
 
     `on_failure` is called when the engine has stopped by itself, after it has been taken apart.
     """
+    tls = _tls_context(settings)
     with _engine(settings) as engine:
 
         def failed() -> None:
@@ -85,17 +91,52 @@ async def running(
         engine.watch_failure(failed)
         node = Node(engine, asyncio.get_running_loop())
         runner = make_runner(make_app(_endpoints(node, keys)))
+        closing = AsyncExitStack()
         try:
-            try:
-                port = await listen(runner, settings.host, settings.port)
-            except OSError as error:
-                where = f"{settings.host} port {settings.port}"
-                raise ServeError(f"cannot listen on {where}: {_reason(error)}") from None
+            if settings.share_port:
+                port = await _share_port(settings, engine, runner, tls, closing)
+            else:
+                port = await _listen(settings, runner, tls)
             log.info("serving", extra={"udp_ports": engine.core.udp_ports})
             yield port
         finally:
+            await closing.aclose()
             node.stop()
             await runner.cleanup()
+
+
+async def _listen(settings: Settings, runner: web.AppRunner, tls: ssl.SSLContext | None) -> int:
+    try:
+        return await listen(runner, settings.host, settings.port, tls)
+    except OSError as error:
+        where = f"{settings.host} port {settings.port}"
+        raise ServeError(f"cannot listen on {where}: {_reason(error)}") from None
+
+
+async def _share_port(
+    settings: Settings,
+    engine: Engine,
+    runner: web.AppRunner,
+    tls: ssl.SSLContext | None,
+    closing: AsyncExitStack,
+) -> int:
+    """The engine listens and hands on what is HTTP."""
+    await runner.setup()
+    adopter = Adopter(runner, tls)
+    closing.push_async_callback(adopter.close)
+    engine.watch_web(adopter.adopt)
+    return engine.core.web_port or settings.port
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ServeError(f"cannot use {settings.tls_cert}: {error}") from None
+    return context
 
 
 def _raise_file_limit() -> None:
@@ -111,6 +152,8 @@ def _engine(settings: Settings) -> Engine:
         core = _core.Engine(
             udp_port=settings.udp_port,
             tcp_port=settings.tcp_port or None,
+            web_port=settings.port if settings.share_port else None,
+            web_addresses=_host_addresses(settings) if settings.share_port else (),
             threads=settings.media_threads,
             bind_addresses=settings.bind,
             public_addresses=settings.public_ip,
@@ -142,9 +185,23 @@ def _endpoints(node: Node, keys: KeyRing) -> Endpoints:
     )
 
 
-def _page_url(host: str, port: int) -> str:
+def _host_addresses(settings: Settings) -> tuple[str, ...]:
+    """The addresses that asyncio would listen on."""
+    flags = socket.AI_PASSIVE
+    try:
+        found = socket.getaddrinfo(
+            settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=flags
+        )
+    except OSError as error:
+        raise ServeError(f"cannot listen on {settings.host}: {error.strerror}") from None
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _page_url(settings: Settings, port: int) -> str:
+    host = settings.host
     shown = {"0.0.0.0": "localhost", "::": "localhost", "": "localhost"}.get(host, host)  # noqa: S104
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://[{shown}]:{port}/" if ":" in shown else f"{scheme}://{shown}:{port}/"
 
 
 def _reason(error: OSError) -> str:

@@ -253,6 +253,8 @@ class Engine:
         *,
         udp_port: int,
         tcp_port: int | None = None,
+        web_addresses: Sequence[str] = (),
+        web_port: int | None = None,
         threads: int = 1,
         bind_addresses: Sequence[str] = (),
         public_addresses: Sequence[str] = (),
@@ -267,7 +269,8 @@ class Engine:
         the same family in the candidates (1:1 NAT). Of the microphones of a room the
         `audio_forward_limit` loudest are forwarded, all if it is 0. `dscp` marks what is sent:
         audio EF, video AF41. `tcp_port` takes ICE over TCP on the same addresses, on a free port if
-        it is 0 and not at all if it is None. Raises ValueError for a
+        it is 0 and not at all if it is None; `web_port` on `web_addresses` does so too, and gives
+        everything that begins like HTTP or TLS to `take_web_connections`. Raises ValueError for a
         malformed address or a number out of range.
         """
     @property
@@ -280,6 +283,13 @@ class Engine:
     def udp_ports(self) -> list[int]: ...
     @property
     def tcp_port(self) -> int | None: ...
+    @property
+    def web_port(self) -> int | None: ...
+    def take_web_connections(self) -> list[int]:
+        """Descriptors of connections on the shared port that began with HTTP or TLS.
+
+        Nothing has been read from them; the caller owns them. `event_fd` tells of new ones.
+        """
     def poll_events(self) -> list[Event]:
         """Takes all waiting events and resets `event_fd`."""
     def open_transport(

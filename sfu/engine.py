@@ -33,6 +33,7 @@ class Engine:
         self._stream_states: dict[int, Callable[[bool], None]] = {}
         self._on_levels: Callable[[_core.AudioLevels], None] = lambda _levels: None
         self._on_failure: Callable[[], None] = lambda: None
+        self._on_web: Callable[[int], None] | None = None
         self._stopped = False
         self._event_fd = core.event_fd
         self._loop.add_reader(self._event_fd, self._dispatch)
@@ -81,6 +82,14 @@ class Engine:
         """Calls `handler` when the engine has stopped by itself: this node is of no more use."""
         self._on_failure = handler
 
+    def watch_web(self, handler: Callable[[int], None]) -> None:
+        """Calls `handler` with the descriptor of each connection that is for the HTTP server.
+
+        The handler owns it. Those that came before it was set are passed on at once.
+        """
+        self._on_web = handler
+        self._hand_on_web()
+
     def close_transport(self, transport_id: int) -> None:
         """Closes a transport with everything on it; no event of it is passed on any more."""
         self._transports.pop(transport_id, None)
@@ -123,6 +132,13 @@ class Engine:
             except Exception:
                 # One session's fault must not cost the others their events.
                 log.exception("handler of %s failed", type(event).__name__)
+
+        self._hand_on_web()
+
+    def _hand_on_web(self) -> None:
+        if self._on_web is not None and not self._stopped:
+            for descriptor in self.core.take_web_connections():
+                self._on_web(descriptor)
 
     def _deliver(self, event: "_core.Event") -> None:
         match event:

@@ -6,6 +6,7 @@ descriptions into the query.
 """
 
 import logging
+import ssl
 import warnings
 from dataclasses import dataclass
 
@@ -142,10 +143,12 @@ def make_runner(app: web.Application) -> web.AppRunner:
     )
 
 
-async def listen(runner: web.AppRunner, host: str, port: int) -> int:
+async def listen(
+    runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> int:
     """Starts to serve; returns the port, which differs for port 0. Raises OSError."""
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+    site = web.TCPSite(runner, host, port, backlog=BACKLOG, ssl_context=tls)
     await site.start()
     for address in runner.addresses:
         if isinstance(address, tuple):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.support import network
 from tests.support.browsers import ChromiumTab, chromium, chromium_tab
@@ -39,6 +40,22 @@ SELECTED = """(async () => {
 })()"""
 
 
+async def call_over_tcp(browser: Browser, server: Server, target: tuple[str, int]) -> None:
+    """Two people see and hear each other, by connections to `target` alone."""
+    tabs: list[ChromiumTab] = []
+    for identity in ("alice", "bob"):
+        tab = await chromium_tab(browser)
+        await tab.page.context.add_init_script(NO_UDP)
+        await join(tab, server, identity)
+        tabs.append(tab)
+    for tab in tabs:
+        received = await wait_for_media(tab, 20)
+        assert any(entry["frames"] >= 100 for entry in received), received
+        assert any(entry["energy"] > 0 for entry in received), received
+        pairs: list[Any] = await tab.evaluate(SELECTED)
+        assert {tuple(pair) for pair in pairs} == {("tcp", *target)}
+
+
 @pytest.fixture(params=["IPv4", "IPv6"])
 def address(private_network: None, request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "IPv4":
@@ -59,19 +76,21 @@ def server(address: str, tcp_port: int, tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture
+def sharing_server(private_network: None, tmp_path: Path) -> Iterator[Server]:
+    options = ("--share-port", "--host=0.0.0.0", f"--bind={network.ADDRESS}")
+    with running_server(tmp_path, *options) as running:
+        yield running
+
+
+async def test_one_port_carries_page_signalling_and_media(sharing_server: Server) -> None:
+    server = sharing_server
+    async with chromium() as browser:
+        await call_over_tcp(browser, server, (network.ADDRESS, server.port))
+
+
 async def test_video_and_voice_flow_over_tcp(server: Server, address: str, tcp_port: int) -> None:
     async with chromium() as browser:
-        tabs: list[ChromiumTab] = []
-        for identity in ("alice", "bob"):
-            tab = await chromium_tab(browser)
-            await tab.page.context.add_init_script(NO_UDP)
-            await join(tab, server, identity)
-            tabs.append(tab)
-        for tab in tabs:
-            received = await wait_for_media(tab, 20)
-            assert any(entry["frames"] >= 100 for entry in received), received
-            assert any(entry["energy"] > 0 for entry in received), received
-            pairs: list[Any] = await tab.evaluate(SELECTED)
-            assert {tuple(pair) for pair in pairs} == {("tcp", address, tcp_port)}
+        await call_over_tcp(browser, server, (address, tcp_port))
     slow = {name: value for name, value in server.metrics().items() if "connection_queue" in name}
     assert sum(slow.values()) == 0

@@ -108,6 +108,25 @@ def test_a_taken_udp_port_is_one_clear_line() -> None:
     assert errors.count("\n") == 1
 
 
+def test_a_taken_shared_port_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, errors = run(
+            "serve", f"--port={port}", "--share-port", "--udp-port=0", "--tcp-port=0"
+        )
+    assert code == 1
+    assert errors.startswith(f"cannot listen on TCP 127.0.0.1:{port}: ")
+    assert errors.count("\n") == 1
+
+
+def test_an_absent_certificate_is_one_clear_line() -> None:
+    options = ("--tls-cert=absent.pem", "--tls-key=absent.pem", "--port=0", "--udp-port=0")
+    code, _, errors = run("serve", *options, "--tcp-port=0")
+    assert code == 1
+    assert errors.startswith("cannot use absent.pem: ")
+    assert errors.count("\n") == 1
+
+
 def test_a_taken_tcp_port_for_media_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -56,6 +56,7 @@ def test_addresses_come_as_a_list_in_the_environment(monkeypatch: pytest.MonkeyP
         ({"port": 70_000}, "port"),
         ({"udp_port": 65_535, "media_threads": 2}, "udp_port"),
         ({"tcp_port": 70_000}, "tcp_port"),
+        ({"tls_cert": "a.pem"}, "go together"),
         ({"log_level": "loud"}, "log_level"),
         ({"redis_url": "redis://localhost"}, "memory registry only"),
     ],

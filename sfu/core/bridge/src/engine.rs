@@ -1,5 +1,7 @@
 //! The class `Engine`: every method checks its arguments, queues a command and returns.
 
+use std::os::fd::IntoRawFd;
+
 use kinguicall_net::{self as net, CommandError, EngineConfig, LocalDescription};
 use kinguicall_proto::api::{
     Command, DataDelivery, DataMember, Publish, RemoteDescription, RoomId, Subscribe,
@@ -101,17 +103,19 @@ impl Engine {
     #[new]
     #[pyo3(
         signature = (
-            *, udp_port, tcp_port=None, threads=Number::from(1), bind_addresses=Vec::new(),
+            *, udp_port, tcp_port=None, web_addresses=Vec::new(), web_port=None, threads=Number::from(1), bind_addresses=Vec::new(),
             public_addresses=Vec::new(), pin_threads=false, audio_forward_limit=Number::from(0),
             dscp=false
         ),
-        text_signature = "(*, udp_port, tcp_port=None, threads=1, bind_addresses=(), public_addresses=(), \
+        text_signature = "(*, udp_port, tcp_port=None, web_addresses=(), web_port=None, threads=1, bind_addresses=(), public_addresses=(), \
                           pin_threads=False, audio_forward_limit=0, dscp=False)"
     )]
     fn new(
         py: Python<'_>,
         udp_port: Number,
         tcp_port: Option<Number>,
+        web_addresses: Vec<String>,
+        web_port: Option<Number>,
         threads: Number,
         bind_addresses: Vec<String>,
         public_addresses: Vec<String>,
@@ -122,6 +126,13 @@ impl Engine {
         let config = EngineConfig {
             udp_port: udp_port.as_u16("udp_port")?,
             tcp_port: tcp_port.map(|it| it.as_u16("tcp_port")).transpose()?,
+            web_port: match web_port {
+                Some(port) => Some((
+                    values::addresses("web_addresses", &web_addresses)?,
+                    port.as_u16("web_port")?,
+                )),
+                None => None,
+            },
             threads: threads.as_count("threads", net::MAX_THREADS)?,
             bind_addresses: values::addresses("bind_addresses", &bind_addresses)?,
             public_addresses: values::addresses("public_addresses", &public_addresses)?,
@@ -156,6 +167,16 @@ impl Engine {
     #[getter]
     fn tcp_port(&self) -> Option<u16> {
         self.engine.tcp_port()
+    }
+
+    #[getter]
+    fn web_port(&self) -> Option<u16> {
+        self.engine.web_port()
+    }
+
+    fn take_web_connections(&self) -> PyResult<Vec<i32>> {
+        let taken = self.running()?.take_web_connections();
+        Ok(taken.into_iter().map(IntoRawFd::into_raw_fd).collect())
     }
 
     fn poll_events(&self) -> PyResult<Vec<AnyEvent>> {

@@ -3,8 +3,9 @@
 //! A panic in a media thread is a bug. It stops the whole engine, visibly: an event says which
 //! shard has failed, and every later command is refused.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +16,14 @@ use std::time::{Duration, Instant, SystemTime};
 use kinguicall_proto::api::ShardId;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 
-use crate::addresses::{candidate_lines, local_addresses, tcp_candidate_lines};
+use crate::addresses::local_addresses;
 use crate::control::Registry;
 use crate::events::{EngineEvent, Events};
 use crate::inbox::Inbox;
 use crate::ring::{self, Consumer, Producer};
 use crate::socket::bind_thread_sockets;
 use crate::stats::ThreadStats;
-use crate::tcp::{Acceptor, Connections, bind_listeners};
+use crate::tcp::{Acceptor, Connections, Route, TcpPorts, WebConnections};
 use crate::thread::{Seed, Shared, run};
 use crate::wake::EventFd;
 
@@ -47,6 +48,9 @@ pub struct EngineConfig {
     pub pin_threads: bool,
     /// Takes ICE over TCP on this port of every address; 0 takes a free one.
     pub tcp_port: Option<u16>,
+    /// A port that takes ICE over TCP, and HTTP for `take_web_connections`; 0 takes a free one. On
+    /// these addresses, a wildcard for a whole family.
+    pub web_port: Option<(Vec<IpAddr>, u16)>,
     /// Mark audio and video for networks that look at DSCP.
     pub dscp: bool,
     /// How many microphones of a room are forwarded at a time; 0 means all.
@@ -61,6 +65,7 @@ pub struct Engine {
     pub(crate) candidates: Vec<Vec<String>>,
     udp_ports: Vec<u16>,
     tcp_port: Option<u16>,
+    web_port: Option<u16>,
     /// Ends the accepting thread.
     stop_accepting: Arc<EventFd>,
     fingerprint: [u8; 32],
@@ -90,13 +95,8 @@ impl Engine {
             .iter()
             .map(|thread| thread.iter().map(|(_, address)| *address).collect())
             .collect();
-        let listeners = match config.tcp_port {
-            Some(port) => bind_listeners(&bound_ips(&bound[0]), port)?,
-            None => Vec::new(),
-        };
-        let tcp: io::Result<Vec<SocketAddr>> =
-            listeners.iter().map(TcpListener::local_addr).collect();
-        let tcp = tcp?;
+        let media: Vec<IpAddr> = bound[0].iter().map(SocketAddr::ip).collect();
+        let tcp = TcpPorts::bind(config, &media)?;
         let certificate =
             dimpl::certificate::generate_self_signed_certificate().map_err(io::Error::other)?;
         let fingerprint = <[u8; 32]>::try_from(certificate.fingerprint())
@@ -106,13 +106,14 @@ impl Engine {
             registry: Mutex::new(Registry::new(config.threads)),
             candidates: bound
                 .iter()
-                .map(|thread| candidates(thread, &tcp, &config.public_addresses))
+                .map(|thread| tcp.candidates(thread, &media, &config.public_addresses))
                 .collect(),
             udp_ports: bound
                 .iter()
                 .filter_map(|thread| thread.first().map(SocketAddr::port))
                 .collect(),
-            tcp_port: tcp.first().map(SocketAddr::port),
+            tcp_port: tcp.ice.first().map(SocketAddr::port),
+            web_port: tcp.web.first().map(SocketAddr::port),
             stop_accepting: Arc::new(EventFd::new()?),
             fingerprint,
             threads: Mutex::default(),
@@ -122,7 +123,7 @@ impl Engine {
             .into_iter()
             .map(|thread| thread.into_iter().map(|(socket, _)| socket).collect());
         engine.spawn_threads(config, sockets.collect(), &bound, &certificate)?;
-        engine.spawn_acceptor(listeners)?;
+        engine.spawn_acceptor(tcp.listeners)?;
         Ok(engine)
     }
 
@@ -159,9 +160,9 @@ impl Engine {
                 outgoing,
                 incoming,
                 marks: config.dscp,
-                connections: match config.tcp_port {
-                    Some(_) => Some(Connections::new(config.dscp)?),
-                    None => None,
+                connections: match (config.tcp_port, &config.web_port) {
+                    (None, None) => None,
+                    _ => Some(Connections::new(config.dscp)?),
                 },
                 shared: Arc::clone(&self.shared),
             };
@@ -172,7 +173,7 @@ impl Engine {
     }
 
     /// Starts to take TCP connections, if they are wanted.
-    fn spawn_acceptor(&self, listeners: Vec<TcpListener>) -> io::Result<()> {
+    fn spawn_acceptor(&self, listeners: Vec<(TcpListener, Route)>) -> io::Result<()> {
         if listeners.is_empty() {
             return Ok(());
         }
@@ -214,6 +215,17 @@ impl Engine {
     /// The port that takes ICE over TCP, if one does.
     pub fn tcp_port(&self) -> Option<u16> {
         self.tcp_port
+    }
+
+    /// The port that HTTP shares with ICE over TCP, if one does.
+    pub fn web_port(&self) -> Option<u16> {
+        self.web_port
+    }
+
+    /// Takes the connections on the shared port that began with HTTP or TLS; nothing has been read
+    /// from them. `event_fd` becomes readable when there are some.
+    pub fn take_web_connections(&self) -> VecDeque<TcpStream> {
+        self.shared.web.take()
     }
 
     /// Takes all waiting events.
@@ -266,17 +278,6 @@ impl Drop for Engine {
     }
 }
 
-fn bound_ips(bound: &[SocketAddr]) -> Vec<IpAddr> {
-    bound.iter().map(SocketAddr::ip).collect()
-}
-
-/// Over UDP first.
-fn candidates(udp: &[SocketAddr], tcp: &[SocketAddr], public: &[IpAddr]) -> Vec<String> {
-    let mut lines = candidate_lines(udp, public);
-    lines.extend(tcp_candidate_lines(tcp, public, lines.len()));
-    lines
-}
-
 fn check(config: &EngineConfig) -> io::Result<()> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     if config.threads == 0 || config.threads > MAX_THREADS {
@@ -295,6 +296,7 @@ fn shared(threads: usize) -> io::Result<Shared> {
     Ok(Shared {
         stop: AtomicBool::new(false),
         events: Arc::new(Events::new()?),
+        web: WebConnections::default(),
         inboxes: inboxes?,
         stats: (0..threads).map(|_| Mutex::default()).collect(),
     })

@@ -23,7 +23,7 @@ use crate::events::Events;
 use crate::inbox::{Inbox, Message};
 use crate::ring::{Consumer, Producer};
 use crate::stats::{IoCounters, Latency, ThreadStats, kernel_drops, thread_cpu};
-use crate::tcp::{Connections, READ_BYTES, Reading};
+use crate::tcp::{Connections, READ_BYTES, Reading, WebConnections};
 
 const MEDIA_PER_TURN: usize = 256;
 const MESSAGES_PER_TURN: usize = 256;
@@ -36,6 +36,7 @@ const STATS_PERIOD: Duration = Duration::from_millis(100);
 pub(crate) struct Shared {
     pub stop: AtomicBool,
     pub events: Arc<Events>,
+    pub web: WebConnections,
     /// By shard.
     pub inboxes: Vec<Inbox>,
     /// By shard.

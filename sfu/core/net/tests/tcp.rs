@@ -157,6 +157,47 @@ fn rubbish_ends_a_connection_at_once() {
 }
 
 #[test]
+fn http_on_a_shared_port_is_handed_on_untouched_and_checks_are_not() {
+    let engine = Engine::start(&EngineConfig {
+        threads: 1,
+        bind_addresses: vec![loopback()],
+        web_port: Some((vec![IpAddr::from([0, 0, 0, 0])], 0)),
+        ..EngineConfig::default()
+    });
+    let engine = engine.unwrap();
+    let port = engine.web_port().unwrap();
+    assert_eq!(engine.tcp_port(), None);
+    let local = engine.open_transport(None, false).unwrap();
+    let expected = format!(" {} {port} typ host tcptype passive", loopback());
+    assert!(local.candidates[1].ends_with(&expected));
+    let open = || TcpStream::connect((loopback(), port)).unwrap();
+    let (mut media, mut web) = (open(), open());
+    media
+        .write_all(&check(&local, &local.ice.password))
+        .unwrap();
+    assert!(is_answered(&mut media));
+    for request in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02"] {
+        web.write_all(request).unwrap();
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let mut taken = loop {
+            assert!(Instant::now() < deadline);
+            if let Some(stream) = engine.take_web_connections().pop_front() {
+                break stream;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let mut found = vec![0; request.len()];
+        taken.read_exact(&mut found).unwrap();
+        assert_eq!(found, request);
+        taken.write_all(b"answer").unwrap();
+        let mut answer = [0; 6];
+        web.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answer");
+        web = open();
+    }
+}
+
+#[test]
 fn a_crowd_that_says_nothing_keeps_nobody_out() {
     let engine = engine(1, loopback());
     let local = engine.open_transport(None, false).unwrap();

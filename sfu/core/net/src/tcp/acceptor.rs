@@ -25,6 +25,19 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Pause after the kernel could not give a descriptor, as it would say so again at once.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// What may come in by a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Ice,
+    /// ICE, and HTTP with or without TLS, which is for policy.
+    IceAndWeb,
+}
+
+struct Pending {
+    accepted: Accepted,
+    route: Route,
+}
+
 /// What the first bytes of a connection have decided.
 enum Decision {
     Wait,
@@ -34,9 +47,9 @@ enum Decision {
 
 /// The accepting thread's state. Moved into the thread.
 pub(crate) struct Acceptor {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Route)>,
     /// Oldest first.
-    pending: Vec<Accepted>,
+    pending: Vec<Pending>,
     /// The engine's wake-up, the listeners, the pending connections.
     poll: Vec<libc::pollfd>,
     paused_until: Option<Instant>,
@@ -46,7 +59,11 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// `stop` becomes readable when the thread has to end.
-    pub fn new(listeners: Vec<TcpListener>, stop: Arc<EventFd>, shared: Arc<Shared>) -> Self {
+    pub fn new(
+        listeners: Vec<(TcpListener, Route)>,
+        stop: Arc<EventFd>,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self {
             listeners,
             pending: Vec::with_capacity(MAX_PENDING),
@@ -64,7 +81,7 @@ impl Acceptor {
             let now = Instant::now();
             self.look_at_pending(now);
             self.accept(now);
-            self.pending.retain(|one| one.deadline > now);
+            self.pending.retain(|one| one.accepted.deadline > now);
         }
     }
 
@@ -73,8 +90,8 @@ impl Acceptor {
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
         }
-        let listeners = self.listeners.iter().map(AsRawFd::as_raw_fd);
-        let pending = self.pending.iter().map(|it| it.stream.as_raw_fd());
+        let listeners = self.listeners.iter().map(|(it, _)| it.as_raw_fd());
+        let pending = self.pending.iter().map(|it| it.accepted.stream.as_raw_fd());
         self.poll.clear();
         self.poll
             .extend([self.stop.as_raw_fd()].into_iter().map(readable));
@@ -83,7 +100,7 @@ impl Acceptor {
         self.poll
             .extend(listeners.map(|fd| readable(if paused { -1 } else { fd })));
         self.poll.extend(pending.map(readable));
-        let next = self.pending.first().map(|it| it.deadline);
+        let next = self.pending.first().map(|it| it.accepted.deadline);
         let timeout = next.into_iter().chain(self.paused_until).min();
         let timeout = timeout.map_or(-1, |at| {
             let millis = at.saturating_duration_since(now).as_millis();
@@ -111,7 +128,7 @@ impl Acceptor {
         let mut index = 0;
         for is_ready in ready {
             let decision = match self.pending.get(index) {
-                Some(one) if is_ready && one.deadline > now => decide(one),
+                Some(one) if is_ready && one.accepted.deadline > now => decide(one),
                 _ => Decision::Wait,
             };
             match decision {
@@ -125,14 +142,18 @@ impl Acceptor {
         }
     }
 
-    fn hand_over(&self, one: Accepted, what: FirstBytes) {
+    fn hand_over(&self, one: Pending, what: FirstBytes) {
         match what {
             FirstBytes::Check(shard) => {
                 if let Some(inbox) = self.shared.inboxes.get(usize::from(shard.0)) {
-                    inbox.push_connection(one);
+                    inbox.push_connection(one.accepted);
                 }
             }
-            FirstBytes::Http | FirstBytes::Need(_) | FirstBytes::Unknown => {}
+            FirstBytes::Web if one.route == Route::IceAndWeb => {
+                self.shared.web.push(one.accepted.stream);
+                self.shared.events.signal();
+            }
+            FirstBytes::Web | FirstBytes::Need(_) | FirstBytes::Unknown => {}
         }
     }
 
@@ -142,7 +163,8 @@ impl Acceptor {
                 continue;
             }
             for _ in 0..ACCEPTS_PER_TURN {
-                match self.listeners[index].accept() {
+                let (listener, route) = &self.listeners[index];
+                match listener.accept() {
                     Ok((stream, from)) => {
                         let accepted = Accepted {
                             stream,
@@ -150,7 +172,8 @@ impl Acceptor {
                             deadline: now + PROOF_TIMEOUT,
                         };
                         if accepted.stream.set_nonblocking(true).is_ok() {
-                            self.add(accepted);
+                            let route = *route;
+                            self.add(Pending { accepted, route });
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -166,9 +189,9 @@ impl Acceptor {
         }
     }
 
-    fn add(&mut self, one: Accepted) {
-        let network = network_of(one.from.ip());
-        let is_neighbour = |it: &&Accepted| network_of(it.from.ip()) == network;
+    fn add(&mut self, one: Pending) {
+        let network = network_of(one.accepted.from.ip());
+        let is_neighbour = |it: &&Pending| network_of(it.accepted.from.ip()) == network;
         if self.pending.iter().filter(is_neighbour).count() >= MAX_PENDING_OF_NETWORK {
             if let Some(oldest) = self.pending.iter().position(|it| is_neighbour(&it)) {
                 self.pending.remove(oldest);
@@ -182,8 +205,8 @@ impl Acceptor {
 
 /// Looks at what has arrived. If that is too little, asks the kernel to tell when there is enough,
 /// so that a sender of single bytes does not wake this thread for each.
-fn decide(one: &Accepted) -> Decision {
-    let stream = &one.stream;
+fn decide(one: &Pending) -> Decision {
+    let stream = &one.accepted.stream;
     let mut buffer = [0; MAX_MESSAGE];
     let count = match options::peek(stream, &mut buffer) {
         Ok(0) => return Decision::Close,
@@ -202,11 +225,11 @@ fn decide(one: &Accepted) -> Decision {
             Ok(()) if !has_ended(stream) => Decision::Wait,
             _ => Decision::Close,
         },
-        what @ FirstBytes::Check(_) => match low_water(1) {
+        FirstBytes::Unknown => Decision::Close,
+        what @ (FirstBytes::Check(_) | FirstBytes::Web) => match low_water(1) {
             Ok(()) => Decision::HandOver(what),
             Err(_) => Decision::Close,
         },
-        FirstBytes::Http | FirstBytes::Unknown => Decision::Close,
     }
 }
 

@@ -1,5 +1,7 @@
 //! ICE over TCP (RFC 6544, passive): for those whose network lets no UDP through.
 //!
+//! By a flag the HTTP server's port takes it too, told apart by the first bytes.
+//!
 //! One thread accepts. It reads nothing: it looks at the first bytes of a connection (`MSG_PEEK`)
 //! until they name a shard, and hands the connection to that shard's thread. There it has to pass
 //! a connectivity check at once, or it is closed. Everything before that check is bounded: the
@@ -9,13 +11,15 @@ mod acceptor;
 mod connections;
 mod listener;
 mod options;
+mod web;
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-pub(crate) use acceptor::Acceptor;
+pub(crate) use acceptor::{Acceptor, Route};
 pub(crate) use connections::{Connections, READ_BYTES, Reading};
-pub(crate) use listener::bind_listeners;
+pub(crate) use listener::TcpPorts;
+pub(crate) use web::WebConnections;
 
 /// A connection has passed a connectivity check this long after it was accepted, or is closed.
 pub(crate) const PROOF_TIMEOUT: Duration = Duration::from_secs(5);

@@ -29,7 +29,7 @@ pub enum FirstBytes {
     /// A connectivity check for a transport of this shard.
     Check(ShardId),
     /// HTTP, by the letters of its method, or TLS, by its ClientHello.
-    Http,
+    Web,
     Unknown,
 }
 
@@ -40,7 +40,7 @@ pub fn judge_first_bytes(bytes: &[u8]) -> FirstBytes {
         return FirstBytes::Need(1);
     };
     if first == TLS_HANDSHAKE || first.is_ascii_uppercase() {
-        return FirstBytes::Http;
+        return FirstBytes::Web;
     }
     if usize::from(first) > MAX_CHECK >> 8 {
         return FirstBytes::Unknown;

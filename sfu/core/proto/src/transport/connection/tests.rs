@@ -47,7 +47,7 @@ fn a_check_is_known_when_it_is_whole_and_not_before() {
 #[test]
 fn web_protocols_are_known_by_their_first_byte() {
     for first in [&b"GET / HTTP/1.1"[..], b"P", b"\x16\x03\x01"] {
-        assert_eq!(judge_first_bytes(first), FirstBytes::Http);
+        assert_eq!(judge_first_bytes(first), FirstBytes::Web);
     }
 }
 
