@@ -17,7 +17,7 @@ use super::timers::{Timer, Timers};
 use crate::api::{Codec, Event, Host, Layer, MediaKind};
 use crate::egress::{Batch, MAX_DATAGRAM, TrafficClass};
 use crate::forward::{
-    MAX_LAYERS, MAX_PENDING, Outgoing, StoredPacket, Subscription, Track, Verdict,
+    MAX_LAYERS, MAX_PENDING, Outgoing, Pending, StoredPacket, Subscription, Track, Verdict,
 };
 use crate::rtp::payload::{red, vp8};
 use crate::rtp::{OutHeader, dependency_descriptor, write_header};
@@ -53,48 +53,72 @@ impl Shard {
     pub(super) fn fan_out(&mut self, now: Instant, host: &mut dyn Host) {
         let mut dirty = std::mem::take(&mut self.dirty_tracks);
         for key in dirty.drain(..) {
-            let Some(track) = self.tracks.get_mut(key) else {
-                continue;
-            };
-            let mut pending = std::mem::take(&mut self.pending_scratch);
-            track.inner.take_pending(&mut pending);
-            let mut prepared: ArrayVec<Prepared<'_>, MAX_PENDING> = ArrayVec::new();
-            for entry in &pending {
-                if let Some(packet) = track.inner.packet(entry.layer, entry.sequence) {
-                    let vp8 = (packet.meta.codec == Codec::Vp8)
-                        .then(|| vp8::Descriptor::parse(packet.payload))
-                        .flatten();
-                    let _ = prepared.try_push(Prepared {
-                        packet,
-                        vp8,
-                        unwrapped: unwrap_red(&packet),
-                    });
-                }
-            }
-            let mut writer = Writer {
-                batch: &mut self.batch,
-                counters: &mut self.counters,
-                host,
-                now,
-            };
-            to_other_shards(&track.inner, &prepared, &mut writer);
-            let key_frames = to_subscribers(
-                &track.inner,
-                &prepared,
-                &mut self.subscriptions,
-                &mut self.peers,
-                (now, &mut self.timers),
-                &mut writer,
-            );
-            drop(prepared);
-            self.pending_scratch = pending;
-            for layer in (0..MAX_LAYERS).filter(|layer| key_frames[*layer]) {
-                self.want_key_frame(now, key, Layer(layer as u8));
-            }
+            self.fan_out_track(now, key, host);
         }
         self.dirty_tracks = dirty;
+        self.whole_tracks.clear();
         self.flush_at = None;
     }
+
+    /// Sends what waits of tracks whose frame is whole: nothing more is worth waiting for.
+    pub(super) fn fan_out_whole(&mut self, now: Instant, host: &mut dyn Host) {
+        let mut whole = std::mem::take(&mut self.whole_tracks);
+        for key in whole.drain(..) {
+            self.fan_out_track(now, key, host);
+        }
+        self.whole_tracks = whole;
+        let tracks = &self.tracks;
+        let waits = |key: &usize| tracks.get(*key).is_some_and(|it| it.inner.has_pending());
+        self.dirty_tracks.retain(waits);
+        if self.dirty_tracks.is_empty() {
+            self.flush_at = None;
+        }
+    }
+
+    fn fan_out_track(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
+        let mut pending = std::mem::take(&mut self.pending_scratch);
+        track.inner.take_pending(&mut pending);
+        let prepared = prepare(&track.inner, &pending);
+        let mut writer = Writer {
+            batch: &mut self.batch,
+            counters: &mut self.counters,
+            host,
+            now,
+        };
+        to_other_shards(&track.inner, &prepared, &mut writer);
+        let key_frames = to_subscribers(
+            &track.inner,
+            &prepared,
+            &mut self.subscriptions,
+            &mut self.peers,
+            (now, &mut self.timers),
+            &mut writer,
+        );
+        drop(prepared);
+        self.pending_scratch = pending;
+        for layer in (0..MAX_LAYERS).filter(|layer| key_frames[*layer]) {
+            self.want_key_frame(now, key, Layer(layer as u8));
+        }
+    }
+}
+
+fn prepare<'a>(track: &'a Track, pending: &[Pending]) -> ArrayVec<Prepared<'a>, MAX_PENDING> {
+    let packets = pending
+        .iter()
+        .filter_map(|entry| track.packet(entry.layer, entry.sequence));
+    packets
+        .take(MAX_PENDING)
+        .map(|packet| Prepared {
+            packet,
+            vp8: (packet.meta.codec == Codec::Vp8)
+                .then(|| vp8::Descriptor::parse(packet.payload))
+                .flatten(),
+            unwrapped: unwrap_red(&packet),
+        })
+        .collect()
 }
 
 fn to_other_shards(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer<'_>) {

@@ -240,6 +240,9 @@ impl Shard {
         if !was_dirty {
             self.dirty_tracks.push(track_key);
         }
+        if (meta.marker || !meta.codec.is_video()) && self.whole_tracks.last() != Some(&track_key) {
+            self.whole_tracks.push(track_key);
+        }
         if layers_changed {
             self.retarget_all(now, track_key);
         }

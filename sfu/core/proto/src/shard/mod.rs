@@ -2,7 +2,8 @@
 //!
 //! A turn is: any number of `handle_*` calls, then `end_turn`. Media is gathered for up to
 //! `ShardConfig::gather` before it is fanned out, so that packets of one frame leave towards one
-//! subscriber next to each other and the kernel can take them in one call.
+//! subscriber next to each other and the kernel can take them in one call; a frame that is whole
+//! leaves at once.
 
 mod audio;
 mod bandwidth;
@@ -70,7 +71,7 @@ pub struct ShardConfig {
     pub epoch: Instant,
     /// NTP time (32.32 fixed point) at `epoch`.
     pub epoch_ntp: u64,
-    /// How long the first packet may wait for others.
+    /// How long the first packet of a frame may wait for the others.
     pub gather: Duration,
     /// How many microphones of a room are forwarded at a time: the loudest ones. 0: all.
     pub audio_places: usize,
@@ -100,6 +101,8 @@ pub struct Shard {
     counters: Counters,
     /// Tracks with packets that wait, and when they have waited enough.
     dirty_tracks: Vec<usize>,
+    /// Those of them whose frame is whole.
+    whole_tracks: Vec<usize>,
     flush_at: Option<Instant>,
     pending_scratch: Vec<Pending>,
     /// A packet's dependency descriptor and payload in one piece.
@@ -134,6 +137,7 @@ impl Shard {
             batch: Batch::new(BATCH_DATAGRAMS),
             counters: Counters::default(),
             dirty_tracks: Vec::new(),
+            whole_tracks: Vec::new(),
             flush_at: None,
             pending_scratch: Vec::new(),
             descriptor_scratch: Vec::with_capacity(2_048),
@@ -222,11 +226,13 @@ impl Shard {
         }
     }
 
-    /// Fans out what has been gathered long enough and sends the batch.
+    /// Fans out what is whole or has been gathered long enough, and sends the batch.
     pub fn end_turn(&mut self, now: Instant, host: &mut dyn Host) {
         self.drive_data(now, host);
         if self.flush_at.is_some_and(|at| at <= now) {
             self.fan_out(now, host);
+        } else if !self.whole_tracks.is_empty() {
+            self.fan_out_whole(now, host);
         }
         if !self.batch.is_empty() {
             host.flush(&mut self.batch);
