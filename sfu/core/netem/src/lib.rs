@@ -8,6 +8,7 @@ mod attacker;
 mod client;
 mod descriptor;
 mod host;
+mod shared_link;
 mod world;
 
 pub use attacker::{AttackedPacket, Attacker};

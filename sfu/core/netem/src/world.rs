@@ -13,11 +13,13 @@ use kinguicall_proto::api::{
 use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 use str0m::rtp::{ExtensionValues, RtpWrite};
+use str0m_netem::NetemConfig;
 
 use crate::attacker::Attacker;
 use crate::client::Client;
 use crate::descriptor::{self, DESCRIPTOR_ID};
 use crate::host::SimHost;
+use crate::shared_link::{Addressed, SharedLink};
 
 /// Number of a client in its world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,7 @@ pub struct World {
     pub attackers: Vec<Attacker>,
     pub events: Vec<Event>,
     shards: Vec<(Shard, SimHost)>,
+    shared: Option<SharedLink>,
     fingerprint: Vec<u8>,
     serial: u32,
 }
@@ -105,6 +108,7 @@ impl World {
             attackers: Vec::new(),
             events: Vec::new(),
             shards,
+            shared: None,
             fingerprint,
             serial: 0,
         }
@@ -421,6 +425,7 @@ impl World {
         let (shard, host) = &mut self.shards[usize::from(shard.0)];
         shard.handle_command(self.now, command, host);
         shard.end_turn(self.now, host);
+        self.exchange();
     }
 
     /// A datagram from nobody in particular.
@@ -428,6 +433,18 @@ impl World {
         let (shard, host) = &mut self.shards[usize::from(shard.0)];
         shard.handle_datagram(self.now, SocketIndex(0), from, &mut datagram, host);
         shard.end_turn(self.now, host);
+    }
+
+    /// The thread of a shard has not been able to empty its sockets for so long.
+    pub fn fall_behind(&mut self, shard: ShardId, behind: Duration) {
+        let (shard, host) = &mut self.shards[usize::from(shard.0)];
+        shard.handle_lag(self.now, behind, host);
+    }
+
+    /// From here on these clients have one downlink in common.
+    pub fn share_downlink(&mut self, clients: &[ClientIndex], config: NetemConfig) {
+        let members = clients.iter().map(|client| client.0).collect();
+        self.shared = Some(SharedLink::new(members, config));
     }
 
     pub fn shard(&self, shard: ShardId) -> &Shard {
@@ -463,6 +480,9 @@ impl World {
 
     fn step(&mut self) {
         self.now += STEP;
+        for passed in self.shared.iter_mut().flat_map(|it| it.advance(self.now)) {
+            self.clients[passed.to].arrive(self.now, passed.datagram);
+        }
         for client in &mut self.clients {
             let from = client.address;
             let shard = usize::from(client.transport.shard().0);
@@ -506,8 +526,15 @@ impl World {
         for (_, host) in &mut self.shards {
             self.events.append(&mut host.events);
             while let Some((to, datagram)) = host.datagrams.pop_front() {
-                if let Some(client) = self.clients.iter_mut().find(|c| c.address == to) {
-                    client.arrive(self.now, datagram);
+                if let Some(to) = self.clients.iter().position(|c| c.address == to) {
+                    let addressed = Addressed { to, datagram };
+                    let own = match &mut self.shared {
+                        Some(link) => link.take(self.now, addressed),
+                        None => Some(addressed),
+                    };
+                    if let Some(Addressed { to, datagram }) = own {
+                        self.clients[to].arrive(self.now, datagram);
+                    }
                 } else if let Some(attacker) = self.attackers.iter_mut().find(|a| a.address == to) {
                     attacker.arrive(datagram);
                 }

@@ -47,6 +47,13 @@ fn set_downlink(world: &mut World, client: ClientIndex, config: &NetemConfig) ->
 
 #[test]
 fn follows_a_drop_to_150_kbps_and_its_end() {
+    // Whatever the time since the last probe.
+    for ms in [30_000, 31_300, 32_600] {
+        drop_and_recover(Duration::from_millis(ms));
+    }
+}
+
+fn drop_and_recover(narrow: Duration) {
     let (mut world, mut camera, mut viewer) = scene(&link(2_000));
     run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));
     let top = viewer.first_of(2, world.start).expect("the top layer fits");
@@ -54,7 +61,7 @@ fn follows_a_drop_to_150_kbps_and_its_end() {
 
     let client = viewer.client;
     let drop = set_downlink(&mut world, client, &link(150));
-    run(&mut world, &mut camera, &mut [&mut viewer], seconds(30));
+    run(&mut world, &mut camera, &mut [&mut viewer], narrow);
     let end = set_downlink(&mut world, client, &link(2_000));
     run(&mut world, &mut camera, &mut [&mut viewer], seconds(12));
 
@@ -87,6 +94,43 @@ fn uses_a_steady_link_of_500_kbps() {
     // Audio and the middle layer are 407 kbit/s; the top layer does not fit.
     assert!(used >= 0.8, "{used}");
     assert!(viewer.frozen(from, world.now) < 0.02);
+}
+
+#[test]
+fn two_viewers_share_a_link_fairly() {
+    for seed in 5..8 {
+        share_a_link(seed);
+    }
+}
+
+fn share_a_link(seed: u64) {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let clients = [world.connect(0, false), world.connect(0, false)];
+    world.run_until_connected();
+    let mut camera = Camera::new(&mut world, publisher);
+    run(&mut world, &mut camera, &mut [], seconds(1));
+    for client in clients {
+        world.send_feedback(client);
+        world.clients[client.0].set_network(&NetemConfig::new().latency(DELAY), 3);
+    }
+    world.share_downlink(&clients, link(950).seed(seed));
+    let mut first = Viewer::new(&mut world, clients[0], &camera);
+    run(&mut world, &mut camera, &mut [&mut first], seconds(15));
+    let mut second = Viewer::new(&mut world, clients[1], &camera);
+    let both = &mut [&mut first, &mut second];
+    run(&mut world, &mut camera, both, seconds(20));
+    let from = world.now;
+    run(&mut world, &mut camera, both, seconds(40));
+    let bitrates = [&first, &second].map(|it| it.bitrate_bps(from, world.now));
+    let (less, more) = (bitrates[0].min(bitrates[1]), bitrates[0].max(bitrates[1]));
+    assert!(less / more >= 0.8, "{bitrates:?}");
+    // Both middle layers with audio are 86 % of the link.
+    assert!(less + more >= 950_000.0 * 0.8, "{bitrates:?}");
+    for viewer in [&first, &second] {
+        let frozen = viewer.frozen(from, world.now);
+        assert!(frozen < 0.02, "{frozen}");
+    }
 }
 
 #[test]

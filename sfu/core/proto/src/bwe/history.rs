@@ -1,10 +1,10 @@
 //! What has been sent on a transport, by transport-wide sequence number.
 //!
-//! Eight bytes an entry, allocated once: feedback comes within a second or two, and the ring holds
-//! ten seconds of a busy downlink. A packet is answered for once: later mention of it is passed over.
+//! Eight bytes an entry, allocated once: feedback comes within some hundred milliseconds, and the
+//! ring holds one to two seconds of a busy downlink. A packet is answered for once: later mention of it is passed over.
 
 /// Packets remembered; a power of two.
-pub const PACKETS: usize = 4_096;
+pub const PACKETS: usize = 1_024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {

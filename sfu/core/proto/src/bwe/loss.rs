@@ -141,6 +141,13 @@ impl LossBound {
         }
     }
 
+    /// The path has just carried so much without loss: what it lost before no longer tells.
+    pub fn carried(&mut self, bitrate_bps: f64) {
+        if self.limits && bitrate_bps > self.channel.bandwidth_bps {
+            *self = Self::default();
+        }
+    }
+
     /// Makes the collected packets an observation, if they are enough.
     fn observe(&mut self) -> bool {
         let partial = &self.partial;

@@ -5,7 +5,8 @@
 //! trendline with adaptive threshold → AIMD, bounded by a likelihood estimate of loss, raised by
 //! probes. Ours differs in this: probe packets are kept out of delay and loss, bursts at a cluster's
 //! edges are left out of its rate, probes are made on demand (`want`) rather than by state, and a
-//! stream far below the estimate does not pull it down to its own rate (`train`). Loss turns the
+//! stream far below the estimate does not pull it down to its own rate (`train`). A probe that
+//! passes without loss ends what loss has said before. Loss turns the
 //! preference for higher rates later.
 //!
 //! Pure: time is passed in, nothing is allocated after `new`.
@@ -209,6 +210,9 @@ impl Estimator {
         let Some(found) = self.prober.conclude(now_us, round_trip_us) else {
             return;
         };
+        if found.lossless && !found.saturated {
+            self.loss.carried(found.bitrate_bps);
+        }
         let current = self.aimd.bitrate_bps();
         if found.bitrate_bps > current {
             self.aimd.set(found.bitrate_bps, now_us);

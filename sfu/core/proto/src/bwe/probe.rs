@@ -73,6 +73,8 @@ pub struct Measured {
     pub bitrate_bps: f64,
     /// The path could not carry the probed rate.
     pub saturated: bool,
+    /// Nothing of it was lost.
+    pub lossless: bool,
 }
 
 /// The prober of one transport.
@@ -258,6 +260,7 @@ impl Cluster {
         Some(Measured {
             bitrate_bps,
             saturated,
+            lossless: self.lost_packets == 0,
         })
     }
 }
