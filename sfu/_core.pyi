@@ -196,6 +196,10 @@ class ShardStats:
     @property
     def subscriptions(self) -> int: ...
     @property
+    def shedding_level(self) -> int:
+        """What the thread leaves out to keep up: from 0, nothing, over 8, all video above its
+        lowest layer, to 16, all video."""
+    @property
     def forward_latency_us(self) -> list[tuple[int, int]]:
         """Receive-to-send time: (upper bound in microseconds, count), not cumulative.
 

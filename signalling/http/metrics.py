@@ -41,6 +41,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (
     ("transports", "Open peer connections.", lambda s: s.transports),
     ("tracks", "Published tracks.", lambda s: s.tracks),
     ("subscriptions", "Tracks being sent to subscribers.", lambda s: s.subscriptions),
+    (
+        "shedding_level",
+        "Video left out because the thread is overloaded: 0 none, 8 higher layers, 16 all.",
+        lambda s: s.shedding_level,
+    ),
 )
 
 

@@ -70,8 +70,8 @@ class Format(StrEnum):
 
     @property
     def scalable(self) -> bool:
-        """Its streams have spatial layers, which the dependency descriptor describes."""
-        return self in (Format.VP9, Format.AV1)
+        """Its streams may have layers that the dependency descriptor describes."""
+        return self in (Format.VP9, Format.AV1, Format.H264, Format.H264_SINGLE_NAL)
 
 
 @dataclass(frozen=True, slots=True)

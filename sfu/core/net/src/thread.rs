@@ -18,7 +18,7 @@ use kinguicall_proto::egress::{Batch, SocketIndex};
 use kinguicall_proto::shard::Shard;
 use kinguicall_proto::transport::connection::{Frame, first_frame};
 
-use crate::batch_io::{ReceiveBatch, SendBatch};
+use crate::batch_io::{RECEIVE_DATAGRAMS, ReceiveBatch, SendBatch};
 use crate::events::Events;
 use crate::inbox::{Inbox, Message};
 use crate::ring::{Consumer, Producer};
@@ -147,6 +147,15 @@ impl ThreadHost {
     }
 }
 
+/// What one turn has found in the sockets, or in the rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Taken {
+    Nothing,
+    Some,
+    /// As much as one turn takes: there may be more.
+    Full,
+}
+
 struct Worker {
     shard: Shard,
     host: ThreadHost,
@@ -162,6 +171,8 @@ struct Worker {
     stats_at: Instant,
     /// Something has happened since `stats_at`.
     stats_stale: bool,
+    /// Since when the thread has not emptied its sockets and rings.
+    behind_since: Option<Instant>,
     kernel_drops: Vec<u32>,
 }
 
@@ -191,6 +202,7 @@ impl Worker {
             readable: Vec::new(),
             stats_at: Instant::now(),
             stats_stale: true,
+            behind_since: None,
             kernel_drops: vec![0; seed.sockets.len()],
             host: ThreadHost {
                 id,
@@ -270,9 +282,11 @@ impl Worker {
         let mut now = Instant::now();
         let busy_before = self.host.counters.sent.datagrams;
         let mut busy = self.take_messages(now);
-        busy |= self.take_datagrams(&mut now);
-        busy |= self.take_frames(now);
-        busy |= self.take_media(now);
+        let datagrams = self.take_datagrams(&mut now);
+        let frames = self.take_frames(now);
+        let media = self.take_media(now);
+        busy |= frames || datagrams.max(media) != Taken::Nothing;
+        self.report_lag(now, datagrams.max(media) == Taken::Full);
         if self.shard.poll_timeout().is_some_and(|at| at <= now) {
             self.shard.handle_timeout(now, &mut self.host);
         }
@@ -307,15 +321,25 @@ impl Worker {
         count > 0
     }
 
-    fn take_datagrams(&mut self, now: &mut Instant) -> bool {
-        let mut busy = false;
+    /// Tells the shard whether it keeps up. `more` is left in a socket or ring after this turn.
+    fn report_lag(&mut self, now: Instant, more: bool) {
+        self.behind_since = more.then(|| self.behind_since.unwrap_or(now));
+        let behind = self
+            .behind_since
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.shard.handle_lag(now, behind, &mut self.host);
+    }
+
+    fn take_datagrams(&mut self, now: &mut Instant) -> Taken {
+        let mut taken = Taken::Nothing;
         for index in 0..self.host.sockets.len() {
             if self.poll[index].revents == 0 {
                 continue;
             }
             match self.receive.receive(&self.host.sockets[index]) {
                 Ok(0) => continue,
-                Ok(_) => busy = true,
+                Ok(RECEIVE_DATAGRAMS..) => taken = Taken::Full,
+                Ok(_) => taken = taken.max(Taken::Some),
                 // An ICMP error about an earlier datagram: the next call goes on.
                 Err(error) => {
                     log::debug!("receiving failed: {error}");
@@ -330,7 +354,7 @@ impl Worker {
             });
             self.host.counters.receive_unusable += unusable as u64;
         }
-        busy
+        taken
     }
 
     /// Reads from the connections that have something, and writes to those that take more.
@@ -410,18 +434,22 @@ impl Worker {
         }
     }
 
-    fn take_media(&mut self, now: Instant) -> bool {
-        let mut busy = false;
+    fn take_media(&mut self, now: Instant) -> Taken {
+        let mut taken = Taken::Nothing;
         let (shard, host) = (&mut self.shard, &mut self.host);
         for ring in &mut self.incoming {
-            for _ in 0..MEDIA_PER_TURN {
-                if !ring.pop(|meta, payload| shard.handle_media(now, meta, payload, host)) {
-                    break;
-                }
-                busy = true;
+            let mut left = MEDIA_PER_TURN;
+            while left > 0 && ring.pop(|meta, payload| shard.handle_media(now, meta, payload, host))
+            {
+                left -= 1;
             }
+            taken = taken.max(match left {
+                MEDIA_PER_TURN => Taken::Nothing,
+                0 => Taken::Full,
+                _ => Taken::Some,
+            });
         }
-        busy
+        taken
     }
 
     fn publish_stats(&mut self, now: Instant) {

@@ -21,12 +21,14 @@ pub enum DropReason {
     ShardQueueFull,
     /// Would be larger on its way out than a path is sure to carry.
     Oversized,
+    /// More media packets of one peer than it may send.
+    TooFast,
     /// A data message that could not be attributed, was not allowed or did not fit.
     Data,
 }
 
 impl DropReason {
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     pub const ALL: [(DropReason, &'static str); Self::COUNT] = [
         (DropReason::NotRecognised, "not_recognised"),
         (DropReason::UnknownSource, "unknown_source"),
@@ -36,6 +38,7 @@ impl DropReason {
         (DropReason::Duplicate, "duplicate"),
         (DropReason::ShardQueueFull, "shard_queue_full"),
         (DropReason::Oversized, "oversized"),
+        (DropReason::TooFast, "too_fast"),
         (DropReason::Data, "data"),
     ];
 }
@@ -96,6 +99,8 @@ pub struct ShardStats {
     pub transports: usize,
     pub tracks: usize,
     pub subscriptions: usize,
+    /// How much is left out because the thread does not keep up: 0 nothing, 16 all video.
+    pub shedding_level: u8,
     pub track_stats: Vec<TrackStats>,
     pub transport_stats: Vec<TransportStats>,
 }

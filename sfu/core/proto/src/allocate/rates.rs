@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::Layer;
+use crate::api::{Layer, MediaMeta};
 use crate::forward::MAX_LAYERS;
 
 /// The window is so many slots of so long.
@@ -26,11 +26,24 @@ struct Window {
 /// The layers of one track.
 #[derive(Debug, Default)]
 pub struct LayerRates {
+    /// By simulcast layer, or by spatial layer of the one stream.
     layers: [Option<Window>; MAX_LAYERS],
+    is_scalable: bool,
 }
 
 impl LayerRates {
-    pub fn on_packet(&mut self, layer: Layer, now: Instant, payload_len: usize) {
+    pub fn on_packet(&mut self, meta: &MediaMeta, now: Instant, payload_len: usize) {
+        let layer = match meta.frame {
+            Some(frame) if meta.layer == Layer(0) => {
+                self.is_scalable |= frame.spatial_id > 0;
+                Layer(frame.spatial_id)
+            }
+            _ => meta.layer,
+        };
+        self.count(layer, now, payload_len);
+    }
+
+    fn count(&mut self, layer: Layer, now: Instant, payload_len: usize) {
         let Some(place) = self.layers.get_mut(usize::from(layer.0)) else {
             return;
         };
@@ -41,8 +54,34 @@ impl LayerRates {
         }
     }
 
+    /// What each layer costs a subscriber, in bits a second: a simulcast layer its own stream, a
+    /// spatial layer all below it too. `None` for one that does not arrive, or cannot be judged yet.
+    pub fn bitrates_bps(
+        &mut self,
+        now: Instant,
+        is_active: impl Fn(Layer) -> bool,
+    ) -> [Option<u64>; MAX_LAYERS] {
+        let mut below = 0;
+        std::array::from_fn(|index| {
+            let layer = Layer(index as u8);
+            if self.is_scalable {
+                let own = self.bitrate_bps(layer, now).filter(|bps| *bps > 0)?;
+                below += own;
+                return Some(below);
+            }
+            is_active(layer)
+                .then(|| self.bitrate_bps(layer, now))
+                .flatten()
+        })
+    }
+
+    /// Of a track without layers; 0 while there is nothing to judge by.
+    pub fn audio_bps(&mut self, now: Instant) -> u64 {
+        self.bitrate_bps(Layer(0), now).unwrap_or(0)
+    }
+
     /// `None` while there is nothing to judge by.
-    pub fn bitrate_bps(&mut self, layer: Layer, now: Instant) -> Option<u64> {
+    fn bitrate_bps(&mut self, layer: Layer, now: Instant) -> Option<u64> {
         let window = self.layers.get_mut(usize::from(layer.0))?.as_mut()?;
         window.advance(now);
         let full = SLOT * (SLOTS as u32 - 1) + now.saturating_duration_since(window.slot_at);
@@ -81,6 +120,7 @@ impl Window {
 #[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
+    use crate::api::{Dependencies, ScalableFrame};
 
     #[test]
     fn measures_the_last_two_seconds_of_each_layer() {
@@ -89,8 +129,8 @@ mod tests {
         assert_eq!(rates.bitrate_bps(Layer(0), start), None);
         for ms in (0..3_000).step_by(10) {
             let now = start + Duration::from_millis(ms);
-            rates.on_packet(Layer(0), now, 210);
-            rates.on_packet(Layer(2), now, if ms < 950 { 2_460 } else { 585 });
+            rates.count(Layer(0), now, 210);
+            rates.count(Layer(2), now, if ms < 950 { 2_460 } else { 585 });
         }
         let now = start + Duration::from_millis(3_000);
         let low = rates.bitrate_bps(Layer(0), now).expect("measured") as f64;
@@ -98,6 +138,40 @@ mod tests {
         assert!((low / 200_000.0 - 1.0).abs() < 0.05, "{low}");
         assert!((high / 500_000.0 - 1.0).abs() < 0.05, "{high}");
         assert_eq!(rates.bitrate_bps(Layer(1), now), None);
-        rates.on_packet(Layer(7), now, 100);
+        rates.count(Layer(7), now, 100);
+        let all = rates.bitrates_bps(now, |layer| layer != Layer(2));
+        assert_eq!(
+            all,
+            [Some(low as u64), None, None],
+            "not one that is inactive"
+        );
+    }
+
+    #[test]
+    fn a_spatial_layer_costs_what_it_builds_on_too() {
+        let start = Instant::now();
+        let mut rates = LayerRates::default();
+        for ms in (0..3_000).step_by(10) {
+            for spatial_id in 0..3 {
+                let mut meta = crate::forward::test_meta(ms);
+                meta.frame = Some(ScalableFrame {
+                    spatial_id,
+                    temporal_id: 0,
+                    starts: true,
+                    ends: true,
+                    dependencies: Dependencies::Layered {
+                        temporal_switch: false,
+                        key: false,
+                    },
+                });
+                rates.on_packet(&meta, start + Duration::from_millis(ms), 210);
+            }
+        }
+        let now = start + Duration::from_millis(3_000);
+        let all = rates.bitrates_bps(now, |_| false);
+        for (bps, expected) in all.into_iter().zip([200_000.0, 400_000.0, 600_000.0]) {
+            let bps = bps.expect("measured") as f64;
+            assert!((bps / expected - 1.0).abs() < 0.05, "{bps} of {expected}");
+        }
     }
 }

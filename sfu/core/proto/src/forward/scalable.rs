@@ -1,4 +1,4 @@
-//! Which frames of a scalable stream (VP9, AV1) a subscriber gets.
+//! Which frames of a scalable stream (VP9, AV1, described H.264) a subscriber gets.
 //!
 //! By the dependency descriptor: the subscriber follows one decode target. It changes to the one it
 //! wants where the stream says so, and only if everything that the new target builds on has been

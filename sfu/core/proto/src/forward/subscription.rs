@@ -63,6 +63,8 @@ pub struct Subscription {
     kind: MediaKind,
     codecs: Box<[SendCodec]>,
     settings: SubscriptionSettings,
+    /// Of spatial and temporal layers, see `restrict`.
+    limits: (u8, u8),
     current: Option<Layer>,
     target: Option<Layer>,
     numbers: SequenceMap,
@@ -111,6 +113,7 @@ impl Subscription {
             kind: request.kind,
             codecs: request.codecs.as_slice().into(),
             settings: request.settings,
+            limits: (u8::MAX, u8::MAX),
             current: None,
             target: None,
             numbers: SequenceMap::new(request.first_sequence & 0x7fff),
@@ -144,13 +147,25 @@ impl Subscription {
 
     pub fn set_settings(&mut self, settings: SubscriptionSettings) {
         self.settings = settings;
-        self.temporal.set_max(settings.max_temporal_layer);
-        self.scalable
-            .set_max(settings.max_layer, settings.max_temporal_layer);
+        self.apply_limits();
         if settings.paused {
             self.current = None;
             self.target = None;
         }
+    }
+
+    /// Sends no higher spatial and temporal layers of its stream than these, whatever the settings
+    /// ask for. Simulcast layers are the caller's to choose.
+    pub fn restrict(&mut self, spatial: u8, temporal: u8) {
+        self.limits = (spatial, temporal);
+        self.apply_limits();
+    }
+
+    fn apply_limits(&mut self) {
+        let spatial = self.settings.max_layer.min(self.limits.0);
+        let temporal = self.settings.max_temporal_layer.min(self.limits.1);
+        self.temporal.set_max(temporal);
+        self.scalable.set_max(spatial, temporal);
     }
 
     /// `best` is the layer that the settings ask for among those that arrive.
@@ -336,7 +351,7 @@ impl Subscription {
             self.numbers.exclude(sequence, new_picture);
             return None;
         }
-        if !matches!(meta.codec, Codec::Vp9 | Codec::Av1) {
+        if meta.frame.is_none() && !matches!(meta.codec, Codec::Vp9 | Codec::Av1) {
             return Some(meta.marker);
         }
         let admitted = self

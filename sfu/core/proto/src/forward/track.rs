@@ -152,7 +152,7 @@ impl Track {
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::api::Codec;
     use std::time::Instant;
@@ -200,7 +200,7 @@ pub(super) mod tests {
         assert!(track.packet_by_low(Layer(3), 1).is_none());
     }
 
-    pub(in crate::forward) fn meta(sequence: u64) -> MediaMeta {
+    pub(crate) fn meta(sequence: u64) -> MediaMeta {
         MediaMeta {
             track: TrackId::new(ShardId(0), 1),
             layer: Layer(0),

@@ -8,6 +8,7 @@
 
 pub mod level;
 mod nack;
+mod pace;
 mod router;
 pub mod rtx;
 mod scalability;
@@ -17,6 +18,7 @@ mod stream;
 pub mod twcc;
 
 pub use nack::NackGenerator;
+pub use pace::Pace;
 pub use router::{Removed, Route, Router, Source};
 pub use scalability::Scalability;
 pub use section::{Section, SectionError};

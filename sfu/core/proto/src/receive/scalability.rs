@@ -1,5 +1,5 @@
 //! Reads each packet's place in its scalable stream: from the dependency descriptor where the
-//! publisher sends it, else from VP9's payload descriptor.
+//! publisher sends it (VP9, AV1, temporal layers of H.264), else from VP9's payload descriptor.
 
 use crate::api::{Codec, Dependencies, FrameTargets, ScalableFrame};
 use crate::rtp::dependency_descriptor::{Descriptor, Reader, Structure};
@@ -20,7 +20,7 @@ impl Scalability {
         payload: &[u8],
     ) -> Option<ScalableFrame> {
         match (codec, descriptor) {
-            (Codec::Vp9 | Codec::Av1, Some(value)) => self.described(value),
+            (Codec::Vp9 | Codec::Av1 | Codec::H264, Some(value)) => self.described(value),
             (Codec::Vp9, None) => from_vp9(payload),
             _ => None,
         }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::fanout::{self, Writer};
+use super::shedding::tell_pause;
 use super::timers::{Due, Timer};
 use crate::allocate::{Allocator, Allowance, Demand};
-use crate::api::{Event, ExtensionKind, Host, Layer, MediaKind, Subscribe};
+use crate::api::{ExtensionKind, Host, MediaKind, Subscribe};
 use crate::bwe::Estimator;
-use crate::forward::MAX_LAYERS;
 use crate::rtcp::TransportFeedback;
 
 /// The latest time for the next allocation.
@@ -262,17 +262,13 @@ impl Shard {
                 continue;
             }
             if entry.inner.kind() == MediaKind::Audio {
-                audio_bps += track.rates.bitrate_bps(Layer(0), now).unwrap_or(0);
+                audio_bps += track.rates.audio_bps(now);
                 continue;
             }
             can_probe |= entry.transport_cc_id.is_some() && entry.inner.can_pad();
-            let layers: [Option<u64>; MAX_LAYERS] = std::array::from_fn(|index| {
-                let layer = Layer(index as u8);
-                let active = track.inner.activity.is_active(layer);
-                active
-                    .then(|| track.rates.bitrate_bps(layer, now))
-                    .flatten()
-            });
+            let activity = &track.inner.activity;
+            let is_active = |layer| activity.is_active(layer);
+            let layers = track.rates.bitrates_bps(now, is_active);
             if demands.len() < MAX_DEMANDS {
                 let (priority, max) = (settings.priority, settings.max_layer);
                 demands.push(Demand::new(*sub, priority, layers, max, entry.allowance));
@@ -294,18 +290,13 @@ impl Shard {
         let Some(entry) = self.subscriptions.get_mut(sub) else {
             return;
         };
+        let was_paused = entry.is_paused();
         let before = std::mem::replace(&mut entry.allowance, allowance);
         if before == allowance {
             return;
         }
-        let paused = allowance == Allowance::Paused;
-        if paused != (before == Allowance::Paused) {
-            let subscription = entry.id;
-            host.event(Event::StreamState {
-                subscription,
-                paused,
-            });
-        }
+        let paused = entry.is_paused();
+        tell_pause(entry.id, was_paused, paused, host);
         self.retarget(now, sub);
         if let Some(entry) = self.subscriptions.get_mut(sub)
             && (paused || (overloaded && entry.inner.waits_for().is_some()))

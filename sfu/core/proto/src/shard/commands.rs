@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Shard;
 use super::bandwidth::{Stamps, transport_cc_id};
 use super::peer::Peer;
+use super::shedding::Shed;
 use super::source::Source;
 use super::subscriber::SubscriptionEntry;
 use super::timers::Due;
@@ -205,6 +206,7 @@ impl Shard {
             transport_cc_id: transport_cc_id(request),
             stamps: Stamps::new(request),
             allowance: Allowance::default(),
+            shed: Shed::default(),
         });
         self.subscription_ids.insert(request.id, sub);
         self.peers[peer].sent.insert(request.ssrc.0, sub);

@@ -83,8 +83,11 @@ impl Shard {
         let len = inbound
             .unprotect_rtp(datagram, &header)
             .map_err(|_| DropReason::Srtp)?;
-        let packet = &datagram[..len];
         let publishing = &mut peer.publishing;
+        if !publishing.pace.admits(now) {
+            return Err(DropReason::TooFast);
+        }
+        let packet = &datagram[..len];
         let extensions = publishing.extensions.read(packet, &header);
         if let Some(sequence) = extensions.transport_cc {
             publishing.transport_feedback.on_packet(now, sequence);
@@ -165,7 +168,7 @@ impl Shard {
         if let (Some(level), false) = (arrived.audio_level, route.rtx) {
             source.observe_level(level.level_dbov, header.timestamp);
         }
-        let scalable = matches!(codec.codec, Codec::Vp9 | Codec::Av1);
+        let scalable = matches!(codec.codec, Codec::Vp9 | Codec::Av1 | Codec::H264);
         let descriptor = arrived.descriptor.filter(|_| scalable);
         let frame = received.scalability.read(codec.codec, descriptor, payload);
         let level = arrived.audio_level.map(|it| it.level_dbov);
@@ -226,7 +229,7 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         let entry = &mut self.tracks[track_key];
-        entry.rates.on_packet(meta.layer, now, payload.len());
+        entry.rates.on_packet(meta, now, payload.len());
         let track = &mut entry.inner;
         let was_dirty = track.has_pending();
         let Kept::Waiting { full } = track.insert(meta, payload) else {

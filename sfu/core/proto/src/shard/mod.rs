@@ -14,6 +14,7 @@ mod feedback;
 mod ingress;
 mod messages;
 mod peer;
+mod shedding;
 mod snapshot;
 mod source;
 mod subscriber;
@@ -29,6 +30,7 @@ use slab::Slab;
 
 use self::audio::Microphones;
 use self::peer::Peer;
+use self::shedding::Shedding;
 use self::subscriber::SubscriptionEntry;
 use self::timers::{Due, Timer, Timers};
 use self::tracks::TrackEntry;
@@ -95,6 +97,7 @@ pub struct Shard {
     data_dirty: Vec<usize>,
     data_targets: Vec<TransportId>,
     microphones: Microphones,
+    shedding: Shedding,
     timers: Timers,
     levels_due: Due,
     batch: Batch,
@@ -111,6 +114,7 @@ pub struct Shard {
     nack_scratch: Vec<u16>,
     feedback_scratch: Vec<PacketResult>,
     demands_scratch: Vec<Demand>,
+    shed_scratch: Vec<usize>,
     poll_buffer: Box<[u8]>,
 }
 
@@ -132,6 +136,7 @@ impl Shard {
             data_dirty: Vec::new(),
             data_targets: Vec::new(),
             microphones: Microphones::new(config.audio_places, config.shards > 1),
+            shedding: Shedding::default(),
             timers: Timers::default(),
             levels_due: Due::default(),
             batch: Batch::new(BATCH_DATAGRAMS),
@@ -145,6 +150,7 @@ impl Shard {
             nack_scratch: Vec::with_capacity(256),
             feedback_scratch: Vec::new(),
             demands_scratch: Vec::new(),
+            shed_scratch: Vec::new(),
             poll_buffer: vec![0; POLL_BUFFER].into_boxed_slice(),
             config,
         };

@@ -11,7 +11,7 @@ use crate::bwe::Estimator;
 use crate::data::channels::Channels;
 use crate::egress::{SocketIndex, Source};
 use crate::forward::RepeatBudget;
-use crate::receive::{NackGenerator, Router, Scalability, Stream, twcc};
+use crate::receive::{NackGenerator, Pace, Router, Scalability, Stream, twcc};
 use crate::rtp::ExtensionMap;
 use crate::srtp::{Inbound, Outbound};
 use crate::transport::Transport;
@@ -78,6 +78,7 @@ pub(super) struct Received {
 
 /// What a peer publishes.
 pub(super) struct Publishing {
+    pub(super) pace: Pace,
     pub(super) router: Router,
     pub(super) extensions: ExtensionMap,
     pub(super) extension_ids: Vec<ExtensionId>,
@@ -128,6 +129,7 @@ impl Peer {
             path: None,
             bandwidth: Bandwidth::default(),
             publishing: Publishing {
+                pace: Pace::default(),
                 router: Router::default(),
                 extensions: ExtensionMap::new(&[]),
                 extension_ids: Vec::new(),

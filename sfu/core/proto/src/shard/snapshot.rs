@@ -11,6 +11,7 @@ impl Shard {
             transports: self.peers.len(),
             tracks: self.tracks.len(),
             subscriptions: self.subscriptions.len(),
+            shedding_level: self.shedding.level(),
             track_stats: self.track_stats(),
             transport_stats: self.transport_stats(),
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::bandwidth::Stamps;
+use super::shedding::Shed;
 use super::timers::Due;
 use crate::allocate::Allowance;
 use crate::api::SubscriptionId;
@@ -33,4 +34,26 @@ pub(super) struct SubscriptionEntry {
     pub(super) stamps: Stamps,
     /// What the subscriber's bandwidth allows.
     pub(super) allowance: Allowance,
+    /// What this thread's load costs it.
+    pub(super) shed: Shed,
+}
+
+impl SubscriptionEntry {
+    /// Whether its video is held back.
+    pub(super) fn is_paused(&self) -> bool {
+        self.allowance == Allowance::Paused || self.shed == Shed::Video
+    }
+
+    /// Highest spatial (or simulcast) and temporal layer that bandwidth and load allow.
+    pub(super) fn layer_limits(&self) -> (u8, u8) {
+        let spatial = match self.allowance {
+            Allowance::Unlimited => u8::MAX,
+            Allowance::Layer(layer) => layer,
+            Allowance::Paused => 0,
+        };
+        match self.shed {
+            Shed::Nothing => (spatial, u8::MAX),
+            Shed::Enhancement | Shed::Video => (0, 0),
+        }
+    }
 }

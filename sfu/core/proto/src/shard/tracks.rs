@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::source::Source;
 use super::timers::{Due, Timer};
 use super::{AUDIO_REPORT_INTERVAL, LAYER_CHECK_INTERVAL, REPORT_INTERVAL, Shard};
-use crate::allocate::{Allowance, LayerRates};
+use crate::allocate::LayerRates;
 use crate::api::{Host, Layer, MediaKind, PeerMessage, ShardId, Ssrc, TrackId};
 use crate::forward::Track;
 use crate::rtcp;
@@ -123,12 +123,10 @@ impl Shard {
             return;
         };
         let wanted = entry.inner.settings().max_layer;
-        let best = match entry.allowance {
-            Allowance::Unlimited => track.inner.activity.best(wanted),
-            Allowance::Layer(layer) => track.inner.activity.best(wanted.min(layer)),
-            Allowance::Paused => None,
-        };
-        entry.inner.retarget(best);
+        let (spatial, temporal) = entry.layer_limits();
+        entry.inner.restrict(spatial, temporal);
+        let best = track.inner.activity.best(wanted.min(spatial));
+        entry.inner.retarget(best.filter(|_| !entry.is_paused()));
         if let (Some(layer), MediaKind::Video) = (entry.inner.waits_for(), track.inner.kind) {
             self.want_key_frame(now, track_key, layer);
         }

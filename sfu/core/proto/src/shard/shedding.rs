@@ -1,0 +1,190 @@
+//! What is left out when a thread does not keep up: higher video layers first, then video, never
+//! audio.
+//!
+//! While the thread cannot empty its sockets, a growing share of the subscriptions is cut; once it
+//! can again, they come back one step after the other, all within five seconds. The share is by
+//! slab key, so that the same pictures stay and the same go.
+
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use crate::api::{Event, Host, MediaKind, SubscriptionId};
+
+/// Shares of the subscriptions; a level of this number cuts all of them.
+const SHARES: u8 = 8;
+/// All higher layers are cut, then all video.
+const MAX_LEVEL: u8 = 2 * SHARES;
+/// Shorter than this a thread may be late for any reason, its scheduling among them.
+const TOO_LONG_BEHIND: Duration = Duration::from_millis(50);
+/// What a step does must be seen before the next one.
+const STEP_UP_AFTER: Duration = Duration::from_millis(50);
+const STEP_DOWN_AFTER: Duration = Duration::from_millis(300);
+const LEVELS_UP: u8 = 2;
+
+/// What a subscription to video must do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Shed {
+    #[default]
+    Nothing,
+    /// Everything above the lowest layer, spatial and temporal.
+    Enhancement,
+    Video,
+}
+
+/// A thread's state of need.
+#[derive(Debug, Default)]
+pub(super) struct Shedding {
+    /// 0 is no need.
+    level: u8,
+    changed_at: Option<Instant>,
+    behind_at: Option<Instant>,
+}
+
+impl Shedding {
+    pub(super) fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// `behind` tells for how long the thread has not been able to empty its sockets. Returns
+    /// whether the level has changed.
+    fn update(&mut self, now: Instant, behind: Duration) -> bool {
+        let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now - at);
+        let before = self.level;
+        if behind >= TOO_LONG_BEHIND {
+            self.behind_at = Some(now);
+            if since(self.changed_at) >= STEP_UP_AFTER {
+                self.level = (self.level + LEVELS_UP).min(MAX_LEVEL);
+            }
+        } else if since(self.behind_at).min(since(self.changed_at)) >= STEP_DOWN_AFTER {
+            self.level = self.level.saturating_sub(1);
+        }
+        if self.level != before {
+            self.changed_at = Some(now);
+        }
+        self.level != before
+    }
+
+    /// What the video subscription of this slab key must do without.
+    pub(super) fn of(&self, subscription: usize) -> Shed {
+        let share = (subscription % usize::from(SHARES)) as u8;
+        if share + SHARES < self.level {
+            Shed::Video
+        } else if share < self.level {
+            Shed::Enhancement
+        } else {
+            Shed::Nothing
+        }
+    }
+}
+
+impl Shard {
+    /// To be told every turn by the thread: how long it has been behind with its sockets; zero
+    /// when it has emptied them.
+    pub fn handle_lag(&mut self, now: Instant, behind: Duration, host: &mut dyn Host) {
+        if behind.is_zero() && self.shedding.level() == 0 {
+            return;
+        }
+        if self.shedding.update(now, behind) {
+            self.apply_shedding(now, host);
+        }
+    }
+
+    fn apply_shedding(&mut self, now: Instant, host: &mut dyn Host) {
+        let mut changed = std::mem::take(&mut self.shed_scratch);
+        for (key, entry) in &mut self.subscriptions {
+            if entry.inner.kind() != MediaKind::Video {
+                continue;
+            }
+            let was_paused = entry.is_paused();
+            let shed = self.shedding.of(key);
+            if std::mem::replace(&mut entry.shed, shed) != shed {
+                changed.push(key);
+                tell_pause(entry.id, was_paused, entry.is_paused(), host);
+            }
+        }
+        for key in changed.drain(..) {
+            self.retarget(now, key);
+            if let Some(entry) = self.subscriptions.get_mut(key)
+                && entry.shed != Shed::Nothing
+                && (entry.is_paused() || entry.inner.waits_for().is_some())
+            {
+                entry.inner.stop();
+            }
+        }
+        self.shed_scratch = changed;
+    }
+}
+
+/// Lets policy know of a picture that stops, or comes back.
+pub(super) fn tell_pause(
+    subscription: SubscriptionId,
+    was_paused: bool,
+    paused: bool,
+    host: &mut dyn Host,
+) {
+    if was_paused != paused {
+        host.event(Event::StreamState {
+            subscription,
+            paused,
+        });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    const BEHIND: Duration = Duration::from_millis(60);
+
+    fn cut(shedding: &Shedding) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for key in 0..80 {
+            counts[shedding.of(key) as usize] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn higher_layers_go_first_and_video_last() {
+        let start = Instant::now();
+        let mut shedding = Shedding::default();
+        let mut seen = vec![cut(&shedding)];
+        for step in 0..20 {
+            shedding.update(start + STEP_UP_AFTER * step, BEHIND);
+            seen.push(cut(&shedding));
+        }
+        assert_eq!(seen[0], [80, 0, 0]);
+        assert_eq!(seen[1], [60, 20, 0]);
+        assert_eq!(seen[4], [0, 80, 0], "no picture is gone before");
+        assert_eq!(seen[5], [0, 60, 20]);
+        assert_eq!(seen[20], [0, 0, 80]);
+    }
+
+    #[test]
+    fn a_moment_of_lateness_cuts_nothing() {
+        let now = Instant::now();
+        let mut shedding = Shedding::default();
+        assert!(!shedding.update(now, Duration::from_millis(49)));
+        assert_eq!(shedding.level(), 0);
+    }
+
+    #[test]
+    fn everything_is_back_within_five_seconds() {
+        let mut now = Instant::now();
+        let mut shedding = Shedding::default();
+        for _ in 0..40 {
+            now += Duration::from_millis(20);
+            shedding.update(now, BEHIND);
+        }
+        assert_eq!(shedding.level(), MAX_LEVEL);
+        let end = now;
+        while shedding.level() > 0 {
+            now += Duration::from_millis(5);
+            shedding.update(now, Duration::ZERO);
+        }
+        let took = now - end;
+        assert!(took <= Duration::from_secs(5), "{took:?}");
+        assert!(took >= Duration::from_secs(4), "not all at once: {took:?}");
+    }
+}
