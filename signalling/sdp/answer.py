@@ -251,8 +251,12 @@ def _choose_extensions(
     section: MediaSection, codecs: Sequence[Codec]
 ) -> tuple[HeaderExtension, ...]:
     wanted = known.PUBLISHER_EXTENSIONS[section.kind]
-    formats = (known.match(section.kind, codec) for codec in codecs)
-    if any(found is not None and found.scalable for found in formats):
+    formats = [known.match(section.kind, codec) for codec in codecs]
+    # H.264 is answered to everybody as a fallback: its descriptors only cost where it comes first.
+    preferred = formats[0] if formats else None
+    if any(found is not None and found.scalable for found in formats) or (
+        preferred is not None and preferred.needs_descriptor
+    ):
         wanted |= {known.DEPENDENCY_DESCRIPTOR}
     chosen: dict[str, HeaderExtension] = {}
     for extension in section.extensions:

@@ -34,7 +34,7 @@ SUBSCRIBER_EXTENSIONS: tuple[HeaderExtension, ...] = (
     HeaderExtension(1, ABS_CAPTURE_TIME),
     HeaderExtension(2, TRANSPORT_CC),
 )
-# In addition, for tracks that may have spatial layers.
+# In addition, for tracks whose layers show nowhere else.
 SCALABLE_EXTENSIONS: tuple[HeaderExtension, ...] = (HeaderExtension(12, DEPENDENCY_DESCRIPTOR),)
 TRANSPORT_CC_FEEDBACK = "transport-cc"
 
@@ -70,8 +70,13 @@ class Format(StrEnum):
 
     @property
     def scalable(self) -> bool:
-        """Its streams may have layers that the dependency descriptor describes."""
-        return self in (Format.VP9, Format.AV1, Format.H264, Format.H264_SINGLE_NAL)
+        """Its streams have spatial layers, which the dependency descriptor describes."""
+        return self in (Format.VP9, Format.AV1)
+
+    @property
+    def needs_descriptor(self) -> bool:
+        """Layers of its streams, temporal ones included, show in the dependency descriptor only."""
+        return self.scalable or self in (Format.H264, Format.H264_SINGLE_NAL)
 
 
 @dataclass(frozen=True, slots=True)

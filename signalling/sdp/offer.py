@@ -301,7 +301,7 @@ def _media_section(slot: _Slot, local: LocalTransport) -> MediaSection:
 
 
 def _offered_extensions(track: OfferedTrack | None) -> tuple[HeaderExtension, ...]:
-    if track is not None and any(codec.format.scalable for codec in track.codecs):
+    if track is not None and any(codec.format.needs_descriptor for codec in track.codecs):
         return known.SUBSCRIBER_EXTENSIONS + known.SCALABLE_EXTENSIONS
     return known.SUBSCRIBER_EXTENSIONS
 

@@ -162,6 +162,13 @@ def test_scalable_codecs_are_taken_when_announced_with_the_dependency_descriptor
     assert known.DEPENDENCY_DESCRIPTOR in {uri for _, uri in section.extensions}
 
 
+def test_h264_that_comes_first_shows_its_temporal_layers() -> None:
+    offer = parse(samples()["chromium_publish_simulcast"])
+    policy = AnswerPolicy({"1": SectionPolicy(codec="h264")})
+    section = make_answer(offer, LOCAL, policy, session_id=1, version=1).sections[0]
+    assert known.DEPENDENCY_DESCRIPTOR in {uri for _, uri in section.extensions}
+
+
 def test_other_codecs_neither_bring_scalable_ones_nor_the_descriptor() -> None:
     video = answer(samples()["chromium_publish_simulcast"]).sections[1]
     assert not any(one.format.scalable for one in video.codecs)
