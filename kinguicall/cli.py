@@ -50,6 +50,10 @@ def serve(
         Path | None, typer.Option(metavar="FILE.pem", help="Certificate chain: serve HTTPS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Its key.")] = None,
+    downlink_limit_kbps: Annotated[
+        int | None,
+        typer.Option(help="What one participant is sent at most, in kbit/s; 0 for no bound."),
+    ] = None,
     dscp: Annotated[
         bool | None, typer.Option("--dscp", help="Mark audio and video for the network.")
     ] = None,
@@ -80,6 +84,7 @@ def serve(
         "share_port": share_port,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "downlink_limit_kbps": downlink_limit_kbps,
         "dscp": dscp,
         "redis_url": redis_url,
         "log_level": log_level,

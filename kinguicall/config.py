@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     share_port: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    # What one participant is sent at most; a full grid of pictures needs less.
+    downlink_limit_kbps: int = 20_000
     dscp: bool = False
     redis_url: str = ""
     api_keys: SecretStr = SecretStr("")
@@ -75,6 +77,13 @@ class Settings(BaseSettings):
     def _audio_limit(cls, value: int) -> int:
         if not 0 <= value <= 65_535:
             raise ValueError("has to be 0 to 65535")
+        return value
+
+    @field_validator("downlink_limit_kbps")
+    @classmethod
+    def _downlink_limit(cls, value: int) -> int:
+        if not (value == 0 or 100 <= value <= 10_000_000):
+            raise ValueError("has to be 0 for none, or 100 to 10000000")
         return value
 
     @field_validator("log_level")

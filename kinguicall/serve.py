@@ -90,7 +90,7 @@ async def running(
 
         engine.watch_failure(failed)
         node = Node(engine, asyncio.get_running_loop())
-        runner = make_runner(make_app(_endpoints(node, keys)))
+        runner = make_runner(make_app(_endpoints(node, keys, settings)))
         closing = AsyncExitStack()
         try:
             if settings.share_port:
@@ -167,8 +167,12 @@ def _engine(settings: Settings) -> Engine:
     return Engine(core)
 
 
-def _endpoints(node: Node, keys: KeyRing) -> Endpoints:
-    rtc = RtcEndpoint(node, keys, SessionSettings(issue_token=keys.refresh))
+def _endpoints(node: Node, keys: KeyRing, settings: Settings) -> Endpoints:
+    session = SessionSettings(
+        issue_token=keys.refresh,
+        downlink_limit_bps=settings.downlink_limit_kbps * 1000 or None,
+    )
+    rtc = RtcEndpoint(node, keys, session)
 
     def census() -> Census:
         members = sum(len(room.members) for room in node.rooms.values())

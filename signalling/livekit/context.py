@@ -21,6 +21,8 @@ class SessionSettings:
 
     issue_token: Callable[[Claims], str]
     ice_servers: tuple[IceServer, ...] = field(default_factory=tuple)
+    downlink_limit_bps: int | None = None
+    """What one participant is sent at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Context:
     client: ClientDescription
     send: Callable[[bytes], None]
     end: Callable[[EndReason, LeaveAction], None]
+    downlink_limit_bps: int | None = None
+    """The server's; the participant may have set a lower one."""
 
     @property
     def engine(self) -> Engine:

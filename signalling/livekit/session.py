@@ -151,6 +151,7 @@ class Session:
             client=self.query.client,
             send=self.send,
             end=self.end,
+            downlink_limit_bps=self._settings.downlink_limit_bps,
         )
         self._start()
         return True
@@ -347,6 +348,7 @@ class Session:
             if participant.permissions.can_subscribe and self.subscriber.transport_id is None:
                 self.subscriber.start()
             self._update_data()
+            self.subscriber.apply_limit()
             self._push_token()
 
     def ended(self, reason: EndReason) -> None:

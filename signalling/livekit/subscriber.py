@@ -19,6 +19,7 @@ from sfu.track import PublishedTrack
 from sfu.values import EndReason, SubscriptionFailure, SubscriptionSettings, TrackKind
 from signalling.livekit import outbound
 from signalling.livekit.context import Context, local_transport
+from signalling.livekit.data_saver import downlink_limit_bps
 from signalling.livekit.outbound import LeaveAction
 from signalling.sdp import (
     AcceptedSection,
@@ -86,6 +87,7 @@ class Subscriber:
         self._remote: RemoteTransport | None = None
         self._offer_id = 0
         self._timer: Cancellable | None = None
+        self._limit_bps: int | None = None
         self._sections = SubscriberSections(
             secrets.randbits(62), reuse_sections="safari" not in context.client.browser.lower()
         )
@@ -102,9 +104,19 @@ class Subscriber:
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
         context.node.own_transport(info.transport_id, TrackOwner(context.room, context.participant))
+        self.apply_limit()
         # Tracks may have been wanted before: with or without them, the first offer goes out now.
         self._state = NegotiationState.SCHEDULED
         self._schedule(FIRST_OFFER_DELAY_S)
+
+    def apply_limit(self) -> None:
+        """Bounds what is sent, by the participant's own wish and the server's."""
+        context = self._context
+        attributes = context.participant.attributes
+        limit_bps = downlink_limit_bps(attributes, context.downlink_limit_bps)
+        if self._info is not None and limit_bps != self._limit_bps:
+            self._limit_bps = limit_bps
+            context.engine.core.limit_bitrate(self._info.transport_id, limit_bps)
 
     def close(self) -> None:
         """Closes the transport with everything on it."""

@@ -38,6 +38,7 @@ def test_defaults_are_those_of_the_manual() -> None:
     assert (settings.host, settings.port, settings.udp_port) == ("127.0.0.1", 8080, 7882)
     assert settings.tcp_port == 7881
     assert settings.audio_forward_limit == 20
+    assert settings.downlink_limit_kbps == 20_000
     assert not settings.dev
 
 
@@ -53,6 +54,7 @@ def test_addresses_come_as_a_list_in_the_environment(monkeypatch: pytest.MonkeyP
         ({"bind": ("1.2.3",)}, "bind"),
         ({"media_threads": 0}, "media_threads"),
         ({"audio_forward_limit": -1}, "audio_forward_limit"),
+        ({"downlink_limit_kbps": 99}, "downlink_limit_kbps"),
         ({"port": 70_000}, "port"),
         ({"udp_port": 65_535, "media_threads": 2}, "udp_port"),
         ({"tcp_port": 70_000}, "tcp_port"),

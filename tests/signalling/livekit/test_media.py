@@ -4,6 +4,7 @@ import pytest
 from livekit.protocol import models, rtc
 
 from sfu import node
+from signalling.livekit.data_saver import ATTRIBUTE
 from tests.signalling.livekit.conftest import Edge
 from tests.support.livekit_client import MediaClient, Picture, Tone, until
 
@@ -71,6 +72,25 @@ async def test_a_track_that_does_not_fit_is_paused_and_the_client_told(edge: Edg
                     [(s.participant_sid, s.track_sid, s.state) for s in told.stream_states]
                     == wanted
                 ),
+            )
+        before = bo.tracks[picture.sid].frames
+        await bo.received(picture.sid, frames=before + 5)
+
+
+async def test_a_participant_bounds_what_it_is_sent(edge: Edge) -> None:
+    thrifty = edge.token("bo", canUpdateOwnMetadata=True)
+    async with (
+        MediaClient.connect(edge.url, edge.token("ada")) as ada,
+        MediaClient.connect(edge.url, thrifty) as bo,
+    ):
+        picture = await ada.publish(Picture(), models.CAMERA)
+        await bo.received(picture.sid, frames=5)
+        for limit_kbps, state in (("1", rtc.PAUSED), ("", rtc.ACTIVE)):
+            wish = rtc.UpdateParticipantMetadata(attributes={ATTRIBUTE: limit_kbps})
+            await bo.signal.send(update_metadata=wish)
+            await bo.signal.expect(
+                "stream_state_update",
+                lambda told, state=state: [s.state for s in told.stream_states] == [state],
             )
         before = bo.tracks[picture.sid].frames
         await bo.received(picture.sid, frames=before + 5)
