@@ -3,17 +3,20 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinguicall_net::{Engine, EngineConfig, EngineEvent, Latency};
 use kinguicall_proto::api::{
-    Command, Event, ExtensionId, ExtensionKind, Mid, Publish, ReceiveCodec, SendCodec, Ssrc,
-    Subscribe, SubscriptionId, SubscriptionSettings, TrackId, TransportId, TransportState,
+    Command, DtlsRole, Event, ExtensionId, ExtensionKind, Mid, Publish, ReceiveCodec,
+    RemoteDescription, SendCodec, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings, TrackId,
+    TransportId, TransportState,
 };
 use kinguicall_proto::rtcp::write::receiver_report;
 use kinguicall_proto::srtp::Profile;
+use kinguicall_swarm::transport::Identity;
 
-use crate::client::{Client, Identity};
+use crate::client::Client;
 use crate::floor::Cost;
 use crate::load::{MID_EXTENSION, Numbering, Position, Schedule, Stream, TRANSPORT_CC_EXTENSION};
 use crate::sleep_until;
@@ -70,7 +73,7 @@ struct Totals {
 /// A running engine with its peers.
 struct Call {
     engine: Engine,
-    identity: Identity,
+    identity: Arc<Identity>,
     stream: Stream,
     publishers: Vec<Publisher>,
     subscribers: Vec<Client>,
@@ -123,7 +126,7 @@ impl Call {
         })?;
         Ok(Self {
             engine,
-            identity: Identity::new()?,
+            identity: Arc::new(Identity::new()?),
             stream,
             publishers: Vec::new(),
             subscribers: Vec::new(),
@@ -211,7 +214,12 @@ impl Call {
             let opened = opened.map_err(io::Error::other)?;
             let port = self.engine.udp_ports()[usize::from(opened.id.shard().0)];
             let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let client = Client::new(now, &self.identity, server, opened.ice)?;
+            let remote = RemoteDescription {
+                ice: opened.ice,
+                fingerprint_sha256: self.engine.fingerprint_sha256(),
+                dtls_role: DtlsRole::Client,
+            };
+            let client = Client::new(now, &self.identity, server, remote)?;
             let remote = Box::new(client.description(&self.identity));
             let command = Command::SetRemote(opened.id, remote);
             self.engine.command(command).map_err(io::Error::other)?;

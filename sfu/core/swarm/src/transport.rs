@@ -354,6 +354,11 @@ impl Transport {
         self.forget_dtls();
     }
 
+    /// Sends the checks that are due and nothing else: for an owner that does not read answers.
+    pub fn send_checks(&mut self, now: Instant, out: &mut Outbox) {
+        self.ice.handle_timeout(now, out);
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         if matches!(self.state, TransportState::Failed(_)) {
