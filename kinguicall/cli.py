@@ -159,8 +159,13 @@ def loadtest(
     api_secret: Annotated[
         str, typer.Option(envvar="LIVEKIT_API_SECRET", help="Its secret.", show_default=False)
     ] = "",
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="URL_A URL_B", help="Run against both in turn, print ratios."),
+    ] = None,
     pid: Annotated[
-        int | None, typer.Option(help="The server's process; /metrics is asked otherwise.")
+        list[int] | None,
+        typer.Option(help="The server's process (twice for --compare); else /metrics is asked."),
     ] = None,
     participants: Annotated[
         int | None, typer.Option(min=1, help="Size of the scenario's scaled groups.")
@@ -172,18 +177,20 @@ def loadtest(
     ] = None,
 ) -> None:
     """Load a server that speaks LiveKit's protocol, and measure what its participants get."""
-    from loadtest.command import Options, run
+    from loadtest import command
     from loadtest.errors import LoadTestError
     from loadtest.run import Target
 
     if not api_secret:
         _fail("no API secret: give --api-secret or set LIVEKIT_API_SECRET", 2)
+    urls = compare or (url,)
+    if pid and len(pid) != len(urls):
+        _fail(f"{len(pid)} processes given for {len(urls)} servers", 2)
+    pids: list[int | None] = [*pid] if pid else [None] * len(urls)
+    targets = [Target(u, api_key, api_secret, p) for u, p in zip(urls, pids, strict=True)]
+    options = command.Options(scenario, participants, seconds, threads, report)
     try:
-        run(
-            Options(scenario, participants, seconds, threads, report),
-            Target(url, api_key, api_secret, pid),
-            typer.echo,
-        )
+        command.run(options, targets, typer.echo)
     except LoadTestError as error:
         _fail(str(error), 1)
 

@@ -1,11 +1,11 @@
 """`kinguicall loadtest`, once its options have been read."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest import measure, report
+from loadtest import compare, measure, plots, report
 from loadtest.errors import LoadTestError
 from loadtest.progress import Progress
 from loadtest.run import Run, Target
@@ -25,20 +25,27 @@ class Options:
     report: Path | None = None
 
 
-def run(options: Options, target: Target, echo: _Echo) -> None:
-    """Runs a scenario, prints its figures and writes the report. Raises LoadTestError."""
+def run(options: Options, targets: Sequence[Target], echo: _Echo) -> None:
+    """Runs a scenario against each server, prints the figures, writes the reports.
+
+    With two servers the figures are compared. Raises LoadTestError.
+    """
     scenario = load(options.scenario).scaled_to(options.participants, options.seconds)
-    figures = measure_once(scenario, target, options.threads)
-    echo(f"{scenario.title}\n{report.table(report.rows(figures))}")
-    for warning in figures["warnings"]:
-        echo(f"Warning: {warning}.")
+    measured = [_measure(scenario, target, options.threads, echo) for target in targets]
+    if len(measured) == 1:
+        if options.report is not None:
+            _write(options.report, measured[0], echo)
+        return
+    one, other = measured
+    echo(f"A, B and B / A:\n{report.table(compare.rows(one, other))}")
     if options.report is not None:
-        for path in report.write(options.report, figures):
-            echo(f"Wrote {path}")
+        for name, figures in (("a", one), ("b", other)):
+            _write(options.report / name, figures, echo)
+        page = compare.markdown(one, other)
+        echo(f"Wrote {report.write_page(options.report, scenario.name, page)}")
 
 
-def measure_once(scenario: Scenario, target: Target, threads: int) -> measure.Figures:
-    """One run's figures."""
+def _measure(scenario: Scenario, target: Target, threads: int, echo: _Echo) -> measure.Figures:
     progress = Progress()
     try:
         result = asyncio.run(Run(scenario, target, progress, threads).execute())
@@ -46,4 +53,17 @@ def measure_once(scenario: Scenario, target: Target, threads: int) -> measure.Fi
         raise LoadTestError("interrupted") from None
     finally:
         progress.end()
-    return measure.figures(result)
+    figures = measure.figures(result)
+    echo(f"{scenario.title}\n{report.table(report.rows(figures))}")
+    for warning in figures["warnings"]:
+        echo(f"Warning: {warning}.")
+    return figures
+
+
+def _write(folder: Path, figures: measure.Figures, echo: _Echo) -> None:
+    for path in report.write(folder, figures):
+        echo(f"Wrote {path}")
+    try:
+        echo(f"Wrote {plots.write(folder, figures)}")
+    except LoadTestError as error:
+        echo(f"No plots: {error}")

@@ -75,6 +75,7 @@ def figures(result: Result) -> Figures:
         "swarm": _swarm(first, last, seconds),
         "timeline": _timeline(result.samples),
     }
+    report["video"]["pauses"] = sum(p.pauses for p in result.participants)
     report["warnings"] = _warnings(report)
     return report
 
@@ -124,15 +125,22 @@ def _join(result: Result) -> Figures:
         at = first_packets.get(info.transport_id) if info is not None else None
         if at is not None:
             media.append((at - participant.started_at) * 1_000)
-        elif participant.group.subscribe:
+        elif participant.group.subscribe and participant not in result.gone:
             silent += 1
     failed = [p for p in result.participants if p.state is State.FAILED]
-    broken = sum(t.state == "failed" for t in result.transports)
+    left = {
+        info.transport_id
+        for p in result.gone
+        for info in (p.publisher, p.subscriber)
+        if info is not None
+    }
+    broken = [t for t in result.transports if t.state == "failed" and t.transport_id not in left]
     return {
         "started": len(result.participants),
         "failed": len(failed),
         "failures": sorted({p.failure for p in failed})[:5],
-        "transports_failed": broken,
+        "transports_failed": len(broken),
+        "transport_failures": sorted({t.failure for t in broken}),
         "without_media": silent,
         "per_s": _round(len(result.participants) / max(result.join_span_s, 1e-9)),
         "signalling_ms": _quantiles(signalling),
@@ -220,6 +228,7 @@ def _timeline(samples: Sequence[Sample]) -> Figures:
         for name in (
             "at_s",
             "ready",
+            "started",
             "packets_per_s",
             "bits_per_s",
             "audio_p50_ms",
@@ -249,6 +258,7 @@ def _interval(begin: Sample, before: Sample, after: Sample) -> Mapping[str, Any]
     return {
         "at_s": _round(after.at - begin.at),
         "ready": after.ready,
+        "started": after.started,
         "packets_per_s": _round(packets / seconds),
         "bits_per_s": _round(received * 8 / seconds),
         "audio_p50_ms": _round(audio.quantile_ms(0.5)),
@@ -266,7 +276,8 @@ def _warnings(report: Figures) -> list[str]:
     if join["failed"]:
         warnings.append(f"{join['failed']} of {join['started']} participants failed")
     if join["transports_failed"]:
-        warnings.append(f"{join['transports_failed']} transports failed")
+        reasons = ", ".join(join["transport_failures"])
+        warnings.append(f"{join['transports_failed']} transports failed ({reasons})")
     if join["without_media"]:
         warnings.append(f"{join['without_media']} subscribers received nothing")
     late = swarm["send_lateness_ms"]

@@ -6,13 +6,10 @@ is a voice-like tone with pauses and tells its level, as speakers' microphones d
 
 import fractions
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loadtest.errors import LoadTestError
 from loadtest.scenario import Media, VideoLayer
-
-if TYPE_CHECKING:
-    import numpy as np
 
 CLIP_S = 3
 _VIDEO_RATE_HZ, _AUDIO_RATE_HZ = 90_000, 48_000
@@ -22,7 +19,7 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
         "libvpx",
         {
             "deadline": "realtime",
-            "cpu-used": "8",
+            "cpu-used": "12",
             "lag-in-frames": "0",
             "auto-alt-ref": "0",
             "error-resilient": "1",
@@ -73,12 +70,13 @@ def _video(media: Media, layer: VideoLayer) -> Clip:
     context.framerate = fractions.Fraction(media.fps)
     context.bit_rate = layer.bitrate_bps
     context.gop_size = count + 1  # key frames come when they are asked for
-    context.options = options
-    grain = np.random.default_rng(1).integers(-12, 12, (layer.height, layer.width))
+    context.options = options | _constant_rate(media.codec, layer.bitrate_bps)
+    # Threads of libvpx spin while they wait for each other.
+    context.thread_count = 1
+    planes = _Planes(np, layer)
     packets = []
     for number in range(count):
-        picture = np.ascontiguousarray(_picture(np, layer, number, grain))
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(planes.at(number), format="yuv420p")
         frame.pts = number
         packets += context.encode(frame)
     packets += context.encode(None)
@@ -87,13 +85,33 @@ def _video(media: Media, layer: VideoLayer) -> Clip:
     return Clip(media.codec, _VIDEO_RATE_HZ, count * ticks, frames)
 
 
-def _picture(np: Any, layer: VideoLayer, number: int, grain: "np.ndarray[Any, Any]") -> Any:
+def _constant_rate(codec: str, bitrate_bps: int) -> dict[str, str]:
+    """As in a call: frames of about one size, key frames not much larger than a dozen of them."""
+    if codec != "vp8":
+        return {}
+    rate, buffer = str(bitrate_bps), str(2 * bitrate_bps)
+    return {"minrate": rate, "maxrate": rate, "bufsize": buffer, "max-intra-rate": "1500"}
+
+
+class _Planes:
     """A diagonal gradient that moves, with grain that moves another way, in planes Y, U, V."""
-    rows = np.arange(layer.height)[:, None] * 160 // layer.height
-    columns = np.arange(layer.width)[None, :] * 160 // layer.width
-    luma = (rows + columns + number * 5) % 160 + 40 + np.roll(grain, number * 3, axis=1)
-    chroma = np.full((layer.height // 2, layer.width), 128)
-    return np.concatenate([luma, chroma]).clip(0, 255).astype(np.uint8)
+
+    def __init__(self, np: Any, layer: VideoLayer) -> None:
+        self._layer = layer
+        width, height = 2 * layer.width, layer.height
+        rows = np.arange(height)[:, None] * 120 // height
+        columns = np.arange(width)[None, :] * 120 // layer.width % 120
+        self._gradient = (20 + rows + columns).astype(np.uint8)
+        chance = np.random.default_rng(1)
+        self._grain = chance.integers(0, 16, (height, width), dtype=np.uint8)
+        self._planes = np.full((height * 3 // 2, layer.width), 128, np.uint8)
+
+    def at(self, number: int) -> Any:
+        width, height = self._layer.width, self._layer.height
+        one, other = number * 4 % width, -number * 2 % width
+        luma = self._gradient[:, one : one + width] + self._grain[:, other : other + width]
+        self._planes[:height] = luma
+        return self._planes
 
 
 def _audio(media: Media) -> Clip:

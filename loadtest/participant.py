@@ -73,6 +73,8 @@ class Participant:
     started_at: float = 0.0
     joined_at: float | None = None
     """When the server's first message came."""
+    pauses: int = 0
+    """How often the server said that a stream is paused for want of bandwidth."""
     subscriber: TransportInfo | None = None
     publisher: TransportInfo | None = None
     _signal: Signal | None = None
@@ -182,6 +184,9 @@ class Participant:
             self._add_candidate(message)
         elif case == "subscribed_quality_update":
             self._follow_demand(message)
+        elif case == "stream_state_update":
+            states = message.stream_states
+            self.pauses += sum(state.state == rtc.PAUSED for state in states)
         elif case == "leave":
             self._fail(f"the server sent the participant away (reason {int(message.reason)})")
         self._check_ready()

@@ -13,14 +13,26 @@ _Row = tuple[str, str]
 
 def write(folder: Path, figures: Figures) -> list[Path]:
     """Writes `NAME.json` and `NAME.md` and returns their paths. Raises LoadTestError."""
+    name = figures["scenario"]
+    data = json.dumps(figures, indent=1) + "\n"
+    return [
+        _write(folder / f"{name}.json", data),
+        write_page(folder, name, markdown(figures)),
+    ]
+
+
+def write_page(folder: Path, name: str, page: str) -> Path:
+    """Writes `NAME.md`. Raises LoadTestError."""
+    return _write(folder / f"{name}.md", page)
+
+
+def _write(path: Path, text: str) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        data, page = folder / f"{figures['scenario']}.json", folder / f"{figures['scenario']}.md"
-        data.write_text(json.dumps(figures, indent=1) + "\n")
-        page.write_text(markdown(figures))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     except OSError as error:
-        raise LoadTestError(f"the report cannot be written to {folder}: {error.strerror}") from None
-    return [data, page]
+        raise LoadTestError(f"{path} cannot be written: {error.strerror}") from None
+    return path
 
 
 def read(path: Path) -> Figures:
@@ -106,6 +118,8 @@ def _media_rows(kind: str, media: Figures) -> list[_Row]:
     if kind == "video":
         froze = f"{media['streams_that_froze']} of {media['streams']} streams"
         frozen = f"{media['frozen']:.2%} of the time, {media['freezes']} freezes in {froze}"
+        if media["pauses"]:
+            frozen += f"; the server paused {media['pauses']} times"
         out.append(("Frozen", frozen))
     return out
 

@@ -65,6 +65,8 @@ class Result:
     window: tuple[int, int]
     transports: tuple[SwarmTransport, ...]
     participants: tuple[Participant, ...]
+    gone: frozenset[Participant]
+    """Those who had left before the end."""
     subscribers: int
     join_span_s: float
 
@@ -150,6 +152,7 @@ class Run:
             await _alive(asyncio.sleep(self._scenario.seconds), background)
             last = len(self._samples) - 1
             transports = await asyncio.to_thread(environment.swarm.report)
+            gone = frozenset(p for p in self._participants if p.state is State.LEFT)
         finally:
             for task in background:
                 task.cancel()
@@ -164,6 +167,7 @@ class Run:
             (min(first, last), last),
             tuple(transports),
             tuple(self._participants),
+            gone,
             sum(group.count for group in self._scenario.groups if group.subscribe),
             joined - began,
         )
