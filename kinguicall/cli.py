@@ -27,6 +27,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address of the HTTP server.")] = None,
     port: Annotated[int | None, typer.Option(help="Its port: page, API and signalling.")] = None,
     udp_port: Annotated[int | None, typer.Option(help="First UDP port for media.")] = None,
+    single_udp_port: Annotated[
+        bool | None, typer.Option("--single-udp-port", help="One UDP port for all media threads.")
+    ] = None,
     tcp_port: Annotated[
         int | None, typer.Option(help="TCP port for media where UDP is blocked; 0 for none.")
     ] = None,
@@ -46,17 +49,13 @@ def serve(
     share_port: Annotated[
         bool | None, typer.Option("--share-port", help="Take media over TCP on --port, too.")
     ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE.pem", help="Certificate chain: serve HTTPS.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Its key.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate: serve HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     downlink_limit_kbps: Annotated[
         int | None,
         typer.Option(help="What one participant is sent at most, in kbit/s; 0 for no bound."),
     ] = None,
-    dscp: Annotated[
-        bool | None, typer.Option("--dscp", help="Mark audio and video for the network.")
-    ] = None,
+    dscp: Annotated[bool | None, typer.Option("--dscp", help="Mark audio and video.")] = None,
     redis_url: Annotated[str | None, typer.Option(help="Registry shared with other nodes.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Config = None,
@@ -76,6 +75,7 @@ def serve(
         "host": host,
         "port": port,
         "udp_port": udp_port,
+        "single_udp_port": single_udp_port,
         "tcp_port": tcp_port,
         "public_ip": tuple(public_ip) if public_ip else None,
         "bind": tuple(bind) if bind else None,

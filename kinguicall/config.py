@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8080
     udp_port: int = 7882
+    single_udp_port: bool = False
     tcp_port: int = 7881
     public_ip: Addresses = ()
     bind: Addresses = ()
@@ -113,7 +114,8 @@ class Settings(BaseSettings):
         if not 0 <= self.tcp_port <= 65_535:
             raise ValueError("tcp_port has to be 0 to 65535")
         # Port 0 lets every thread take a free one.
-        if self.udp_port and not 1 <= self.udp_port <= 65_536 - self.media_threads:
+        ports = 1 if self.single_udp_port else self.media_threads
+        if self.udp_port and not 1 <= self.udp_port <= 65_536 - ports:
             raise ValueError("udp_port and one port for each further media thread have to fit")
         return self
 

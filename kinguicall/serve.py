@@ -151,6 +151,7 @@ def _engine(settings: Settings) -> Engine:
     try:
         core = _core.Engine(
             udp_port=settings.udp_port,
+            single_udp_port=settings.single_udp_port,
             tcp_port=settings.tcp_port or None,
             web_port=settings.port if settings.share_port else None,
             web_addresses=_host_addresses(settings) if settings.share_port else (),

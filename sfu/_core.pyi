@@ -187,6 +187,9 @@ class ShardStats:
     @property
     def key_frame_requests_sent(self) -> int: ...
     @property
+    def handed_over(self) -> int:
+        """Datagrams of other threads' peers that arrived here, on a shared port."""
+    @property
     def dropped(self) -> dict[str, int]:
         """Datagrams and packets dropped, by reason."""
     @property
@@ -256,6 +259,7 @@ class Engine:
         cls,
         *,
         udp_port: int,
+        single_udp_port: bool = False,
         tcp_port: int | None = None,
         web_addresses: Sequence[str] = (),
         web_port: int | None = None,
@@ -266,7 +270,7 @@ class Engine:
         audio_forward_limit: int = 0,
         dscp: bool = False,
     ) -> Engine:
-        """Binds `udp_port` + n for thread n on every address of `bind_addresses`.
+        """Binds `udp_port` + n for thread n, or `udp_port` for all, on each of `bind_addresses`.
 
         An empty `bind_addresses` means every address of this machine's interfaces, IPv4 and IPv6,
         loopback last. Port 0 takes any free one. `public_addresses` replace the bound addresses of

@@ -35,6 +35,11 @@ _COUNTERS: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (
         "Key frames asked of publishers.",
         lambda s: s.key_frame_requests_sent,
     ),
+    (
+        "handed_over",
+        "Datagrams that arrived at another thread than their peer's.",
+        lambda s: s.handed_over,
+    ),
     ("media_thread_cpu_seconds", "CPU time of the media thread.", lambda s: s.cpu_us / 1e6),
 )
 _GAUGES: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (

@@ -16,18 +16,21 @@ use std::time::{Duration, Instant};
 
 use floor::Cost;
 use load::{AUDIO, Stream, VIDEO};
-use scenario::{Outcome, Plan};
+use scenario::{Outcome, Plan, ServerOptions};
 
-const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T]
+const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T] [--single-udp-port 1] [--dscp 1]
 
   --seconds S      length of each measured part, 1 to 600 (6)
   --subscribers N  subscribers of each run, 1 to 2000 (100)
-  --threads T      media threads, 1 to 64 (1)";
+  --threads T      media threads, 1 to 64 (1)
+  --single-udp-port 1, --dscp 1
+                   with these options of the server (0)";
 
 struct Arguments {
     duration: Duration,
     subscribers: usize,
     threads: usize,
+    options: ServerOptions,
 }
 
 struct Run {
@@ -72,6 +75,7 @@ fn main() -> io::Result<()> {
             publishers: run.publishers,
             subscribers: arguments.subscribers,
             threads: arguments.threads,
+            options: arguments.options,
             duration: arguments.duration,
         };
         let outcome = scenario::run(&plan)?;
@@ -87,6 +91,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
         duration: Duration::from_secs(6),
         subscribers: 100,
         threads: 1,
+        options: ServerOptions::default(),
     };
     let arguments: Vec<String> = arguments.collect();
     for pair in arguments.chunks(2) {
@@ -101,6 +106,8 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
             "--subscribers" if (1..=2_000).contains(&value) => {
                 parsed.subscribers = value as usize;
             }
+            "--single-udp-port" if value <= 1 => parsed.options.single_udp_port = value == 1,
+            "--dscp" if value <= 1 => parsed.options.dscp = value == 1,
             "--threads" if (1..=64).contains(&value) => parsed.threads = value as usize,
             _ => return None,
         }

@@ -56,7 +56,15 @@ pub struct Plan {
     pub publishers: usize,
     pub subscribers: usize,
     pub threads: usize,
+    pub options: ServerOptions,
     pub duration: Duration,
+}
+
+/// What an operator may switch on, to see what it costs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ServerOptions {
+    pub single_udp_port: bool,
+    pub dscp: bool,
 }
 
 /// Counters of all media threads together.
@@ -82,7 +90,7 @@ struct Call {
 
 /// Connects everybody, runs the schedule for the plan's duration and measures.
 pub fn run(plan: &Plan) -> io::Result<Outcome> {
-    let mut call = Call::start(plan.stream, plan.threads)?;
+    let mut call = Call::start(plan)?;
     call.connect_publishers(plan.publishers)?;
     let memory_before = resident_bytes()?;
     call.connect_subscribers(plan.subscribers)?;
@@ -117,17 +125,19 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
 }
 
 impl Call {
-    fn start(stream: Stream, threads: usize) -> io::Result<Self> {
+    fn start(plan: &Plan) -> io::Result<Self> {
         let engine = Engine::start(&EngineConfig {
             udp_port: 0,
-            threads,
+            threads: plan.threads,
+            single_udp_port: plan.options.single_udp_port,
+            dscp: plan.options.dscp,
             bind_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             ..EngineConfig::default()
         })?;
         Ok(Self {
             engine,
             identity: Arc::new(Identity::new()?),
-            stream,
+            stream: plan.stream,
             publishers: Vec::new(),
             subscribers: Vec::new(),
             next_report: Instant::now(),
@@ -406,12 +416,16 @@ mod tests {
     use crate::load::{AUDIO, VIDEO};
 
     /// Publishers and subscribers spread over both threads, so media crosses between them.
-    fn run_on_two_threads(stream: Stream) -> Outcome {
+    fn run_on_two_threads(stream: Stream, single_udp_port: bool) -> Outcome {
         run(&Plan {
             stream,
             publishers: 2,
             subscribers: 4,
             threads: 2,
+            options: ServerOptions {
+                single_udp_port,
+                dscp: single_udp_port,
+            },
             duration: Duration::from_secs(2),
         })
         .unwrap()
@@ -434,11 +448,11 @@ mod tests {
 
     #[test]
     fn video_reaches_a_subscriber_on_another_thread() {
-        assert_all_arrived(&run_on_two_threads(VIDEO));
+        assert_all_arrived(&run_on_two_threads(VIDEO, false));
     }
 
     #[test]
     fn audio_reaches_a_subscriber_on_another_thread() {
-        assert_all_arrived(&run_on_two_threads(AUDIO));
+        assert_all_arrived(&run_on_two_threads(AUDIO, true));
     }
 }

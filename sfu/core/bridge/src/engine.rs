@@ -103,16 +103,17 @@ impl Engine {
     #[new]
     #[pyo3(
         signature = (
-            *, udp_port, tcp_port=None, web_addresses=Vec::new(), web_port=None, threads=Number::from(1), bind_addresses=Vec::new(),
+            *, udp_port, single_udp_port=false, tcp_port=None, web_addresses=Vec::new(), web_port=None, threads=Number::from(1), bind_addresses=Vec::new(),
             public_addresses=Vec::new(), pin_threads=false, audio_forward_limit=Number::from(0),
             dscp=false
         ),
-        text_signature = "(*, udp_port, tcp_port=None, web_addresses=(), web_port=None, threads=1, bind_addresses=(), public_addresses=(), \
+        text_signature = "(*, udp_port, single_udp_port=False, tcp_port=None, web_addresses=(), web_port=None, threads=1, bind_addresses=(), public_addresses=(), \
                           pin_threads=False, audio_forward_limit=0, dscp=False)"
     )]
     fn new(
         py: Python<'_>,
         udp_port: Number,
+        single_udp_port: bool,
         tcp_port: Option<Number>,
         web_addresses: Vec<String>,
         web_port: Option<Number>,
@@ -125,6 +126,7 @@ impl Engine {
     ) -> PyResult<Self> {
         let config = EngineConfig {
             udp_port: udp_port.as_u16("udp_port")?,
+            single_udp_port,
             tcp_port: tcp_port.map(|it| it.as_u16("tcp_port")).transpose()?,
             web_port: match web_port {
                 Some(port) => Some((

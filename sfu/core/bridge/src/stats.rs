@@ -22,6 +22,7 @@ pub struct ShardStats {
     retransmissions_sent: u64,
     padding_bytes_sent: u64,
     key_frame_requests_sent: u64,
+    handed_over: u64,
     dropped: BTreeMap<&'static str, u64>,
     transports: usize,
     tracks: usize,
@@ -91,6 +92,7 @@ impl From<&ThreadStats> for ShardStats {
             retransmissions_sent: counters.retransmissions_sent,
             padding_bytes_sent: counters.padding_bytes_sent,
             key_frame_requests_sent: counters.key_frame_requests_sent,
+            handed_over: thread.io.handed_over,
             dropped: dropped(thread),
             transports: thread.shard.transports,
             tracks: thread.shard.tracks,
@@ -113,6 +115,7 @@ fn dropped(thread: &ThreadStats) -> BTreeMap<&'static str, u64> {
         ("receive_buffer_full", thread.io.receive_buffer_full),
         ("receive_unusable", thread.io.receive_unusable),
         ("shard_messages_full", thread.io.peer_queue_full),
+        ("hand_over_full", thread.io.hand_over_full),
         ("connection_queue_full", thread.io.connection_queue_full),
     ]);
     dropped

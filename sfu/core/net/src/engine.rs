@@ -21,8 +21,9 @@ use crate::control::Registry;
 use crate::events::{EngineEvent, Events};
 use crate::inbox::Inbox;
 use crate::ring::{self, Consumer, Producer};
-use crate::socket::bind_thread_sockets;
+use crate::socket::{bind_shared_sockets, bind_thread_sockets};
 use crate::stats::ThreadStats;
+use crate::steering::Steering;
 use crate::tcp::{Acceptor, Connections, Route, TcpPorts, WebConnections};
 use crate::thread::{Seed, Shared, run};
 use crate::wake::EventFd;
@@ -46,6 +47,8 @@ pub struct EngineConfig {
     pub public_addresses: Vec<IpAddr>,
     /// Pin thread n to the n-th CPU that the process may use.
     pub pin_threads: bool,
+    /// All threads take media on `udp_port`, instead of a port each.
+    pub single_udp_port: bool,
     /// Takes ICE over TCP on this port of every address; 0 takes a free one.
     pub tcp_port: Option<u16>,
     /// A port that takes ICE over TCP, and HTTP for `take_web_connections`; 0 takes a free one. On
@@ -83,14 +86,7 @@ impl Engine {
         check(config)?;
         let addresses = local_addresses(&config.bind_addresses)?;
         let discovered = config.bind_addresses.is_empty();
-        let mut sockets = Vec::with_capacity(config.threads);
-        for index in 0..config.threads {
-            let port = match config.udp_port {
-                0 => 0,
-                base => base + index as u16,
-            };
-            sockets.push(bind_thread_sockets(&addresses, port, discovered)?);
-        }
+        let sockets = bind_udp(config, &addresses, discovered)?;
         let bound: Vec<Vec<SocketAddr>> = sockets
             .iter()
             .map(|thread| thread.iter().map(|(_, address)| *address).collect())
@@ -142,6 +138,12 @@ impl Engine {
         let epoch = Instant::now();
         let epoch_ntp = ntp_now();
         let mut rings = connect(config.threads);
+        let shared_by = if config.single_udp_port {
+            config.threads
+        } else {
+            0
+        };
+        let mut steering = Steering::for_threads(shared_by).into_iter();
         for (index, sockets) in sockets.into_iter().enumerate() {
             let (outgoing, incoming) = rings.remove(0);
             let shard = Shard::new(ShardConfig {
@@ -160,6 +162,7 @@ impl Engine {
                 outgoing,
                 incoming,
                 marks: config.dscp,
+                steering: steering.next(),
                 connections: match (config.tcp_port, &config.web_port) {
                     (None, None) => None,
                     _ => Some(Connections::new(config.dscp)?),
@@ -278,6 +281,22 @@ impl Drop for Engine {
     }
 }
 
+/// The sockets of every thread.
+fn bind_udp(
+    config: &EngineConfig,
+    addresses: &[IpAddr],
+    discovered: bool,
+) -> io::Result<Vec<Vec<(UdpSocket, SocketAddr)>>> {
+    let (port, threads) = (config.udp_port, config.threads);
+    if config.single_udp_port {
+        return bind_shared_sockets(addresses, port, discovered, threads);
+    }
+    let ports = (0..threads).map(|index| if port == 0 { 0 } else { port + index as u16 });
+    ports
+        .map(|port| bind_thread_sockets(addresses, port, discovered))
+        .collect()
+}
+
 fn check(config: &EngineConfig) -> io::Result<()> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     if config.threads == 0 || config.threads > MAX_THREADS {
@@ -285,7 +304,7 @@ fn check(config: &EngineConfig) -> io::Result<()> {
         return Err(invalid(message));
     }
     let last = usize::from(config.udp_port) + config.threads - 1;
-    if config.udp_port != 0 && last > usize::from(u16::MAX) {
+    if config.udp_port != 0 && !config.single_udp_port && last > usize::from(u16::MAX) {
         return Err(invalid(format!("the last thread's port would be {last}")));
     }
     Ok(())

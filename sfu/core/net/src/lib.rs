@@ -13,6 +13,7 @@ mod raw;
 mod ring;
 mod socket;
 mod stats;
+mod steering;
 mod tcp;
 mod thread;
 mod wake;

@@ -1,4 +1,5 @@
-//! Bounded single-producer, single-consumer ring that carries media from one shard to another.
+//! Bounded single-producer, single-consumer ring that carries media, or datagrams, from one thread to
+//! another.
 //!
 //! Slots are allocated once and packets are copied in and read in place. When the ring is full the
 //! producer drops the packet: a late packet is worth less than the next one.
@@ -15,8 +16,8 @@ pub const MAX_PAYLOAD: usize = 1_500;
 /// Slots of a ring: 50 ms of 20,000 packets a second.
 pub const CAPACITY: usize = 1_024;
 
-struct Slot {
-    meta: MediaMeta,
+struct Slot<M> {
+    meta: M,
     len: usize,
     payload: [u8; MAX_PAYLOAD],
 }
@@ -25,8 +26,8 @@ struct Slot {
 #[repr(align(128))]
 struct Padded(AtomicUsize);
 
-struct Shared {
-    slots: Box<[MaybeUninit<UnsafeCell<Slot>>]>,
+struct Shared<M> {
+    slots: Box<[MaybeUninit<UnsafeCell<Slot<M>>>]>,
     /// Packets ever taken, written by the consumer.
     taken: Padded,
     /// Packets ever put, written by the producer.
@@ -36,33 +37,33 @@ struct Shared {
 // SAFETY: a slot is written by the producer only while `put - taken < capacity` says that it is
 // free, and read by the consumer only while `taken < put` says that it is filled; the counters are
 // published with release and read with acquire.
-unsafe impl Sync for Shared {}
+unsafe impl<M: Send> Sync for Shared<M> {}
 // SAFETY: the slots hold plain data.
-unsafe impl Send for Shared {}
+unsafe impl<M: Send> Send for Shared<M> {}
 
-impl Shared {
-    fn slot(&self, position: usize) -> *mut Slot {
+impl<M> Shared<M> {
+    fn slot(&self, position: usize) -> *mut Slot<M> {
         let index = position & (self.slots.len() - 1);
         UnsafeCell::raw_get(self.slots[index].as_ptr())
     }
 }
 
 /// The writing end. Not cloneable: one thread writes.
-pub struct Producer {
-    shared: Arc<Shared>,
+pub struct Producer<M = MediaMeta> {
+    shared: Arc<Shared<M>>,
     put: usize,
     /// The consumer's counter as last seen, so that its cache line is read once per lap.
     taken_seen: usize,
 }
 
 /// The reading end. Not cloneable: one thread reads.
-pub struct Consumer {
-    shared: Arc<Shared>,
+pub struct Consumer<M = MediaMeta> {
+    shared: Arc<Shared<M>>,
     taken: usize,
 }
 
 /// A ring of `capacity` slots, rounded up to a power of two.
-pub fn ring(capacity: usize) -> (Producer, Consumer) {
+pub fn ring<M: Copy>(capacity: usize) -> (Producer<M>, Consumer<M>) {
     let shared = Arc::new(Shared {
         slots: Box::new_uninit_slice(capacity.next_power_of_two()),
         taken: Padded(AtomicUsize::new(0)),
@@ -76,9 +77,9 @@ pub fn ring(capacity: usize) -> (Producer, Consumer) {
     (producer, Consumer { shared, taken: 0 })
 }
 
-impl Producer {
+impl<M: Copy> Producer<M> {
     /// Copies a packet in. Returns `false` when the ring is full or the payload does not fit.
-    pub fn push(&mut self, meta: &MediaMeta, payload: &[u8]) -> bool {
+    pub fn push(&mut self, meta: &M, payload: &[u8]) -> bool {
         if payload.len() > MAX_PAYLOAD {
             return false;
         }
@@ -103,9 +104,9 @@ impl Producer {
     }
 }
 
-impl Consumer {
+impl<M: Copy> Consumer<M> {
     /// Shows the oldest packet to `read` and frees its slot. Returns `false` when there is none.
-    pub fn pop(&mut self, read: impl FnOnce(&MediaMeta, &[u8])) -> bool {
+    pub fn pop(&mut self, read: impl FnOnce(&M, &mut [u8])) -> bool {
         if self.is_empty() {
             return false;
         }
@@ -113,8 +114,8 @@ impl Consumer {
         // SAFETY: the slot is filled, so the producer does not touch it until `taken` moves on.
         // Only the first `len` bytes of the payload have been written, and only they are read.
         unsafe {
-            let bytes = (&raw const (*slot).payload).cast::<u8>();
-            let payload = std::slice::from_raw_parts(bytes, (*slot).len);
+            let bytes = (&raw mut (*slot).payload).cast::<u8>();
+            let payload = std::slice::from_raw_parts_mut(bytes, (*slot).len);
             read(&(*slot).meta, payload);
         }
         self.taken = self.taken.wrapping_add(1);

@@ -22,10 +22,43 @@ pub fn bind_thread_sockets(
     port: u16,
     skip_unavailable: bool,
 ) -> io::Result<Vec<(UdpSocket, SocketAddr)>> {
+    bind_to(addresses, port, skip_unavailable, Sharing::Alone)
+}
+
+/// Binds the sockets of `threads` threads, all on one port: the kernel spreads what arrives.
+pub fn bind_shared_sockets(
+    addresses: &[IpAddr],
+    port: u16,
+    skip_unavailable: bool,
+    threads: usize,
+) -> io::Result<Vec<Vec<(UdpSocket, SocketAddr)>>> {
+    // Another process of this user could join in, and would take a part of what arrives: so first
+    // the port has to be free for one that shares it with nobody.
+    let probe = bind_thread_sockets(addresses, port, skip_unavailable)?;
+    let port = probe.first().map_or(port, |(_, address)| address.port());
+    drop(probe);
+    (0..threads)
+        .map(|_| bind_to(addresses, port, skip_unavailable, Sharing::AmongThreads))
+        .collect()
+}
+
+/// Whether other sockets may have the same port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    AmongThreads,
+}
+
+fn bind_to(
+    addresses: &[IpAddr],
+    port: u16,
+    skip_unavailable: bool,
+    sharing: Sharing,
+) -> io::Result<Vec<(UdpSocket, SocketAddr)>> {
     let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
     let attempts = if port == 0 { PORT_ATTEMPTS } else { 1 };
     for _ in 0..attempts {
-        match bind_all(addresses, port, skip_unavailable) {
+        match bind_all(addresses, port, skip_unavailable, sharing) {
             Ok(sockets) => return Ok(sockets),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => last_error = error,
             Err(error) => return Err(error),
@@ -38,12 +71,13 @@ fn bind_all(
     addresses: &[IpAddr],
     port: u16,
     skip_unavailable: bool,
+    sharing: Sharing,
 ) -> io::Result<Vec<(UdpSocket, SocketAddr)>> {
     let mut port = port;
     let mut sockets = Vec::with_capacity(addresses.len());
     for address in addresses {
         let local = SocketAddr::new(*address, port);
-        match bind(local) {
+        match bind(local, sharing) {
             Ok(socket) => {
                 let bound = socket.local_addr()?;
                 port = bound.port();
@@ -74,7 +108,7 @@ struct BindError {
     error: io::Error,
 }
 
-fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
+fn bind(local: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if local.is_ipv6() {
@@ -83,6 +117,9 @@ fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_recv_buffer_size(BUFFER_BYTES)?;
     socket.set_send_buffer_size(BUFFER_BYTES)?;
     set_fragmentation(&socket, local.is_ipv6())?;
+    if sharing == Sharing::AmongThreads {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    }
     socket.bind(&local.into())?;
     Ok(socket.into())
 }
@@ -101,6 +138,10 @@ fn set_fragmentation(socket: &Socket, ipv6: bool) -> io::Result<()> {
         let omit = libc::IP_PMTUDISC_OMIT;
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit)
     };
+    set_option(socket, level, option, value)
+}
+
+fn set_option(socket: &Socket, level: i32, option: i32, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the value is an int that outlives the call.
     let result = unsafe {
         libc::setsockopt(
@@ -157,6 +198,16 @@ mod tests {
         });
         let expected = [libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_WANT];
         assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_shared_port_is_for_the_threads_of_one_engine_only() {
+        let threads = bind_shared_sockets(&loopbacks(), 0, false, 3).unwrap();
+        let port = threads[0][0].1.port();
+        let bound = threads.iter().flatten().map(|(_, address)| address.port());
+        assert_eq!(bound.collect::<Vec<_>>(), [port; 6]);
+        let error = bind_shared_sockets(&loopbacks(), port, false, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -86,6 +86,10 @@ pub struct IoCounters {
     pub peer_queue_full: u64,
     /// Media that was dropped because its reader, over TCP, was too far behind.
     pub connection_queue_full: u64,
+    /// Datagrams of other threads' peers that came in here, on a shared port.
+    pub handed_over: u64,
+    /// Of those, dropped because the other thread did not keep up.
+    pub hand_over_full: u64,
 }
 
 /// One media thread at a moment at most 100 ms ago.

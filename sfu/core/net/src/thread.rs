@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
-use kinguicall_proto::egress::{Batch, SocketIndex};
+use kinguicall_proto::egress::{Batch, SocketIndex, Source};
 use kinguicall_proto::shard::Shard;
 use kinguicall_proto::transport::connection::{Frame, first_frame};
 
@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::inbox::{Inbox, Message};
 use crate::ring::{Consumer, Producer};
 use crate::stats::{IoCounters, Latency, ThreadStats, kernel_drops, thread_cpu};
+use crate::steering::{Arrival, Steering};
 use crate::tcp::{Connections, READ_BYTES, Reading, WebConnections};
 
 const MEDIA_PER_TURN: usize = 256;
@@ -65,6 +66,8 @@ pub(crate) struct Seed {
     pub marks: bool,
     /// In an engine that takes TCP connections.
     pub connections: Option<Connections>,
+    /// In an engine whose threads share a port.
+    pub steering: Option<Steering>,
     pub shared: Arc<Shared>,
 }
 
@@ -78,6 +81,7 @@ struct ThreadHost {
     id: ShardId,
     sockets: Vec<UdpSocket>,
     connections: Option<Connections>,
+    steering: Option<Steering>,
     send: SendBatch,
     outgoing: Vec<Option<Producer>>,
     /// Shards that have something new since the turn began.
@@ -124,14 +128,44 @@ impl Host for ThreadHost {
         self.to_wake[index] = true;
     }
 
+    fn source(&mut self, source: Source, is_ours: bool) {
+        if let (Some(steering), Some(address)) = (&self.steering, source.udp_address()) {
+            steering.set_owner(address, is_ours);
+        }
+    }
+
     fn event(&mut self, event: Event) {
         self.shared.events.push(self.id, event);
     }
 }
 
 impl ThreadHost {
+    /// Copies a datagram to the thread it is for, on a shared port. Returns whether it was for
+    /// another one.
+    fn hand_over(&mut self, shard: &Shard, arrival: Arrival, datagram: &[u8]) -> bool {
+        let Some(steering) = &mut self.steering else {
+            return false;
+        };
+        let is_ours = || shard.is_validated(arrival.socket, arrival.from);
+        let Some(to) = steering.other(arrival.from, datagram, is_ours) else {
+            return false;
+        };
+        if steering.hand_over(to, arrival, datagram) {
+            self.counters.handed_over += 1;
+        } else {
+            self.counters.hand_over_full += 1;
+        }
+        self.to_wake[usize::from(to.0)] = true;
+        true
+    }
+
     fn source(&self, number: usize) -> Option<(SocketIndex, SocketAddr)> {
         self.connections.as_ref()?.source(number)
+    }
+
+    fn has_been_handed_some(&self) -> bool {
+        let steering = self.steering.as_ref();
+        steering.is_some_and(|it| it.incoming.iter().any(|ring| !ring.is_empty()))
     }
 
     fn close_failed(&mut self) -> Option<(SocketIndex, SocketAddr)> {
@@ -154,6 +188,23 @@ enum Taken {
     Some,
     /// As much as one turn takes: there may be more.
     Full,
+}
+
+/// Takes a turn's share from each ring.
+fn take_rings<M: Copy>(rings: &mut [Consumer<M>], mut handle: impl FnMut(&M, &mut [u8])) -> Taken {
+    let mut taken = Taken::Nothing;
+    for ring in rings {
+        let mut left = MEDIA_PER_TURN;
+        while left > 0 && ring.pop(&mut handle) {
+            left -= 1;
+        }
+        taken = taken.max(match left {
+            MEDIA_PER_TURN => Taken::Nothing,
+            0 => Taken::Full,
+            _ => Taken::Some,
+        });
+    }
+    taken
 }
 
 struct Worker {
@@ -209,6 +260,7 @@ impl Worker {
                 send: SendBatch::new(seed.sockets.len(), BATCH_DATAGRAMS).with_marks(seed.marks),
                 sockets: seed.sockets,
                 connections: seed.connections,
+                steering: seed.steering,
                 to_wake: vec![false; seed.outgoing.len()],
                 outgoing: seed.outgoing,
                 shared: seed.shared,
@@ -268,6 +320,7 @@ impl Worker {
             || self.host.shared.stop.load(Ordering::SeqCst)
             || !self.inbox().is_empty()
             || self.incoming.iter().any(|ring| !ring.is_empty())
+            || self.host.has_been_handed_some()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -283,6 +336,7 @@ impl Worker {
         let busy_before = self.host.counters.sent.datagrams;
         let mut busy = self.take_messages(now);
         let datagrams = self.take_datagrams(&mut now);
+        let datagrams = datagrams.max(self.take_handed_over(now));
         let frames = self.take_frames(now);
         let media = self.take_media(now);
         busy |= frames || datagrams.max(media) != Taken::Nothing;
@@ -350,9 +404,29 @@ impl Worker {
             let (shard, host) = (&mut self.shard, &mut self.host);
             let socket = SocketIndex(index as u16);
             let unusable = self.receive.for_each(|from: SocketAddr, datagram| {
+                if host.hand_over(shard, Arrival { socket, from }, datagram) {
+                    return;
+                }
                 shard.handle_datagram(*now, socket, from, datagram, host);
             });
             self.host.counters.receive_unusable += unusable as u64;
+        }
+        taken
+    }
+
+    /// Datagrams that came in at other threads.
+    fn take_handed_over(&mut self, now: Instant) -> Taken {
+        // The rings are moved out, as what is in them may touch everything else of the host.
+        let rings = self.host.steering.as_mut().map(|it| &mut it.incoming);
+        let Some(mut rings) = rings.map(std::mem::take) else {
+            return Taken::Nothing;
+        };
+        let (shard, host) = (&mut self.shard, &mut self.host);
+        let taken = take_rings(&mut rings, |arrival: &Arrival, datagram| {
+            shard.handle_datagram(now, arrival.socket, arrival.from, datagram, host);
+        });
+        if let Some(steering) = &mut self.host.steering {
+            steering.incoming = rings;
         }
         taken
     }
@@ -435,21 +509,10 @@ impl Worker {
     }
 
     fn take_media(&mut self, now: Instant) -> Taken {
-        let mut taken = Taken::Nothing;
         let (shard, host) = (&mut self.shard, &mut self.host);
-        for ring in &mut self.incoming {
-            let mut left = MEDIA_PER_TURN;
-            while left > 0 && ring.pop(|meta, payload| shard.handle_media(now, meta, payload, host))
-            {
-                left -= 1;
-            }
-            taken = taken.max(match left {
-                MEDIA_PER_TURN => Taken::Nothing,
-                0 => Taken::Full,
-                _ => Taken::Some,
-            });
-        }
-        taken
+        take_rings(&mut self.incoming, |meta, payload| {
+            shard.handle_media(now, meta, payload, host);
+        })
     }
 
     fn publish_stats(&mut self, now: Instant) {

@@ -56,6 +56,11 @@ impl Source {
             address,
         }
     }
+
+    /// The address, if it is one over UDP.
+    pub fn udp_address(self) -> Option<SocketAddr> {
+        self.connection.is_none().then_some(self.address)
+    }
 }
 
 impl From<SocketAddr> for Source {

@@ -1,7 +1,7 @@
 //! The world as a shard sees it: implemented by the media thread, and by the simulator in tests.
 
 use super::{Event, MediaMeta, PeerMessage, ShardId};
-use crate::egress::Batch;
+use crate::egress::{Batch, Source};
 
 /// Where a shard puts what it produces.
 pub trait Host {
@@ -16,6 +16,10 @@ pub trait Host {
 
     /// Hands a message to another shard, in order.
     fn peer(&mut self, to: ShardId, message: PeerMessage);
+
+    /// Datagrams from there belong to this shard from now on, or no longer. Told before the answer to
+    /// the check leaves, so that whatever follows the answer can be brought here.
+    fn source(&mut self, _source: Source, _is_ours: bool) {}
 
     /// Tells policy.
     fn event(&mut self, event: Event);

@@ -143,6 +143,7 @@ impl Shard {
         for address in &peer.addresses {
             if self.addresses.get(address) == Some(&key) {
                 self.addresses.remove(address);
+                host.source(*address, false);
             }
         }
     }

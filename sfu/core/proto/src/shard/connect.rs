@@ -54,11 +54,13 @@ impl Shard {
                 Output::AddressValidated(address) => {
                     peer.addresses.push(address);
                     self.addresses.insert(address, key);
+                    host.source(address, true);
                 }
                 Output::AddressExpired(address) => {
                     peer.addresses.retain(|known| *known != address);
                     if self.addresses.get(&address) == Some(&key) {
                         self.addresses.remove(&address);
+                        host.source(address, false);
                     }
                 }
                 Output::SelectedPair { socket, to } => {
