@@ -3,8 +3,9 @@
     python -m loadtest.capacity REPORT.json... --viewers 100000 --kbps 600
 
 The server's CPU time is taken as a sum of so much for each packet that a subscriber receives, for
-each participant that is there and for each one that joins, and of what it uses when idle. The costs
-are the least squares over stretches of all reports; one that comes out negative is taken for zero.
+each that a publisher sends, for each participant that is there and for each one that joins, and of
+what it uses when idle. The costs are the least squares over stretches of all reports; one that
+comes out negative is taken for zero.
 """
 
 import argparse
@@ -32,6 +33,7 @@ class Stretch:
 
     seconds: float
     packets: float
+    published: float
     participants: float
     """Mean."""
     joins: float
@@ -43,6 +45,7 @@ class Model:
     """Costs in seconds of CPU time, and in bytes."""
 
     packet_s: float
+    published_s: float
     participant_s_per_s: float
     join_s: float
     idle_s_per_s: float
@@ -53,13 +56,14 @@ class Model:
     error: float
     """Root of the mean squared difference to what was measured, in cores."""
 
-    def cores(self, packets_per_s: float, participants: float, joins_per_s: float) -> float:
-        """Cores in use."""
+    def cpu_s(self, part: Stretch) -> float:
+        """CPU time for what happens in a stretch."""
         return (
-            self.packet_s * packets_per_s
-            + self.participant_s_per_s * participants
-            + self.join_s * joins_per_s
-            + self.idle_s_per_s
+            self.packet_s * part.packets
+            + self.published_s * part.published
+            + self.participant_s_per_s * part.participants * part.seconds
+            + self.join_s * part.joins
+            + self.idle_s_per_s * part.seconds
         )
 
 
@@ -76,20 +80,21 @@ class Need:
 def stretches(figures: Figures) -> list[Stretch]:
     """Cuts a report's timeline. Empty if the server's CPU time was not measured."""
     timeline = figures["timeline"]
-    columns = ("at_s", "packets_per_s", "ready", "started", "server_cpu_cores")
-    out, began, done = [], 0.0, 0
-    packets = people = cpu = 0.0
-    last = 0.0
-    for at, rate, ready, started, cores in zip(*(timeline[c] for c in columns), strict=True):
+    names = ("at_s", "packets_per_s", "published_per_s", "ready", "started", "server_cpu_cores")
+    out, began, last, done = [], 0.0, 0.0, 0
+    sums = [0.0] * 4
+    for at, *rates, started, cores in zip(*(timeline[name] for name in names), strict=True):
         if cores is None:
             return []
         step, last = at - last, at
-        packets, people, cpu = packets + rate * step, people + ready * step, cpu + cores * step
+        sums = [total + rate * step for total, rate in zip(sums, [*rates, cores], strict=True)]
         seconds = at - began
         if seconds >= STRETCH_S:
-            out.append(Stretch(seconds, packets, people / seconds, started - done, cpu))
-            began, done = at, started
-            packets = people = cpu = 0.0
+            packets, published, people, cpu_s = sums
+            out.append(
+                Stretch(seconds, packets, published, people / seconds, started - done, cpu_s)
+            )
+            began, done, sums = at, started, [0.0] * 4
     return out
 
 
@@ -103,16 +108,17 @@ def fit(reports: Sequence[Figures]) -> Model:
     if len(parts) < 8:
         raise LoadTestError("too few stretches with the server's CPU time: run longer, or more")
     rates = np.array(
-        [[s.packets / s.seconds, s.participants, s.joins / s.seconds, 1.0] for s in parts]
-    )
+        [[s.packets, s.published, s.participants * s.seconds, s.joins, s.seconds] for s in parts]
+    ) / np.array([[s.seconds] for s in parts])
     cores = np.array([s.cpu_s / s.seconds for s in parts])
     costs = _non_negative(np, rates, cores)
     error = float(np.sqrt(np.mean((rates @ costs - cores) ** 2)))
-    packet, participant, join, idle = (float(cost) for cost in costs)
+    packet, published, participant, join, idle = (float(cost) for cost in costs)
     received = sum(r["traffic"]["counters"]["bytes_received"] for r in reports)
     datagrams = sum(r["traffic"]["counters"]["datagrams_received"] for r in reports)
     return Model(
         packet,
+        published,
         participant,
         join,
         idle,
@@ -138,7 +144,10 @@ def _non_negative(np: Any, rates: Any, cores: Any) -> Any:
 
 
 def _memory(reports: Sequence[Figures]) -> float:
-    """Bytes a participant: the growth while they came, over all reports."""
+    """Bytes a participant: the growth while they came, over all reports.
+
+    A server that has been used before grows less, as it has memory to spare.
+    """
     loads = [(r["server_load"], r["participants"]) for r in reports if r["server_load"]]
     grown = sum(load["memory_mb"] - load["memory_before_mb"] for load, _ in loads)
     people = sum(count for _, count in loads)
@@ -148,7 +157,8 @@ def _memory(reports: Sequence[Figures]) -> float:
 def need(model: Model, viewers: int, bitrate_bps: float, join_s: float, node_cores: int) -> Need:
     """What `viewers` need that receive `bitrate_bps` each and come within `join_s`."""
     packets_per_s = viewers * bitrate_bps / 8 / model.packet_bytes
-    cores = model.cores(packets_per_s, viewers, viewers / join_s)
+    # The few who publish cost nothing beside so many who watch.
+    cores = model.cpu_s(Stretch(1.0, packets_per_s, 0.0, viewers, viewers / join_s, 0.0))
     return Need(
         cores,
         max(1, math.ceil(cores / (node_cores * TARGET_LOAD))),
@@ -159,7 +169,7 @@ def need(model: Model, viewers: int, bitrate_bps: float, join_s: float, node_cor
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A report's window as it was and as the model says."""
+    """A report's run as it was and as the model says, in cores on average."""
 
     name: str
     measured_cores: float
@@ -168,14 +178,14 @@ class Check:
 
 def check(model: Model, figures: Figures) -> Check:
     """Holds the model against a run. Raises LoadTestError if its CPU time was not measured."""
-    load = figures["server_load"]
-    if load is None:
+    parts = stretches(figures)
+    seconds = sum(part.seconds for part in parts)
+    if not seconds:
         raise LoadTestError(f"{figures['scenario']}: the server's CPU time was not measured")
-    packets = figures["traffic"]["packets_received_per_s"]
     return Check(
         f"{figures['scenario']} with {figures['participants']}",
-        load["cpu_cores"],
-        model.cores(packets, figures["participants"], 0.0),
+        sum(part.cpu_s for part in parts) / seconds,
+        sum(model.cpu_s(part) for part in parts) / seconds,
     )
 
 
@@ -183,7 +193,8 @@ def describe(model: Model) -> str:
     """The costs, for people."""
     return (
         f"Fitted to {model.stretches} stretches (error {model.error:.3f} cores):\n"
-        f"  {model.packet_s * 1e6:8.2f} µs a packet\n"
+        f"  {model.packet_s * 1e6:8.2f} µs a packet to a subscriber\n"
+        f"  {model.published_s * 1e6:8.2f} µs a packet of a publisher\n"
         f"  {model.participant_s_per_s * 1e6:8.2f} µs a participant and second\n"
         f"  {model.join_s * 1e3:8.2f} ms a join\n"
         f"  {model.idle_s_per_s * 1e3:8.2f} ms a second when idle\n"

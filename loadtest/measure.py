@@ -75,6 +75,7 @@ def figures(result: Result) -> Figures:
         "swarm": _swarm(first, last, seconds),
         "timeline": _timeline(result.samples),
     }
+    report["groups"] = _groups(result)
     report["video"]["pauses"] = sum(p.pauses for p in result.participants)
     report["warnings"] = _warnings(report)
     return report
@@ -173,6 +174,39 @@ def _kind(streams: Sequence[SwarmStream], kind: str, latencies: Histogram) -> Fi
     return result
 
 
+def _groups(result: Result) -> Figures:
+    """What the subscribers of each group got."""
+    streams: dict[int, list[SwarmStream]] = {}
+    for transport in result.transports:
+        streams[transport.transport_id] = list(transport.streams)
+    mine: dict[str, list[SwarmStream]] = {}
+    for participant in result.participants:
+        if participant.subscriber is not None:
+            some = streams.get(participant.subscriber.transport_id, [])
+            mine.setdefault(participant.group.name, []).extend(some)
+    return {
+        name: {kind: _quality(some, kind) for kind in ("audio", "video")}
+        for name, some in mine.items()
+    }
+
+
+def _quality(streams: Sequence[SwarmStream], kind: str) -> Figures:
+    mine = [s for s in streams if s.kind == kind and s.packets]
+    packets = sum(s.packets for s in mine)
+    figures: Figures = {
+        "streams": len(mine),
+        "latency_mean_ms": _round(
+            sum(s.latency_mean_ms * s.packets for s in mine) / max(packets, 1)
+        ),
+        "lost_after_repair": _ratio(sum(s.missing for s in mine), sum(s.expected for s in mine)),
+    }
+    if kind == "video":
+        watched_ms = sum(_lifetime_ms(s) for s in mine)
+        figures["frozen"] = _ratio(sum(s.frozen_ms for s in mine), watched_ms)
+        figures["bits_per_s"] = _round(sum(s.bytes for s in mine) * 8_000 / max(watched_ms, 1.0))
+    return figures
+
+
 def _lifetime_ms(stream: SwarmStream) -> float:
     if stream.first_packet_at_s is None or stream.last_packet_at_s is None:
         return 0.0
@@ -230,6 +264,7 @@ def _timeline(samples: Sequence[Sample]) -> Figures:
             "ready",
             "started",
             "packets_per_s",
+            "published_per_s",
             "bits_per_s",
             "audio_p50_ms",
             "audio_p99_ms",
@@ -254,12 +289,14 @@ def _interval(begin: Sample, before: Sample, after: Sample) -> Mapping[str, Any]
         cpu = (after.server.cpu_s - before.server.cpu_s) / seconds
         memory = after.server.memory_bytes / 1e6
     packets = _count(after, "packets_received") - _count(before, "packets_received")
+    published = _count(after, "packets_sent") - _count(before, "packets_sent")
     received = _count(after, "bytes_received") - _count(before, "bytes_received")
     return {
         "at_s": _round(after.at - begin.at),
         "ready": after.ready,
         "started": after.started,
         "packets_per_s": _round(packets / seconds),
+        "published_per_s": _round(published / seconds),
         "bits_per_s": _round(received * 8 / seconds),
         "audio_p50_ms": _round(audio.quantile_ms(0.5)),
         "audio_p99_ms": _round(audio.quantile_ms(0.99)),

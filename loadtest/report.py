@@ -92,6 +92,8 @@ def rows(figures: Figures) -> list[_Row]:
             ("Server CPU per packet", "-" if cost is None else f"{cost:.2f} µs"),
             ("Server memory", f"{load['memory_before_mb']:.0f} → {load['memory_mb']:.0f} MB"),
         ]
+    if len(figures["groups"]) > 1:
+        out += [(f"Group {name}", _group(group)) for name, group in figures["groups"].items()]
     swarm = figures["swarm"]
     late = swarm["send_lateness_ms"]
     out.append(
@@ -122,6 +124,20 @@ def _media_rows(kind: str, media: Figures) -> list[_Row]:
             frozen += f"; the server paused {media['pauses']} times"
         out.append(("Frozen", frozen))
     return out
+
+
+def _group(group: Figures) -> str:
+    parts = []
+    for kind in ("audio", "video"):
+        media = group[kind]
+        if media["streams"]:
+            parts.append(
+                f"{kind} {media['latency_mean_ms']:.1f} ms, lost {media['lost_after_repair']:.2%}"
+            )
+            if kind == "video":
+                rate = media["bits_per_s"] / 1e3
+                parts.append(f"frozen {media['frozen']:.1%}, {rate:,.0f} kbit/s a stream")
+    return "; ".join(parts) or "nothing received"
 
 
 def _pair(quantiles: dict[str, Any] | None) -> str:

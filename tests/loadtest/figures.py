@@ -2,11 +2,13 @@
 
 from typing import Any
 
-PACKET_S, PARTICIPANT_S, JOIN_S, IDLE_S = 3e-6, 40e-6, 2e-3, 0.01
+PACKET_S, PUBLISHED_S, PARTICIPANT_S, JOIN_S, IDLE_S = 3e-6, 9e-6, 40e-6, 2e-3, 0.01
 STEP_S = 0.5
 
 
-def figures(participants: int, packets_each: float, *, join_per_s: float = 20.0) -> dict[str, Any]:
+def figures(
+    participants: int, packets_each: float, *, join_per_s: float = 20.0, published: float = 0.0
+) -> dict[str, Any]:
     """A run in which `participants` join, and then 10 s pass. Packets are of 1,000 bytes."""
     joining_s = participants / join_per_s
     rows = []
@@ -16,8 +18,9 @@ def figures(participants: int, packets_each: float, *, join_per_s: float = 20.0)
         packets = ready * packets_each
         joins = (ready - before) / STEP_S
         cores = PACKET_S * packets + PARTICIPANT_S * ready + JOIN_S * joins + IDLE_S
-        rows.append((at, packets, ready, ready, cores))
-    names = ("at_s", "packets_per_s", "ready", "started", "server_cpu_cores")
+        cores += PUBLISHED_S * published
+        rows.append((at, packets, published, ready, ready, cores))
+    names = ("at_s", "packets_per_s", "published_per_s", "ready", "started", "server_cpu_cores")
     timeline: dict[str, Any] = {
         name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
     }
@@ -52,7 +55,20 @@ def figures(participants: int, packets_each: float, *, join_per_s: float = 20.0)
             "first_packet_ms": quantiles,
         },
         "audio": media,
-        "video": media,
+        "video": dict(media),
+        "groups": {
+            name: {
+                "audio": {"streams": 0},
+                "video": {
+                    "streams": 1,
+                    "latency_mean_ms": 2.0,
+                    "lost_after_repair": 0.01,
+                    "frozen": 0.5,
+                    "bits_per_s": 300_000.0,
+                },
+            }
+            for name in ("good", "bad")
+        },
         "traffic": {
             "packets_received_per_s": packets_per_s,
             "bytes_received_per_s": packets_per_s * 1_000,

@@ -7,14 +7,20 @@ import pytest
 
 from loadtest import capacity
 from loadtest.errors import LoadTestError
-from tests.loadtest.figures import IDLE_S, JOIN_S, PACKET_S, PARTICIPANT_S, figures
+from tests.loadtest.figures import IDLE_S, JOIN_S, PACKET_S, PARTICIPANT_S, PUBLISHED_S, figures
 
-RUNS = [figures(50, 100), figures(200, 60), figures(100, 250, join_per_s=50), figures(300, 10)]
+RUNS = [
+    figures(50, 100, published=2_000),
+    figures(200, 60, published=100),
+    figures(100, 250, join_per_s=50),
+    figures(300, 10, published=5_000),
+]
 
 
 def test_costs_are_found_again() -> None:
     model = capacity.fit(RUNS)
     assert model.packet_s == pytest.approx(PACKET_S, rel=0.02)
+    assert model.published_s == pytest.approx(PUBLISHED_S, rel=0.02)
     assert model.participant_s_per_s == pytest.approx(PARTICIPANT_S, rel=0.1)
     assert model.join_s == pytest.approx(JOIN_S, rel=0.05)
     assert model.idle_s_per_s == pytest.approx(IDLE_S, rel=0.1)

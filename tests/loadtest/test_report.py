@@ -15,6 +15,8 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert report.read(data) == written
     text = page.read_text()
     assert text.startswith("# A made-up run\n")
+    wanted = "video 2.0 ms, lost 1.00%; frozen 50.0%, 300 kbit/s a stream"
+    assert f"| Group bad | {wanted} |" in text
     assert "| Video loss, before / after repair | 2.000% / 0.100% |" in text
 
 

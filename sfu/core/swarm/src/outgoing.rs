@@ -439,3 +439,6 @@ impl Encoding {
 fn duration(ticks: u32, clock_rate_hz: u32) -> Duration {
     Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / u64::from(clock_rate_hz.max(1)))
 }
+
+#[cfg(test)]
+mod tests;

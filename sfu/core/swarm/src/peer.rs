@@ -24,6 +24,8 @@ const MAX_PACKET: usize = 1_500;
 const RTCP_OVERHEAD: usize = 32;
 /// Most bytes of a compound that goes into a datagram.
 const MAX_COMPOUND: usize = 1_200;
+/// Records of ended streams that are kept; further ones count in the totals only.
+const MAX_ENDED: usize = 4_096;
 /// What a receiver without a bottleneck says it can take, where the server asks for REMB.
 const REMB_UNLIMITED_BPS: u64 = 50_000_000;
 
@@ -142,7 +144,9 @@ impl Peer {
             .position(|i| i.config().stream == stream);
         if let Some(at) = at {
             let gone = self.incoming.remove(at);
-            self.ended.push(gone.record(now, self.id));
+            if self.ended.len() < MAX_ENDED {
+                self.ended.push(gone.record(now, self.id));
+            }
             self.index_sources();
         }
     }

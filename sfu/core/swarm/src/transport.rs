@@ -24,6 +24,8 @@ const BUFFER_BYTES: usize = 2_048;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first hello may come before the server has our description. libwebrtc waits 50 ms.
 const FLIGHT_RTO: Duration = Duration::from_millis(100);
+/// Streams of a large meeting with their retransmissions, over as many joins and leaves.
+const MAX_SOURCES: usize = 4_096;
 /// The session's timers are looked at this often at least, whatever it says.
 const DTLS_IDLE: Duration = Duration::from_secs(10);
 
@@ -313,10 +315,11 @@ impl Transport {
             let halves = contexts(profile, keys, role == DtlsRole::Client).ok()?;
             Some((profile, halves))
         });
-        let Some((profile, (outbound, inbound))) = made else {
+        let Some((profile, (outbound, mut inbound))) = made else {
             self.fail(Failure::HandshakeFailed);
             return;
         };
+        inbound.allow_sources(MAX_SOURCES);
         self.session = Some(Session {
             profile,
             outbound,

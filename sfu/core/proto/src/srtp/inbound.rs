@@ -38,6 +38,12 @@ impl Inbound {
         }
     }
 
+    /// Takes more sources than [`MAX_SOURCES`]: a client hears everybody on one transport.
+    pub fn allow_sources(&mut self, max_sources: usize) {
+        self.rtp.max = max_sources;
+        self.rtcp.max = max_sources;
+    }
+
     /// Authenticates and decrypts an SRTP packet in place, and returns the length of the header and
     /// the plain payload (padding included) together. `header` is what `packet` parses to.
     ///
@@ -155,17 +161,26 @@ enum Position {
     Free(usize),
 }
 
-/// The sources heard so far, at most `MAX_SOURCES`, by SSRC.
-#[derive(Default)]
+/// The sources heard so far, at most `max`, by SSRC.
 struct Sources {
     windows: Vec<(u32, ReplayWindow)>,
+    max: usize,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            windows: Vec::new(),
+            max: MAX_SOURCES,
+        }
+    }
 }
 
 impl Sources {
     fn position(&self, ssrc: u32) -> Result<Position, SrtpError> {
         match self.windows.binary_search_by_key(&ssrc, |(key, _)| *key) {
             Ok(at) => Ok(Position::Known(at)),
-            Err(_) if self.windows.len() >= MAX_SOURCES => Err(SrtpError::TooManySources),
+            Err(_) if self.windows.len() >= self.max => Err(SrtpError::TooManySources),
             Err(at) => Ok(Position::Free(at)),
         }
     }

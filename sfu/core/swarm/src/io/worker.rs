@@ -28,7 +28,7 @@ const STATS_PERIOD: Duration = Duration::from_millis(100);
 /// Batches taken from one socket before others have their turn.
 const MAX_BATCHES: usize = 4;
 const MAX_COMMANDS_PER_TURN: usize = 64;
-/// Records of closed transports that are kept: the first ones are dropped beyond.
+/// Records of closed transports that are kept; further ones count in the totals only.
 const MAX_CLOSED: usize = 100_000;
 /// The number of the waker in the epoll set; slab keys are smaller.
 pub const WAKER: u64 = u64::MAX;

@@ -196,6 +196,14 @@ fn sources_are_bounded_and_known_ones_go_on() {
         );
         let packet = protected(&mut outbound, 50, 2, b"x");
         assert!(opened(&mut inbound, &packet).is_ok());
+        inbound.allow_sources(MAX_SOURCES + 1);
+        let packet = protected(&mut outbound, 5_000, 2, b"x");
+        assert!(opened(&mut inbound, &packet).is_ok());
+        let packet = protected(&mut outbound, 5_001, 1, b"x");
+        assert_eq!(
+            opened(&mut inbound, &packet),
+            Err(SrtpError::TooManySources)
+        );
     }
 }
 
