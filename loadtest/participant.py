@@ -5,6 +5,7 @@ answers every offer of the server; the swarm does the rest.
 """
 
 import asyncio
+import ipaddress
 import json
 import random
 import time
@@ -336,8 +337,11 @@ class Participant:
 
 
 def _is_usable(candidate: tuple[str, int]) -> bool:
-    """The swarm's sockets are IPv4, and names ("...local") are for browsers."""
-    return candidate[0].replace(".", "").isdigit()
+    """Names ("...local") are for browsers, link-local addresses for those on the link."""
+    try:
+        return not ipaddress.ip_address(candidate[0]).is_link_local
+    except ValueError:
+        return False
 
 
 def _add_track(media: Media, cid: str) -> rtc.AddTrackRequest:

@@ -509,7 +509,7 @@ class Swarm:
         `frames` are (timestamp in ticks, audio level 0 loudest to 127, data); H.264 is a byte
         stream with start codes.
         """
-    def open_transport(self, *, data_channels: bool, ipv6: bool = False) -> TransportInfo:
+    def open_transport(self, *, data_channels: bool) -> TransportInfo:
         """Opens a transport without candidates. Raises OSError if there is no socket for it."""
     def set_remote(
         self,

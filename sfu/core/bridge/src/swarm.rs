@@ -138,9 +138,9 @@ impl Swarm {
         Ok(clips.len() - 1)
     }
 
-    #[pyo3(signature = (*, data_channels, ipv6=false))]
-    fn open_transport(&self, data_channels: bool, ipv6: bool) -> PyResult<TransportInfo> {
-        let opened = self.swarm.open(data_channels, ipv6).map_err(to_python)?;
+    #[pyo3(signature = (*, data_channels))]
+    fn open_transport(&self, data_channels: bool) -> PyResult<TransportInfo> {
+        let opened = self.swarm.open(data_channels).map_err(to_python)?;
         Ok(TransportInfo {
             transport_id: opened.id,
             ice_ufrag: opened.ice.ufrag,

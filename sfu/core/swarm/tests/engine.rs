@@ -53,7 +53,7 @@ fn extensions() -> Vec<ExtensionId> {
 
 /// Connects a transport of the swarm and one of the engine.
 fn connect(swarm: &Swarm, engine: &Engine) -> (u32, TransportId) {
-    let client = swarm.open(false, false).unwrap();
+    let client = swarm.open(false).unwrap();
     let server = engine.open_transport(None, false).unwrap();
     let remote = RemoteDescription {
         ice: client.ice,

@@ -1,11 +1,12 @@
 //! What a swarm's threads are told.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::mpsc::SyncSender;
 
 use kinguicall_proto::api::{ExtensionId, IceCredentials, RemoteDescription};
 use thiserror::Error;
 
+use super::socket::PeerSocket;
 use crate::incoming::ReceiveConfig;
 use crate::link::LinkConfig;
 use crate::outgoing::SendConfig;
@@ -38,7 +39,7 @@ pub struct OpenedTransport {
 pub(super) enum Command {
     Open {
         id: u32,
-        socket: UdpSocket,
+        socket: PeerSocket,
         local: IceCredentials,
         with_data: bool,
     },

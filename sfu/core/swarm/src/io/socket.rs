@@ -17,18 +17,46 @@ const SLOT_BYTES: usize = 2_048;
 const RECEIVE_BUFFER_BYTES: libc::c_int = 1 << 20;
 const CONTROL_BYTES: usize = 64;
 
-/// Makes a socket for one peer that talks to servers of this address family.
-pub fn bind(is_ipv6: bool) -> io::Result<UdpSocket> {
-    let any: IpAddr = if is_ipv6 {
-        Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        Ipv4Addr::UNSPECIFIED.into()
-    };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.set_nonblocking(true)?;
-    set_option(&socket, libc::SO_TIMESTAMPNS, 1)?;
-    set_option(&socket, libc::SO_RCVBUF, RECEIVE_BUFFER_BYTES)?;
-    Ok(socket)
+/// A UDP socket for one peer, for both address families where the machine has both.
+pub struct PeerSocket {
+    socket: UdpSocket,
+    is_ipv6: bool,
+}
+
+impl PeerSocket {
+    /// Binds to any free port.
+    pub fn bind() -> io::Result<Self> {
+        let (socket, is_ipv6) = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+            Ok(socket) => (socket, true),
+            Err(_) => (UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?, false),
+        };
+        socket.set_nonblocking(true)?;
+        set_option(&socket, libc::SO_TIMESTAMPNS, 1)?;
+        set_option(&socket, libc::SO_RCVBUF, RECEIVE_BUFFER_BYTES)?;
+        Ok(Self { socket, is_ipv6 })
+    }
+
+    /// Sends one datagram without waiting.
+    pub fn send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match to.ip() {
+            IpAddr::V4(ip) if self.is_ipv6 => {
+                let mapped = (ip.to_ipv6_mapped(), to.port());
+                self.socket.send_to(datagram, mapped)
+            }
+            _ => self.socket.send_to(datagram, to),
+        }
+    }
+
+    /// Datagrams that the kernel has dropped, as nobody took them in time.
+    pub fn kernel_drops(&self) -> u32 {
+        kernel_drops(&self.socket)
+    }
+}
+
+impl AsRawFd for PeerSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
 }
 
 fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
@@ -163,7 +191,7 @@ impl Receiver {
     }
 
     /// Takes what waits, up to a batch. Returns whether more may wait.
-    pub fn receive(&mut self, socket: &UdpSocket) -> bool {
+    pub fn receive(&mut self, socket: &PeerSocket) -> bool {
         for (index, slot) in self.bytes.chunks_exact_mut(SLOT_BYTES).enumerate() {
             self.vectors[index].iov_base = slot.as_mut_ptr().cast();
             self.vectors[index].iov_len = slot.len();
@@ -219,7 +247,11 @@ fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
             // SAFETY: as above.
             let v6 = unsafe { &*ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddr::from((ip, u16::from_be(v6.sin6_port))))
+            // IPv4 comes in its mapped form on a socket for both.
+            Some(SocketAddr::new(
+                IpAddr::V6(ip).to_canonical(),
+                u16::from_be(v6.sin6_port),
+            ))
         }
         _ => None,
     }
@@ -248,8 +280,7 @@ fn arrival(header: &libc::msghdr) -> Option<Duration> {
     None
 }
 
-/// Datagrams that the kernel has dropped at a socket, as nobody took them in time.
-pub fn kernel_drops(socket: &UdpSocket) -> u32 {
+fn kernel_drops(socket: &UdpSocket) -> u32 {
     const DROPS: usize = 8;
     let mut info = [0_u32; DROPS + 1];
     let mut len = mem::size_of_val(&info) as libc::socklen_t;
@@ -274,9 +305,9 @@ mod tests {
 
     #[test]
     fn datagrams_come_with_sender_and_time_of_arrival() {
-        let socket = bind(false).unwrap();
+        let socket = PeerSocket::bind().unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
+        let port = socket.socket.local_addr().unwrap().port();
         // The kernel begins to note times a moment after the first socket has asked for it.
         std::thread::sleep(Duration::from_millis(50));
         sender.send_to(b"one", ("127.0.0.1", port)).unwrap();
@@ -299,6 +330,10 @@ mod tests {
             assert!(age >= Duration::from_millis(25) && age < Duration::from_secs(5));
         });
         assert_eq!(count, 1);
-        assert_eq!(kernel_drops(&socket), 0);
+        assert_eq!(socket.kernel_drops(), 0);
+        let to = sender.local_addr().unwrap();
+        assert_eq!(socket.send_to(b"back", to).unwrap(), 4);
+        let mut buffer = [0; 8];
+        assert_eq!(sender.recv(&mut buffer).unwrap(), 4);
     }
 }

@@ -12,7 +12,7 @@ use kinguicall_net::{EventFd, new_credentials};
 use kinguicall_proto::api::{ExtensionId, RemoteDescription};
 
 use super::command::{Command, CommandError, OpenedTransport};
-use super::socket;
+use super::socket::PeerSocket;
 use super::worker::{Shared, Worker};
 use crate::clock::NtpClock;
 use crate::incoming::ReceiveConfig;
@@ -79,10 +79,10 @@ impl Swarm {
     }
 
     /// Opens a transport. `with_data`: its description has a data section.
-    pub fn open(&self, with_data: bool, is_ipv6: bool) -> Result<OpenedTransport, CommandError> {
+    pub fn open(&self, with_data: bool) -> Result<OpenedTransport, CommandError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let ice = new_credentials().map_err(|_| CommandError::NoRandom)?;
-        let socket = socket::bind(is_ipv6)?;
+        let socket = PeerSocket::bind()?;
         let local = ice.clone();
         self.command(
             id,

@@ -5,7 +5,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver as Commands;
@@ -16,7 +15,7 @@ use kinguicall_net::thread_cpu;
 use slab::Slab;
 
 use super::command::Command;
-use super::socket::{Poller, Receiver, kernel_drops};
+use super::socket::{PeerSocket, Poller, Receiver};
 use crate::clock::NtpClock;
 use crate::outbox::Outbox;
 use crate::peer::Peer;
@@ -41,7 +40,7 @@ pub struct Shared {
 
 struct Entry {
     peer: Peer,
-    socket: UdpSocket,
+    socket: PeerSocket,
     /// The heap entry that counts.
     armed: Option<Instant>,
 }
@@ -272,7 +271,7 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, id: u32, socket: UdpSocket, peer: Peer) {
+    fn open(&mut self, id: u32, socket: PeerSocket, peer: Peer) {
         let fd = socket.as_raw_fd();
         let key = self.peers.insert(Entry {
             peer,
@@ -302,7 +301,7 @@ impl Worker {
         self.settle(key);
         let entry = self.peers.remove(key);
         self.keys.remove(&entry.peer.id());
-        self.totals.kernel_drops += u64::from(kernel_drops(&entry.socket));
+        self.totals.kernel_drops += u64::from(entry.socket.kernel_drops());
         if self.closed.len() < MAX_CLOSED {
             self.closed.push(entry.peer.record(now));
         }
@@ -320,7 +319,7 @@ impl Worker {
             };
             totals.transports[place] += 1;
             totals.receiving += entry.peer.receiving();
-            totals.kernel_drops += u64::from(kernel_drops(&entry.socket));
+            totals.kernel_drops += u64::from(entry.socket.kernel_drops());
         }
         let (user, system) = thread_cpu();
         totals.cpu = Duration::from_micros(user + system);
