@@ -56,23 +56,15 @@ async def call_over_tcp(browser: Browser, server: Server, target: tuple[str, int
         assert {tuple(pair) for pair in pairs} == {("tcp", *target)}
 
 
-@pytest.fixture(params=["IPv4", "IPv6"])
-def address(private_network: None, request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "IPv4":
-        yield network.ADDRESS
-    else:
-        with network.with_ipv6() as found:
-            yield found
-
-
 @pytest.fixture
 def tcp_port(private_network: None) -> int:
     return free_tcp_port()
 
 
 @pytest.fixture
-def server(address: str, tcp_port: int, tmp_path: Path) -> Iterator[Server]:
-    with running_server(tmp_path, f"--tcp-port={tcp_port}", f"--bind={address}") as running:
+def server(tcp_port: int, tmp_path: Path) -> Iterator[Server]:
+    options = (f"--tcp-port={tcp_port}", f"--bind={network.ADDRESS}")
+    with running_server(tmp_path, *options) as running:
         yield running
 
 
@@ -89,8 +81,8 @@ async def test_one_port_carries_page_signalling_and_media(sharing_server: Server
         await call_over_tcp(browser, server, (network.ADDRESS, server.port))
 
 
-async def test_video_and_voice_flow_over_tcp(server: Server, address: str, tcp_port: int) -> None:
+async def test_video_and_voice_flow_over_tcp(server: Server, tcp_port: int) -> None:
     async with chromium() as browser:
-        await call_over_tcp(browser, server, (address, tcp_port))
+        await call_over_tcp(browser, server, (network.ADDRESS, tcp_port))
     slow = {name: value for name, value in server.metrics().items() if "connection_queue" in name}
     assert sum(slow.values()) == 0

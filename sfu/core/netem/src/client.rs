@@ -44,6 +44,9 @@ pub struct Client {
     pub rtc: Rtc,
     pub transport: TransportId,
     pub address: SocketAddr,
+    /// Where its packets seem to come from: another address than its own behind a NAT, which may
+    /// change that any time.
+    pub seen_as: SocketAddr,
     pub received: Vec<Received>,
     pub channels: Vec<(ChannelId, String)>,
     pub messages: Vec<(ChannelId, Vec<u8>)>,
@@ -111,6 +114,7 @@ impl Client {
             rtc,
             transport,
             address,
+            seen_as: address,
             received: Vec::new(),
             channels: Vec::new(),
             messages: Vec::new(),

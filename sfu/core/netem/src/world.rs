@@ -484,7 +484,7 @@ impl World {
             self.clients[passed.to].arrive(self.now, passed.datagram);
         }
         for client in &mut self.clients {
-            let from = client.address;
+            let from = client.seen_as;
             let shard = usize::from(client.transport.shard().0);
             for mut datagram in client.advance(self.now) {
                 let (shard, host) = &mut self.shards[shard];
@@ -526,7 +526,7 @@ impl World {
         for (_, host) in &mut self.shards {
             self.events.append(&mut host.events);
             while let Some((to, datagram)) = host.datagrams.pop_front() {
-                if let Some(to) = self.clients.iter().position(|c| c.address == to) {
+                if let Some(to) = self.clients.iter().position(|c| c.seen_as == to) {
                     let addressed = Addressed { to, datagram };
                     let own = match &mut self.shared {
                         Some(link) => link.take(self.now, addressed),
