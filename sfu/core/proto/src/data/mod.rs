@@ -1,7 +1,7 @@
 //! Data messages: channels over SCTP on one side, the room that they are routed in on the other.
 
 pub mod channels;
-mod dcep;
+pub mod dcep;
 pub mod packet;
 pub mod room;
 mod sctp;

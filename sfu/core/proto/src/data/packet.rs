@@ -128,9 +128,13 @@ pub fn wrap_raw(payload: &[u8]) -> Vec<u8> {
 fn read_addressing(packet: &[u8], from_peer: bool) -> Result<Addressing, PacketError> {
     let mut addressing = Addressing::default();
     let mut in_user = Vec::new();
+    let mut has_user = false;
     for field in Fields(packet) {
         let field = field?;
         match field.number {
+            // All destinations are written into each, so that many would make a packet grow
+            // a thousandfold.
+            packet_field::USER if has_user => return Err(PacketError::Malformed),
             packet_field::DESTINATION_IDENTITIES => {
                 addressing.destination_identities.push(field.text()?);
             }
@@ -139,6 +143,7 @@ fn read_addressing(packet: &[u8], from_peer: bool) -> Result<Addressing, PacketE
                 addressing.sequence = field.varint()? as u32;
             }
             packet_field::USER => {
+                has_user = true;
                 for field in Fields(field.payload()?) {
                     let field = field?;
                     match field.number {

@@ -8,7 +8,7 @@
 pub mod connection;
 pub mod demux;
 mod dtls;
-mod hello;
+pub mod hello;
 mod ice;
 mod records;
 #[cfg(test)]

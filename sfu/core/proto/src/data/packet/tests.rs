@@ -127,6 +127,18 @@ fn the_servers_own_packets_keep_their_sender() {
 }
 
 #[test]
+fn a_packet_grows_by_no_more_than_its_destinations_and_its_sender() {
+    let name = "n".repeat(30);
+    let named: Vec<u8> = (0..1_000).flat_map(|_| text(5, &name)).collect();
+    let packet = [named, bytes(2, b"")].concat();
+    let (out, _) = rewrite(&packet, Some(SENDER), DataDelivery::Reliable).unwrap();
+    assert!(out.len() <= 2 * packet.len() + 128, "{}", out.len());
+    let many = [packet, bytes(2, b"").repeat(16_000)].concat();
+    let result = rewrite(&many, Some(SENDER), DataDelivery::Reliable);
+    assert_eq!(result, Err(PacketError::Malformed));
+}
+
+#[test]
 fn malformed_packets_are_refused() {
     for packet in [
         &[0x12, 5, 1][..],         // longer than the message

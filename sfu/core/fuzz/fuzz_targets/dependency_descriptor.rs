@@ -1,0 +1,6 @@
+//! libFuzzer's way into [`kinguicall_fuzz::targets::dependency_descriptor`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    |data: &[u8]| kinguicall_fuzz::targets::dependency_descriptor::run(data)
+);

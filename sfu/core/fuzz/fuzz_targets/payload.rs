@@ -1,0 +1,4 @@
+//! libFuzzer's way into [`kinguicall_fuzz::targets::payload`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kinguicall_fuzz::targets::payload::run(data));
