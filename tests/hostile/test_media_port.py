@@ -10,6 +10,7 @@ from tests.support.server import Server
 from tests.support.undisturbed import undisturbed_room
 
 CORPORA_PER_SECOND = 8_000
+CONNECTIONS, CONNECTIONS_PER_SECOND = 800, 200  # pytest's own descriptors are the limit
 FLOOD_PER_SECOND, FLOOD_SECONDS = 10_000, 5
 FLOOD_MAX_GROWTH = 2 << 20  # 42 bytes a datagram: nothing is kept of one
 # Ten times as many are simulated: sfu/core/netem/tests/hello_race.rs.
@@ -69,6 +70,24 @@ async def test_a_stun_flood_costs_nobody_anything(server: Server) -> None:
         grown = server.resident_bytes() - before
     assert answers == []
     assert grown <= FLOOD_MAX_GROWTH, f"{grown} bytes more"
+
+
+async def test_connections_that_say_nothing_or_rubbish_cost_nobody_anything(
+    server: Server,
+) -> None:
+    """Silent ones, single bytes, checks that are cut or for nobody, HTTP, and long frames."""
+    check = attack.stun_binding_request("00nobody")
+    framed = len(check).to_bytes(2, "big") + check
+    openings = [b"", b"\x00", framed[:30], framed, framed * 20, b"GET / HTTP/1.1", b"\xff" * 500]
+    crowd = itertools.islice(itertools.cycle(openings), CONNECTIONS)
+    async with undisturbed_room(server):
+        opened = await asyncio.to_thread(
+            attack.connect_with,
+            crowd,
+            (network.ADDRESS, server.tcp_port),
+            per_second=CONNECTIONS_PER_SECOND,
+        )
+    assert opened == CONNECTIONS
 
 
 async def test_strangers_get_no_answer(server: Server) -> None:

@@ -50,6 +50,20 @@ def send_from_many_addresses(
         return answers + _waiting(attacker)
 
 
+def connect_with(openings: Iterable[bytes], target: tuple[str, int], *, per_second: int) -> int:
+    """Opens a TCP connection for each and leaves it open; returns how many were opened."""
+    start = time.monotonic()
+    with contextlib.ExitStack() as connections:
+        opened = 0
+        for opening in openings:
+            connection = connections.enter_context(socket.create_connection(target, timeout=5))
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(opening)
+            opened += 1
+            _wait_until(start + opened / per_second)
+    return opened
+
+
 def answers_to(
     datagrams: Iterable[bytes], target: tuple[str, int], *, wait_s: float
 ) -> list[bytes]:

@@ -48,6 +48,7 @@ class Server:
 
     port: int
     udp_port: int
+    tcp_port: int
     log_file: Path
     process: subprocess.Popen[bytes] = field(repr=False)
 
@@ -118,8 +119,9 @@ def running_server(folder: Path, *options: str, **environment: str) -> Iterator[
     """Starts the server, waits until it is healthy; stops it, with the checks of `Server.stop`."""
     port, udp_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
     log_file = folder / "server.log"
-    # Media over TCP is for those tests that ask for it: its default port may be taken.
-    ports = [f"--port={port}", f"--udp-port={udp_port}", "--tcp-port=0"]
+    # On, as it is by default, so that every client meets its candidates.
+    tcp_port = free_tcp_port()
+    ports = [f"--port={port}", f"--udp-port={udp_port}", f"--tcp-port={tcp_port}"]
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [COMMAND, "serve", "--dev", *ports, *options],
@@ -133,7 +135,7 @@ def running_server(folder: Path, *options: str, **environment: str) -> Iterator[
                 **environment,
             },
         )
-    server = Server(port, udp_port, log_file, process)
+    server = Server(port, udp_port, tcp_port, log_file, process)
     try:
         _wait_until_healthy(server)
         yield server
