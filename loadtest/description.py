@@ -197,12 +197,27 @@ def answer(offered: Offered, info: TransportInfo, fingerprint: str) -> str:
     """The answer to an offer: receives all that the swarm understands."""
     local = _local(info, fingerprint, Setup.ACTIVE)
     wanted = {track.mid for track in offered.tracks}
-    media = tuple(
-        _answer_section(section, local, section.mid in wanted)
-        for section in offered.description.media
+    media = _with_candidates(
+        [
+            _answer_section(section, local, section.mid in wanted)
+            for section in offered.description.media
+        ],
+        info,
     )
     bundle = tuple(section.mid for section in media if not section.rejected)
     return serialise(SessionDescription(groups=(Group("BUNDLE", bundle),), media=media))
+
+
+def _with_candidates(
+    sections: Sequence[MediaSection], info: TransportInfo
+) -> tuple[MediaSection, ...]:
+    """Candidates go into the section that the others share the transport of (RFC 9143)."""
+    first = next((i for i, section in enumerate(sections) if not section.rejected), -1)
+    candidates = tuple(info.candidates)
+    return tuple(
+        replace(section, candidates=candidates, end_of_candidates=True) if i == first else section
+        for i, section in enumerate(sections)
+    )
 
 
 def _answer_section(section: MediaSection, local: Transport, wanted: bool) -> MediaSection:
@@ -233,7 +248,7 @@ def _answer_section(section: MediaSection, local: Transport, wanted: bool) -> Me
 def offer(tracks: Sequence[SentTrack], info: TransportInfo, fingerprint: str, version: int) -> str:
     """An offer to send `tracks`, which may only grow from one version to the next."""
     local = _local(info, fingerprint, Setup.ACTPASS)
-    media = tuple(_sent_section(track, local) for track in tracks)
+    media = _with_candidates([_sent_section(track, local) for track in tracks], info)
     return serialise(
         SessionDescription(
             origin=f"- 1 {version} IN IP4 127.0.0.1",

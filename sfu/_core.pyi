@@ -510,7 +510,7 @@ class Swarm:
         stream with start codes.
         """
     def open_transport(self, *, data_channels: bool) -> TransportInfo:
-        """Opens a transport without candidates. Raises OSError if there is no socket for it."""
+        """Opens a transport. Raises OSError if there is no socket for it."""
     def set_remote(
         self,
         transport_id: int,

@@ -45,7 +45,10 @@ def test_an_offer_of_the_server_is_answered_as_it_wants(info: TransportInfo) -> 
     assert (received.ssrc, received.rtx_ssrc, received.codec.codec) == (11, 12, "vp8")
     assert offered.remote.candidates == (("10.0.0.1", 7882),)
     assert offered.remote.controlling
-    accepted = sections.accept(parse(description.answer(offered, info, FINGERPRINT)))
+    answer = parse(description.answer(offered, info, FINGERPRINT))
+    assert info.candidates
+    assert answer.media[0].candidates == tuple(info.candidates)
+    accepted = sections.accept(answer)
     assert accepted.remote.dtls_role == "server"
     assert accepted.remote.ice_ufrag == info.ice_ufrag
     assert [section.track for section in accepted.accepted] == [track]

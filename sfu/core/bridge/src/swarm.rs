@@ -145,7 +145,7 @@ impl Swarm {
             transport_id: opened.id,
             ice_ufrag: opened.ice.ufrag,
             ice_password: opened.ice.password,
-            candidates: Vec::new(),
+            candidates: opened.candidates,
         })
     }
 

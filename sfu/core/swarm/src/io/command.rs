@@ -34,6 +34,8 @@ pub enum CommandError {
 pub struct OpenedTransport {
     pub id: u32,
     pub ice: IceCredentials,
+    /// Host candidates. A full agent takes a second to nominate a peer that it was not told of.
+    pub candidates: Vec<String>,
 }
 
 pub(super) enum Command {

@@ -36,6 +36,13 @@ impl PeerSocket {
         Ok(Self { socket, is_ipv6 })
     }
 
+    /// Its port, on every address that the socket has a family for.
+    pub fn on(&self, addresses: &[IpAddr]) -> io::Result<Vec<SocketAddr>> {
+        let port = self.socket.local_addr()?.port();
+        let usable = addresses.iter().filter(|ip| self.is_ipv6 || ip.is_ipv4());
+        Ok(usable.map(|ip| SocketAddr::new(*ip, port)).collect())
+    }
+
     /// Sends one datagram without waiting.
     pub fn send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
         match to.ip() {

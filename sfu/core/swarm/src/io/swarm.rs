@@ -1,14 +1,14 @@
 //! The handle of a swarm: starts and stops its threads and passes commands on.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use kinguicall_net::{EventFd, new_credentials};
+use kinguicall_net::{EventFd, candidate_lines, local_addresses, new_credentials};
 use kinguicall_proto::api::{ExtensionId, RemoteDescription};
 
 use super::command::{Command, CommandError, OpenedTransport};
@@ -45,6 +45,8 @@ struct Thread {
 pub struct Swarm {
     threads: Vec<Thread>,
     identity: Arc<Identity>,
+    /// Of this machine, loopback last.
+    addresses: Vec<IpAddr>,
     next_id: AtomicU32,
     is_stopped: AtomicBool,
 }
@@ -57,6 +59,7 @@ impl Swarm {
         let mut swarm = Self {
             threads: Vec::new(),
             identity,
+            addresses: local_addresses(&[])?,
             next_id: AtomicU32::new(0),
             is_stopped: AtomicBool::new(false),
         };
@@ -83,6 +86,7 @@ impl Swarm {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let ice = new_credentials().map_err(|_| CommandError::NoRandom)?;
         let socket = PeerSocket::bind()?;
+        let candidates = candidate_lines(&socket.on(&self.addresses)?, &[]);
         let local = ice.clone();
         self.command(
             id,
@@ -93,7 +97,11 @@ impl Swarm {
                 with_data,
             },
         )?;
-        Ok(OpenedTransport { id, ice })
+        Ok(OpenedTransport {
+            id,
+            ice,
+            candidates,
+        })
     }
 
     /// The server's description: begins to connect.
