@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kinguicall_net::new_credentials;
-use kinguicall_proto::api::{DtlsRole, RemoteDescription};
+use kinguicall_proto::api::{DtlsRole, ExtensionId, ExtensionKind, RemoteDescription};
 use kinguicall_proto::rtcp::{Packet, packets};
+use kinguicall_proto::rtp::ExtensionMap;
 use kinguicall_swarm::outbox::Outbox;
 use kinguicall_swarm::transport::{Identity, Received, Session, Transport, TransportState};
+
+use crate::load::TRANSPORT_CC_EXTENSION;
 
 const BUFFER_BYTES: usize = 2_048;
 
@@ -21,6 +24,11 @@ pub struct Client {
     transport: Transport,
     outbox: Outbox,
     key_frame_wanted: bool,
+    extensions: ExtensionMap,
+    /// Transport-wide numbers, with rollovers, and times of arrival since the last call of
+    /// `take_arrivals`.
+    arrivals: Vec<(u64, Instant)>,
+    newest: u64,
     /// RTP packets that were authentic.
     pub received: u64,
     /// RTP and RTCP packets that were not.
@@ -47,6 +55,12 @@ impl Client {
             transport,
             outbox: Outbox::default(),
             key_frame_wanted: false,
+            extensions: ExtensionMap::new(&[ExtensionId {
+                id: TRANSPORT_CC_EXTENSION,
+                kind: ExtensionKind::TransportCc,
+            }]),
+            arrivals: Vec::new(),
+            newest: 0,
             received: 0,
             rejected: 0,
         })
@@ -77,7 +91,14 @@ impl Client {
             let datagram = &mut buffer[..len];
             let (from, out) = (self.server, &mut self.outbox);
             match self.transport.handle(now, from, datagram, out) {
-                Received::Rtp(..) => self.received += 1,
+                Received::Rtp(header, len) => {
+                    self.received += 1;
+                    let extensions = self.extensions.read(&datagram[..len], &header);
+                    if let Some(number) = extensions.transport_cc {
+                        self.newest += u64::from(number.wrapping_sub(self.newest as u16));
+                        self.arrivals.push((self.newest, Instant::now()));
+                    }
+                }
                 Received::Rtcp(len) => {
                     let wanted = packets(&datagram[..len])
                         .any(|packet| matches!(packet, Ok(Packet::Pli(_) | Packet::Fir(_))));
@@ -111,6 +132,11 @@ impl Client {
     /// Whether a key frame has been asked for since the last call.
     pub fn take_key_frame_request(&mut self) -> bool {
         std::mem::take(&mut self.key_frame_wanted)
+    }
+
+    /// What has arrived since the last call, by transport-wide number.
+    pub fn take_arrivals(&mut self) -> Vec<(u64, Instant)> {
+        std::mem::take(&mut self.arrivals)
     }
 
     /// Frees the DTLS session, which is not needed for media.

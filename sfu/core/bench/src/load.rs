@@ -40,6 +40,20 @@ pub const AUDIO: Stream = Stream {
     payload_bytes: 120,
 };
 
+/// One packet a frame: what a stream costs where nothing is saved by sending many at once.
+pub const SINGLES: Stream = Stream {
+    frames_per_s: 210,
+    packets_per_s: 210,
+    ..VIDEO
+};
+
+/// A thirtieth of that.
+pub const SLOW_SINGLES: Stream = Stream {
+    frames_per_s: 7,
+    packets_per_s: 7,
+    ..VIDEO
+};
+
 /// When the frames of several publishers are due: evenly spread over a frame's time.
 pub struct Schedule {
     start: Instant,

@@ -15,7 +15,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use floor::Cost;
-use load::{AUDIO, Stream, VIDEO};
+use load::{AUDIO, SINGLES, SLOW_SINGLES, Stream, VIDEO};
 use scenario::{Outcome, Plan, ServerOptions};
 
 const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T] [--single-udp-port 1] [--dscp 1]
@@ -39,7 +39,7 @@ struct Run {
     publishers: usize,
 }
 
-const RUNS: [Run; 3] = [
+const RUNS: [Run; 5] = [
     Run {
         name: "1 video",
         stream: VIDEO,
@@ -54,6 +54,16 @@ const RUNS: [Run; 3] = [
         name: "8 video",
         stream: VIDEO,
         publishers: 8,
+    },
+    Run {
+        name: "1 stream of single packets",
+        stream: SINGLES,
+        publishers: 1,
+    },
+    Run {
+        name: "30 streams of single packets",
+        stream: SLOW_SINGLES,
+        publishers: 30,
     },
 ];
 

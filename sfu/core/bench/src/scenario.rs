@@ -12,6 +12,7 @@ use kinguicall_proto::api::{
     RemoteDescription, SendCodec, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings, TrackId,
     TransportId, TransportState,
 };
+use kinguicall_proto::rtcp::TransportFeedbackHeader;
 use kinguicall_proto::rtcp::write::receiver_report;
 use kinguicall_proto::srtp::Profile;
 use kinguicall_swarm::transport::Identity;
@@ -22,9 +23,12 @@ use crate::load::{MID_EXTENSION, Numbering, Position, Schedule, Stream, TRANSPOR
 use crate::sleep_until;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Before the measured part: first packets, caches, receive buffers that fill up.
-const WARM_UP: Duration = Duration::from_secs(1);
+/// Before the measured part: first packets, caches, receive buffers that fill up, estimates that
+/// rise to what is sent.
+const WARM_UP: Duration = Duration::from_secs(3);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Of transport feedback, as browsers send it.
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
 /// Longer than the engine's snapshots are apart.
 const STATS_DELAY: Duration = Duration::from_millis(150);
 const MAX_PACKET: usize = 1_500;
@@ -86,6 +90,9 @@ struct Call {
     publishers: Vec<Publisher>,
     subscribers: Vec<Client>,
     next_report: Instant,
+    next_feedback: Instant,
+    feedback_count: u8,
+    started: Instant,
 }
 
 /// Connects everybody, runs the schedule for the plan's duration and measures.
@@ -141,6 +148,9 @@ impl Call {
             publishers: Vec::new(),
             subscribers: Vec::new(),
             next_report: Instant::now(),
+            next_feedback: Instant::now(),
+            feedback_count: 0,
+            started: Instant::now(),
         })
     }
 
@@ -305,24 +315,56 @@ impl Call {
                 sink.keep_consent(now)?;
             }
         }
-        if now < self.next_report {
+        let mut report = Vec::with_capacity(512);
+        if now >= self.next_report {
+            self.next_report = now + REPORT_INTERVAL;
+            receiver_report(&mut report, Ssrc(1), &[]);
+        }
+        if now >= self.next_feedback {
+            self.next_feedback = now + FEEDBACK_INTERVAL;
+            self.transport_feedback(&mut report);
+        }
+        self.send_from_all(&report)
+    }
+
+    fn send_from_all(&mut self, report: &[u8]) -> io::Result<()> {
+        if report.is_empty() {
             return Ok(());
         }
-        self.next_report = now + REPORT_INTERVAL;
-        let mut report = Vec::with_capacity(64);
+        let mut packet = Vec::with_capacity(report.len() + 32);
         for client in &mut self.subscribers {
-            report.clear();
-            receiver_report(&mut report, Ssrc(1), &[]);
-            let plain_len = report.len();
-            report.resize(plain_len + 32, 0);
+            packet.clear();
+            packet.extend_from_slice(report);
+            packet.resize(report.len() + 32, 0);
             let Some(session) = client.session() else {
                 continue;
             };
-            let protected = session.outbound.protect_rtcp(&mut report, plain_len);
+            let protected = session.outbound.protect_rtcp(&mut packet, report.len());
             let len = protected.map_err(io::Error::other)?;
-            client.socket().send(&report[..len])?;
+            client.socket().send(&packet[..len])?;
         }
         Ok(())
+    }
+
+    /// What the witness has received. The others say the same: as none has a retransmission stream,
+    /// they are sent the same packets under the same transport-wide numbers.
+    fn transport_feedback(&mut self, report: &mut Vec<u8>) {
+        let arrivals = match self.subscribers.first_mut() {
+            Some(witness) => witness.take_arrivals(),
+            None => return,
+        };
+        let Some((base_sequence, _)) = arrivals.first().copied() else {
+            return;
+        };
+        let header = TransportFeedbackHeader {
+            sender: Ssrc(1),
+            media: Ssrc(1_000),
+            base_sequence,
+            feedback_count: self.feedback_count,
+        };
+        self.feedback_count = self.feedback_count.wrapping_add(1);
+        let ticks = |at: Instant| (at - self.started).as_micros() as i64 / 250;
+        header.write(report, arrivals.iter().map(|(n, at)| (*n, ticks(*at))));
     }
 
     /// Statistics once the threads have told what they have just done.

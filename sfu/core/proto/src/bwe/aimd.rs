@@ -15,6 +15,8 @@ const GROWTH_PER_S: f64 = 1.08;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 const FRAMES_PER_S: f64 = 30.0;
 const MIN_GROWTH_BPS_PER_S: f64 = 4_000.0;
+/// What arrives for so long without growing delays fits, whatever was thought before.
+const PROVEN_AFTER_US: i64 = 1_000_000;
 /// Between two decreases.
 const REDUCE_INTERVAL_US: (i64, i64) = (10_000, 200_000);
 
@@ -56,6 +58,7 @@ pub struct Aimd {
     bitrate_bps: f64,
     state: State,
     changed_at_us: i64,
+    increasing_since_us: i64,
     reduced_at_us: Option<i64>,
     capacity: Option<Capacity>,
 }
@@ -66,6 +69,7 @@ impl Default for Aimd {
             bitrate_bps: START_BPS,
             state: State::Hold,
             changed_at_us: 0,
+            increasing_since_us: 0,
             reduced_at_us: None,
             capacity: None,
         }
@@ -92,6 +96,7 @@ impl Aimd {
             (Usage::Under, _) => State::Hold,
             (Usage::Normal, State::Hold) => {
                 self.changed_at_us = now_us;
+                self.increasing_since_us = now_us;
                 State::Increase
             }
             (Usage::Normal, state) => state,
@@ -109,6 +114,12 @@ impl Aimd {
             && arriving > capacity.upper_bps()
         {
             self.capacity = None;
+        }
+        if let Some(arriving) = arriving_bps
+            && arriving > self.bitrate_bps
+            && now_us - self.increasing_since_us >= PROVEN_AFTER_US
+        {
+            self.bitrate_bps = arriving.min(MAX_BPS);
         }
         let elapsed_s = ((now_us - self.changed_at_us) as f64 / 1e6).clamp(0.0, 1.0);
         self.changed_at_us = now_us;

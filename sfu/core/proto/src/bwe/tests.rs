@@ -203,3 +203,22 @@ fn the_receivers_clock_may_wrap() {
     assert_eq!(estimator.unwrap_reference(-0x80_0000), 0x80_0000);
     assert_eq!(estimator.unwrap_reference(-0x7f_ffff), 0x80_0001);
 }
+
+#[test]
+fn what_flows_without_delay_is_believed_where_padding_cannot_be_sent() {
+    let mut path = Path::new(5e6);
+    path.estimator.want(0, false);
+    // The sender does not heed the estimate: pausing waits for longer than this.
+    for _ in 0..1_800 {
+        path.now += Duration::from_millis(1);
+        path.now_us += 1_000;
+        if path.now_us % 5_000 == 0 {
+            path.send(1_000);
+        }
+        if path.now_us % 50_000 == 0 {
+            path.feed_back();
+        }
+    }
+    let found = path.estimate();
+    assert!((1_500_000.0..2_500_000.0).contains(&found), "{found}");
+}

@@ -4,6 +4,7 @@
 //! subscriber lies side by side in the batch. Nothing here allocates or looks at the other tracks
 //! of a subscriber.
 
+use std::hint::black_box;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -142,7 +143,10 @@ fn to_subscribers(
     writer: &mut Writer<'_>,
 ) -> [bool; MAX_LAYERS] {
     let mut key_frames = [false; MAX_LAYERS];
-    for key in &track.subscriptions {
+    for (index, key) in track.subscriptions.iter().enumerate() {
+        if let Some(next) = track.subscriptions.get(index + 1) {
+            warm(*next, subscriptions, peers);
+        }
         let Some(entry) = subscriptions.get_mut(*key) else {
             continue;
         };
@@ -152,8 +156,8 @@ fn to_subscribers(
         let subscription = &mut entry.inner;
         for item in prepared {
             let StoredPacket { meta, payload, .. } = item.packet;
-            let Verdict::Send(out) = subscription.forward(meta, item.vp8.as_ref(), &track.clocks)
-            else {
+            let verdict = subscription.forward(meta, item.vp8.as_ref(), &track.clocks);
+            let Verdict::Send(out) = &verdict else {
                 continue;
             };
             let payload = match (out.unwrap_red, item.unwrapped) {
@@ -200,6 +204,19 @@ fn to_subscribers(
     key_frames
 }
 
+/// Brings what the next subscriber needs nearer while this one's packets are encrypted: with
+/// thousands of subscribers it is in no cache, and each line of it would be waited for in turn.
+fn warm(key: usize, subscriptions: &Slab<SubscriptionEntry>, peers: &Slab<Peer>) {
+    if let Some(entry) = subscriptions.get(key) {
+        black_box(entry.inner.ssrc);
+        black_box(entry.transport_cc_id);
+        if let Some(peer) = peers.get(entry.peer) {
+            black_box(peer.path.is_some());
+            black_box(peer.bandwidth.estimator.is_some());
+        }
+    }
+}
+
 /// The frame of redundant audio by itself, unless it is malformed.
 fn unwrap_red<'a>(packet: &StoredPacket<'a>) -> Option<&'a [u8]> {
     if packet.meta.codec != Codec::Red {
@@ -215,7 +232,7 @@ fn count(subscription: &mut Subscription, payload_len: usize) {
 
 /// One packet with all that its bytes depend on.
 struct PacketToWrite<'a> {
-    out: Outgoing,
+    out: &'a Outgoing,
     source: StoredPacket<'a>,
     vp8: Option<&'a vp8::Descriptor>,
     subscription: &'a Subscription,
@@ -376,7 +393,7 @@ pub(super) fn retransmit(
         None => entry.stamps.of(sequence),
     };
     let packet = PacketToWrite {
-        out,
+        out: &out,
         source,
         vp8: vp8.as_ref(),
         subscription,

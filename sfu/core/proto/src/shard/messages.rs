@@ -25,7 +25,7 @@ impl Shard {
             DtlsRole::Server
         };
         let peer = &mut self.peers[key];
-        peer.channels = Some(Channels::new(role, peer.opens_channels));
+        peer.channels = Some(Box::new(Channels::new(role, peer.opens_channels)));
     }
 
     /// Feeds decrypted SCTP packets to a peer's channels, acts on what they bring and hands what

@@ -89,19 +89,20 @@ pub(super) struct Publishing {
     pub(super) last_media_at: Instant,
 }
 
-/// One peer connection.
+/// One peer connection. What a packet on its way out does not need is boxed: the rest of all peers
+/// is walked for every packet, and has to stay in the processor's caches.
 pub(super) struct Peer {
     pub(super) id: TransportId,
     pub(super) state: TransportState,
-    pub(super) transport: Transport,
+    pub(super) transport: Box<Transport>,
     /// From the moment that DTLS is established.
-    pub(super) channels: Option<Channels>,
+    pub(super) channels: Option<Box<Channels>>,
     pub(super) opens_channels: bool,
-    pub(super) inbound: Option<Inbound>,
+    pub(super) inbound: Option<Box<Inbound>>,
     outbound: Option<Outbound>,
     pub(super) path: Option<Path>,
     pub(super) bandwidth: Bandwidth,
-    pub(super) publishing: Publishing,
+    pub(super) publishing: Box<Publishing>,
     /// Subscriptions by the SSRC that they are sent under.
     pub(super) sent: BTreeMap<u32, usize>,
     /// Addresses of this peer that have passed a connectivity check.
@@ -121,14 +122,14 @@ impl Peer {
         Self {
             id,
             state: TransportState::New,
-            transport,
+            transport: Box::new(transport),
             channels: None,
             opens_channels,
             inbound: None,
             outbound: None,
             path: None,
             bandwidth: Bandwidth::default(),
-            publishing: Publishing {
+            publishing: Box::new(Publishing {
                 pace: Pace::default(),
                 router: Router::default(),
                 extensions: ExtensionMap::new(&[]),
@@ -137,7 +138,7 @@ impl Peer {
                 transport_feedback: twcc::Recorder::default(),
                 reports_at: now,
                 last_media_at: now,
-            },
+            }),
             sent: BTreeMap::new(),
             addresses: Vec::new(),
             ufrags: Vec::new(),
@@ -157,7 +158,7 @@ impl Peer {
 
     pub(super) fn set_keys(&mut self, outbound: Outbound, inbound: Inbound) {
         self.outbound = Some(outbound);
-        self.inbound = Some(inbound);
+        self.inbound = Some(Box::new(inbound));
     }
 
     /// An SSRC to sign feedback with: receivers do not look at it.
