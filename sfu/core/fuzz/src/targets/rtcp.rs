@@ -11,13 +11,17 @@ const MAX_STATUSES: usize = 8_192;
 const WRAP: i64 = 1 << 32;
 
 pub fn run(data: &[u8]) {
-    let mut count = 0;
+    let (mut count, mut statuses) = (0, 0);
     for packet in packets(data) {
         count += 1;
         if let Ok(packet) = packet {
             check(data.len(), &packet);
+            if let Packet::TransportFeedback(feedback) = packet {
+                statuses += feedback.statuses().count();
+            }
         }
     }
+    assert!(statuses <= MAX_STATUSES);
     assert!(count <= data.len() / 4 + 1);
     check_split(data);
 }

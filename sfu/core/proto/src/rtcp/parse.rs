@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::feedback::{Fir, Nack, Pli, Remb, SsrcList};
 use super::report::{ExtendedReport, ReceiverReport, SenderReport};
-use super::twcc::TransportFeedback;
+use super::twcc::{MAX_STATUSES, TransportFeedback};
 use crate::api::Ssrc;
 
 /// Why a packet could not be read.
@@ -53,13 +53,30 @@ pub enum Packet<'a> {
 /// A packet with malformed content yields an error and reading goes on behind it; after one whose
 /// framing is wrong there is no next packet, so its error is the last item.
 pub fn packets(compound: &[u8]) -> Packets<'_> {
-    Packets { rest: compound }
+    Packets {
+        rest: compound,
+        statuses_left: MAX_STATUSES,
+    }
 }
 
 /// See [`packets`].
 #[derive(Debug, Clone)]
 pub struct Packets<'a> {
     rest: &'a [u8],
+    /// Packets that transport feedback may still speak of. The bound is one for all feedback of a
+    /// compound: 24 bytes are enough to reach it, and a datagram holds fifty times as many.
+    statuses_left: u16,
+}
+
+impl<'a> Packets<'a> {
+    fn read(&mut self, frame: Frame<'a>) -> Result<Packet<'a>, RtcpError> {
+        let packet = frame.parse()?;
+        if let Packet::TransportFeedback(feedback) = &packet {
+            let left = self.statuses_left.checked_sub(feedback.packet_count);
+            self.statuses_left = left.ok_or_else(|| frame.malformed())?;
+        }
+        Ok(packet)
+    }
 }
 
 impl<'a> Iterator for Packets<'a> {
@@ -72,7 +89,7 @@ impl<'a> Iterator for Packets<'a> {
         match Frame::split(self.rest) {
             Ok((frame, rest)) => {
                 self.rest = rest;
-                Some(frame.and_then(Frame::parse))
+                Some(frame.and_then(|frame| self.read(frame)))
             }
             Err(error) => {
                 self.rest = &[];
@@ -121,10 +138,14 @@ impl<'a> Frame<'a> {
     }
 
     fn parse(self) -> Result<Packet<'a>, RtcpError> {
-        self.parse_content().ok_or(RtcpError::Malformed {
+        self.parse_content().ok_or_else(|| self.malformed())
+    }
+
+    fn malformed(self) -> RtcpError {
+        RtcpError::Malformed {
             packet_type: self.packet_type,
             format: self.format,
-        })
+        }
     }
 
     fn parse_content(self) -> Option<Packet<'a>> {

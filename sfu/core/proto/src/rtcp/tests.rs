@@ -325,6 +325,31 @@ fn transport_feedback_that_counts_more_than_it_has() {
 }
 
 #[test]
+fn a_compound_of_much_feedback_costs_no_more_than_one() {
+    let run = |count: u16| {
+        let mut bytes = vec![0x8f, 205, 0, 5];
+        bytes.extend([0; 10]);
+        bytes.extend(count.to_be_bytes());
+        bytes.extend([0, 0, 1, 0]);
+        bytes.extend((count & 0x1fff).to_be_bytes());
+        bytes.extend([0; 2]);
+        bytes
+    };
+    let statuses = |compound: &[u8]| -> usize {
+        let feedback = packets(compound).filter_map(|packet| match packet {
+            Ok(Packet::TransportFeedback(feedback)) => Some(feedback.statuses().count()),
+            _ => None,
+        });
+        feedback.sum()
+    };
+    assert_eq!(statuses(&run(8_000)), 8_000);
+    let mut hostile = run(8_000).repeat(80);
+    hostile.extend(run(192));
+    assert_eq!(packets(&hostile).count(), 81);
+    assert_eq!(statuses(&hostile), 8_192);
+}
+
+#[test]
 fn feedback_stops_before_a_delta_that_does_not_fit() {
     let header = TransportFeedbackHeader {
         sender: SENDER,
