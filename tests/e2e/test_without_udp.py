@@ -70,7 +70,7 @@ def server(tcp_port: int, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def sharing_server(private_network: None, tmp_path: Path) -> Iterator[Server]:
-    options = ("--share-port", "--host=0.0.0.0", f"--bind={network.ADDRESS}")
+    options = ("--share-port", "--host=0.0.0.0", "--tcp-port=0", f"--bind={network.ADDRESS}")
     with running_server(tmp_path, *options) as running:
         yield running
 
