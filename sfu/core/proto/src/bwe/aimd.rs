@@ -40,11 +40,16 @@ const UNUSED: f64 = 0.8;
 /// Then what remains is this share of what packet trains have shown: the queue that has grown is
 /// that of a burst, not of a stream.
 const OF_TRAIN: f64 = 0.95;
+/// Unless less than this share of what is sent arrives: then the path has become narrower than its
+/// trains were.
+const CARRIED: f64 = 0.75;
 
 /// What is known of the path when the rate is updated.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
     pub arriving_bps: Option<f64>,
+    /// Measured like what arrives.
+    pub sent_bps: Option<f64>,
     /// Rate at which packets arrive that left together.
     pub train_bps: Option<f64>,
     pub round_trip_us: i64,
@@ -159,7 +164,8 @@ impl Aimd {
         if soon && arriving > self.bitrate_bps / 2.0 {
             return;
         }
-        let unused = arriving < self.bitrate_bps * UNUSED;
+        let carried = seen.sent_bps.is_none_or(|sent| arriving >= sent * CARRIED);
+        let unused = carried && arriving < self.bitrate_bps * UNUSED;
         let capacity_bps = match seen.train_bps {
             Some(train) if unused => arriving.max(train),
             _ => arriving,
@@ -227,6 +233,7 @@ mod tests {
     fn seen(arriving_bps: f64) -> Seen {
         Seen {
             arriving_bps: Some(arriving_bps),
+            sent_bps: Some(arriving_bps),
             train_bps: None,
             round_trip_us: 50_000,
             probed: true,
@@ -276,5 +283,18 @@ mod tests {
         };
         rate.update(Usage::Over, &burst, 10_000);
         assert!(rate.bitrate_bps() > 400_000.0, "{}", rate.bitrate_bps());
+    }
+
+    #[test]
+    fn fast_trains_of_the_past_do_not_hide_that_less_arrives_than_is_sent() {
+        let mut rate = Aimd::default();
+        rate.set(604_000.0, 0);
+        let narrowed = Seen {
+            train_bps: Some(2_000_000.0),
+            sent_bps: Some(490_000.0),
+            ..seen(280_000.0)
+        };
+        rate.update(Usage::Over, &narrowed, 10_000);
+        assert!(rate.bitrate_bps() < 280_000.0, "{}", rate.bitrate_bps());
     }
 }

@@ -5,7 +5,7 @@
 //! trendline with adaptive threshold → AIMD, bounded by a likelihood estimate of loss, raised by
 //! probes. Ours differs in this: probe packets are kept out of delay and loss, bursts at a cluster's
 //! edges are left out of its rate, probes are made on demand (`want`) rather than by state, and a
-//! stream far below the estimate does not pull it down to its own rate (`train`). A probe that
+//! stream far below the estimate does not pull it down to its own rate (`train`), if it arrives. A probe that
 //! passes without loss ends what loss has said before. Loss turns the
 //! preference for higher rates later.
 //!
@@ -52,6 +52,8 @@ pub struct Estimator {
     groups: InterArrival,
     trendline: Trendline,
     acknowledged: Acknowledged,
+    /// The same for packets as they leave.
+    sent: Acknowledged,
     trains: Trains,
     aimd: Aimd,
     loss: LossBound,
@@ -75,6 +77,7 @@ impl Estimator {
             groups: InterArrival::default(),
             trendline: Trendline::default(),
             acknowledged: Acknowledged::default(),
+            sent: Acknowledged::default(),
             trains: Trains::default(),
             aimd: Aimd::default(),
             loss: LossBound::default(),
@@ -110,6 +113,8 @@ impl Estimator {
         self.first_sent_us.get_or_insert(now_us);
         let cluster = self.prober.current();
         self.history.record(now_us, size, cluster);
+        let bytes = size.min(usize::from(u16::MAX)) as u16;
+        self.sent.on_packet(now_us, bytes);
         if cluster != 0 {
             self.prober.on_sent(size);
         }
@@ -171,6 +176,7 @@ impl Estimator {
         };
         let seen = Seen {
             arriving_bps,
+            sent_bps: self.sent.ceiling_bps(),
             train_bps: self.trains.bitrate_bps(),
             round_trip_us,
             probed: self.can_probe,

@@ -72,8 +72,8 @@ pub struct Subscription {
     redundancy: bool,
     /// The last report of loss, or the first one of none.
     last_loss: Option<Instant>,
-    /// Packets before this one would look different now. One number must never be encrypted with
-    /// two contents, so they are not repeated.
+    /// Packets before this one would look different now, or are of no use any more. One number must
+    /// never be encrypted with two contents, so they are not repeated.
     repeatable_from: u64,
     /// `MediaMeta::stretch` of the last packet.
     stretch: u16,
@@ -182,7 +182,7 @@ impl Subscription {
         if let Some(shift) = self.timestamp_shift.get_mut(usize::from(layer.0)) {
             *shift = None;
         }
-        self.change_form();
+        self.repeat_no_more();
     }
 
     /// The subscriber has reported the share of packets that it has lost, in 1/256. Redundancy
@@ -194,11 +194,11 @@ impl Subscription {
         let since = *self.last_loss.get_or_insert(now);
         let redundancy = now.saturating_duration_since(since) < REDUNDANCY_AFTER_LOSS;
         if std::mem::replace(&mut self.redundancy, redundancy) != redundancy {
-            self.change_form();
+            self.repeat_no_more();
         }
     }
 
-    fn change_form(&mut self) {
+    fn repeat_no_more(&mut self) {
         self.repeatable_from = self.numbers.highest().map_or(0, |highest| highest + 1);
     }
 
@@ -373,6 +373,11 @@ impl Subscription {
         let index = usize::from(meta.layer.0);
         if index >= MAX_LAYERS {
             return;
+        }
+        if self.last_layer.is_some_and(|last| last.0 > meta.layer.0) {
+            // Nobody shows the larger picture any more. On a path that has become narrow, repairing
+            // it would hold up the smaller one for seconds.
+            self.repeat_no_more();
         }
         self.current = Some(meta.layer);
         self.numbers.start(meta.sequence);

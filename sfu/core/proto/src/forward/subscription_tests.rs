@@ -178,6 +178,24 @@ fn repeats_exactly_what_was_sent() {
 }
 
 #[test]
+fn a_larger_layer_is_not_repaired_after_the_switch_to_a_smaller_one() {
+    let mut sub = subscription();
+    let mut sequence = 70_000;
+    let mut switch = |layer: u8| {
+        sub.retarget(Some(Layer(layer)));
+        sequence += 10_000;
+        let meta = packet(layer, sequence, sequence as u32, true);
+        let first = sent(sub.forward(&meta, Some(&descriptor(10, 3)), &NO_CLOCKS));
+        let before = (first.sequence as u16).wrapping_sub(1);
+        sub.answer_nack(before, Instant::now(), Duration::ZERO)
+            .is_some()
+    };
+    assert!(!switch(0), "nothing has been sent before");
+    assert!(switch(2), "the smaller picture is still of use");
+    assert!(!switch(0));
+}
+
+#[test]
 fn a_codec_that_was_not_negotiated_is_skipped() {
     let mut sub = subscription();
     sub.retarget(Some(Layer(0)));
