@@ -6,7 +6,7 @@ ENGINE := $(shell find sfu/core -name target -prune -o \( -name '*.rs' -o -name 
 PAGE := $(shell find web_client \( -name node_modules -o -name dist \) -prune -o -type f -print)
 BROWSER_TESTS := tests/e2e tests/stranger tests/hostile
 
-.PHONY: run build test lint types unit bench e2e
+.PHONY: run build test lint types unit bench e2e network
 run: build
 	.venv/bin/kinguicall serve --dev
 build: .venv/.engine web_client/dist/index.html
@@ -31,5 +31,7 @@ unit: build .venv/.tests
 	scripts/check unit
 e2e: build .venv/.tests
 	pytest --timeout 180 $(BROWSER_TESTS)
+network: build .venv/.tests
+	pytest --timeout 180 -s -m 'network or not network' tests/e2e/test_narrow_network.py tests/e2e/test_data_spent.py
 bench: build
 	scripts/check bench

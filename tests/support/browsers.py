@@ -7,6 +7,7 @@ as a child process that takes one JSON command a line.
 import asyncio
 import contextlib
 import json
+import shlex
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -171,13 +172,23 @@ def _browser_path(*names: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(*flags: str, launcher: Path | None = None) -> AsyncIterator[Browser]:
+    """A Chromium; `launcher` is a program that takes its place and starts it in some other way."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=_browser_path("chromium"), args=CHROMIUM_FLAGS
+            executable_path=launcher or _browser_path("chromium"), args=[*CHROMIUM_FLAGS, *flags]
         )
         yield browser
         await browser.close()
+
+
+def chromium_launcher(folder: Path, command: list[str]) -> Path:
+    """A `launcher` that runs Chromium behind `command`, such as `nsenter`."""
+    script = folder / "chromium.sh"
+    words = shlex.join([*command, _browser_path("chromium")])
+    script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    script.chmod(0o755)
+    return script
 
 
 async def chromium_tab(browser: Browser, *, width: int = 1280, height: int = 800) -> ChromiumTab:

@@ -8,9 +8,9 @@ from tests.support.server import ROOT, Server
 
 LIBRARY = ROOT / "tests/e2e/node_modules/livekit-client/dist/livekit-client.umd.js"
 
-CONNECT = """async ([url, token, media]) => {
+CONNECT = """async ([url, token, media, options]) => {
   const { Room, RoomEvent } = LivekitClient;
-  const room = new Room();
+  const room = new Room(options);
   globalThis.room = room;
   globalThis.data = [];
   globalThis.tracks = [];
@@ -31,11 +31,16 @@ async def open_page(tab: ChromiumTab, server: Server) -> None:
     await tab.page.add_script_tag(path=LIBRARY)
 
 
-async def join(tab: ChromiumTab, server: Server, identity: str, *, media: bool = True) -> None:
-    """Connects to the room "strangers"; the page then has `room`, `tracks` and `data`."""
+async def join(
+    tab: ChromiumTab, server: Server, identity: str, *, media: bool = True, **options: object
+) -> None:
+    """Connects to the room "strangers"; the page then has `room`, `tracks` and `data`.
+
+    `options` are those of livekit-client's `Room`.
+    """
     await open_page(tab, server)
-    token = server.token("strangers", identity)
-    await tab.page.evaluate(CONNECT, [server.ws_url, token, media])
+    token = server.token("strangers", identity, canUpdateOwnMetadata=True)
+    await tab.page.evaluate(CONNECT, [server.ws_url, token, media, options])
 
 
 async def wait_for_media(

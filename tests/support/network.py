@@ -3,17 +3,25 @@
 Firefox sends nothing to a loopback candidate, so server and browsers need an address that is not
 loopback, reachable whatever the machine's own network looks like. The test process moves into a
 network namespace of its own, which the kernel removes with its last process: nothing to clean up.
+
+`behind_a_link` makes a second namespace, for one client whose downlink is narrow or loses packets.
 """
 
 import contextlib
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 ADDRESS = "10.99.0.1"
+LINK_ADDRESS = "10.99.1.1"
+"""This side of the link that `behind_a_link` makes: the server takes media and signalling on it."""
 IPV6_ADDRESS = "fd99::1"
 CLONE_NEWNET = 0x40000000
+ETHERNET_HEADER_BYTES = 14
 
 _entered = False
 
@@ -54,5 +62,83 @@ def with_ipv6() -> Iterator[str]:
         _ip(f"addr del {IPV6_ADDRESS}/64 dev call0")
 
 
+@dataclass(frozen=True)
+class Link:
+    """The way to a namespace that one process, of id `holder`, keeps alive. `down0` is our end."""
+
+    holder: int
+
+    @property
+    def enter_command(self) -> list[str]:
+        """What a command is put behind to run at the far end."""
+        return ["nsenter", f"--net=/proc/{self.holder}/ns/net"]
+
+    def narrow(self, kbps: int, queue_ms: int = 300) -> None:
+        """The downlink carries no more, with a queue of so long."""
+        limits = f"tbf rate {kbps}kbit burst 3000 latency {queue_ms}ms"
+        _run(f"tc qdisc replace dev down0 root {limits}")
+
+    def widen(self) -> None:
+        _run("tc qdisc del dev down0 root")
+
+    @contextlib.contextmanager
+    def losing(self, percent: int) -> Iterator[None]:
+        """Datagrams are lost at random when they arrive."""
+        for rule in (
+            "add table ip loss",
+            "add chain ip loss arriving { type filter hook input priority 0; }",
+            f"add rule ip loss arriving ip protocol udp numgen random mod 100 < {percent} drop",
+        ):
+            _run(f"nft {rule}", self.enter_command)
+        try:
+            yield
+        finally:
+            _run("nft delete table ip loss", self.enter_command)
+
+    def received(self) -> tuple[int, int]:
+        """(bytes with their IP headers, packets) that have arrived on the far interface."""
+        lines = Path(f"/proc/{self.holder}/net/dev").read_text().splitlines()
+        fields = next(line for line in lines if line.strip().startswith("down1:")).split()
+        size, packets = int(fields[1]), int(fields[2])
+        return size - packets * ETHERNET_HEADER_BYTES, packets
+
+
+@contextlib.contextmanager
+def behind_a_link() -> Iterator[Link]:
+    """A namespace that reaches only `LINK_ADDRESS`, over a link of its own."""
+    holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    try:
+        link = Link(holder.pid)
+        _wait_for_namespace(holder.pid)
+        _ip(f"link add down0 type veth peer name down1 netns {holder.pid}")
+        # Datagrams cross the link one by one, as they would cross a real one.
+        _ip("link set down0 gso_max_segs 1")
+        _ip(f"addr add {LINK_ADDRESS}/24 dev down0")
+        _ip("link set down0 up")
+        for command in (
+            "link set lo up",
+            "addr add 10.99.1.2/24 dev down1",
+            "link set down1 up",
+            f"route add default via {LINK_ADDRESS}",
+        ):
+            _run(f"ip {command}", link.enter_command)
+        yield link
+    finally:
+        _ip("link del down0")  # would go with the namespace too, but later
+        holder.kill()
+        holder.wait()
+
+
+def _wait_for_namespace(process: int) -> None:
+    own, deadline = Path("/proc/thread-self/ns/net").readlink(), time.monotonic() + 5
+    while Path(f"/proc/{process}/ns/net").readlink() == own:
+        assert time.monotonic() < deadline, "no namespace after 5 s"
+        time.sleep(0.01)
+
+
+def _run(command: str, prefix: list[str] | None = None) -> None:
+    subprocess.run([*(prefix or []), *command.split()], check=True, timeout=10)
+
+
 def _ip(command: str) -> None:
-    subprocess.run(["ip", *command.split()], check=True, timeout=10)
+    _run(f"ip {command}")

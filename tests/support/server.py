@@ -5,6 +5,7 @@ without a traceback, a panic or a line of level error.
 """
 
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -51,14 +52,19 @@ class Server:
     tcp_port: int
     log_file: Path
     process: subprocess.Popen[bytes] = field(repr=False)
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{self.host}:{self.port}"
+
+    def at(self, host: str) -> "Server":
+        """The same server under another of its addresses."""
+        return dataclasses.replace(self, host=host)
 
     @property
     def log(self) -> str:
