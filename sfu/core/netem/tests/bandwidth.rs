@@ -148,6 +148,24 @@ fn survives_random_loss() {
 }
 
 #[test]
+fn a_picture_above_the_first_guess_is_not_paused_on_a_wide_link() {
+    for bps in [450_000, 600_000, 1_500_000] {
+        let mut world = World::new(1);
+        let publisher = world.connect(0, false);
+        let client = world.connect(0, false);
+        world.run_until_connected();
+        world.send_feedback(client);
+        let mut camera = Camera::with_layers(&mut world, publisher, &[bps]);
+        run(&mut world, &mut camera, &mut [], seconds(3));
+        let mut viewer = Viewer::new(&mut world, client, &camera);
+        let from = world.now + seconds(1);
+        run(&mut world, &mut camera, &mut [&mut viewer], seconds(12));
+        assert_eq!(paused(&world, viewer.subscription), None, "{bps} bit/s");
+        assert!(viewer.frozen(from, world.now) < 0.01);
+    }
+}
+
+#[test]
 fn pauses_what_does_not_fit_and_says_so() {
     let (mut world, mut camera, mut viewer) = scene(&link(60));
     run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));

@@ -34,12 +34,19 @@ pub struct Camera {
     frame: u32,
     sequences: [u64; 3],
     audio_sequence: u64,
+    layers_bps: Vec<u32>,
 }
 
 impl Camera {
     pub fn new(world: &mut World, publisher: ClientIndex) -> Self {
+        Self::with_layers(world, publisher, &LAYERS_BPS)
+    }
+
+    /// At most three layers, lowest first.
+    pub fn with_layers(world: &mut World, publisher: ClientIndex, layers_bps: &[u32]) -> Self {
         Self {
-            video: world.publish(publisher, MediaKind::Video, 3),
+            layers_bps: layers_bps.to_vec(),
+            video: world.publish(publisher, MediaKind::Video, layers_bps.len() as u8),
             audio: world.publish(publisher, MediaKind::Audio, 1),
             start: world.now,
             next_frame: world.now,
@@ -56,7 +63,7 @@ impl Camera {
             self.next_frame += FRAME;
             let publisher = self.video.published.client.0;
             let asked = std::mem::take(&mut world.clients[publisher].key_frame_requests) > 0;
-            for layer in 0..3 {
+            for layer in 0..self.layers_bps.len() {
                 self.send_frame(world, layer, asked || self.frame == 0);
             }
             self.frame += 1;
@@ -81,7 +88,7 @@ impl Camera {
     }
 
     fn send_frame(&mut self, world: &mut World, layer: usize, key: bool) {
-        let mut bytes = (LAYERS_BPS[layer] / 8 / FRAMES_PER_S) as usize;
+        let mut bytes = (self.layers_bps[layer] / 8 / FRAMES_PER_S) as usize;
         if key {
             bytes *= KEY_FRAME_FACTOR;
         }

@@ -60,6 +60,8 @@ pub struct Outcome {
     pub allocated_bps: u64,
     /// Sum if everybody got what it asks for.
     pub wanted_bps: u64,
+    /// Not even the lowest layers fit that are not paused.
+    pub starved: bool,
     /// What was allowed before exceeds the budget by far: it cannot flow until the next key frame.
     pub overloaded: bool,
 }
@@ -97,6 +99,7 @@ impl Allocator {
         Outcome {
             allocated_bps: sum(demands, |demand| demand.allowance),
             wanted_bps: sum(demands, |_| Allowance::Unlimited),
+            starved: self.starved_since.is_some(),
             overloaded: excess > OVERLOAD,
         }
     }

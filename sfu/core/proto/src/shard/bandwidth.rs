@@ -219,7 +219,9 @@ impl Shard {
                 let outcome = bandwidth.allocator.update(now, budget, &mut demands);
                 let wanted = ((audio_bps + outcome.wanted_bps) as f64 * PROBE_HEADROOM) as u64;
                 let wanted = wanted.min(bandwidth.limit_bps.unwrap_or(u64::MAX));
-                let satisfied = outcome.wanted_bps == outcome.allocated_bps;
+                // What flows for now without fitting the estimate has to be probed for, too.
+                let fits = !outcome.starved;
+                let satisfied = fits && outcome.wanted_bps == outcome.allocated_bps;
                 if let Some(estimator) = &mut bandwidth.estimator {
                     estimator.want(if satisfied { 0 } else { wanted }, can_probe);
                 }
