@@ -35,6 +35,8 @@ pub struct Received {
     pub payload: Vec<u8>,
     /// The dependency descriptor, empty if there was none.
     pub descriptor: Vec<u8>,
+    /// The transport-wide sequence number, if there was one.
+    pub transport_sequence: Option<u16>,
     /// RTP time of the last sender report before this packet.
     pub reported_rtp: Option<u32>,
 }
@@ -243,6 +245,7 @@ fn received(packet: &RtpPacket, now: Instant) -> Received {
         marker: packet.header.marker,
         payload: packet.payload.to_vec(),
         descriptor: descriptor::of(&packet.header.ext_vals),
+        transport_sequence: packet.header.ext_vals.transport_cc,
         reported_rtp: packet
             .last_sender_info
             .map(|info| info.rtp_time.numer() as u32),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinguicall_netem::{
     ClientIndex, NetemConfig, OPUS, Probability, RED, RandomLoss, SentPacket, Track, World,
 };
-use kinguicall_proto::api::{MediaKind, RoomId};
+use kinguicall_proto::api::{Command, MediaKind, RoomId, SubscriptionSettings};
 
 const FRAME: Duration = Duration::from_millis(20);
 const FRAME_TICKS: u32 = 960;
@@ -302,6 +302,7 @@ fn speech_is_cheap_and_silence_costs_nothing() {
     let publisher = world.connect(0, false);
     let listener = world.connect(0, false);
     world.run_until_connected();
+    world.send_feedback(listener);
     let track = world.publish(publisher, MediaKind::Audio, 1);
     let (_, ssrc) = world.subscribe(listener, &track);
     let mut bytes = 0;
@@ -341,4 +342,39 @@ fn speech_is_cheap_and_silence_costs_nothing() {
     assert!(speech <= 24_000, "{speech} bit/s");
     assert!(pause <= 2_500, "{pause} bit/s");
     assert!(muted <= 600, "{muted} bit/s, for connectivity checks alone");
+}
+
+/// Stamps let a receiver report how packets arrive, which decides what video is sent to it: without
+/// video they, and the reports, would be bytes for nothing.
+#[test]
+fn audio_is_measured_only_beside_video() {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let listener = world.connect(0, false);
+    world.run_until_connected();
+    world.send_feedback(listener);
+    let track = world.publish(publisher, MediaKind::Audio, 1);
+    let mut microphone = Microphone::new(&track, 1_000);
+    let camera = world.publish(publisher, MediaKind::Video, 1);
+    let (_, voice) = world.subscribe(listener, &track);
+    let mut speak = |world: &mut World| {
+        let before = world.clients[listener.0].packets(voice).count();
+        for _ in 0..10 {
+            microphone.send(world, OPUS, None);
+            world.run(Duration::from_millis(20));
+        }
+        let heard = world.clients[listener.0].packets(voice).skip(before);
+        let stamped = heard.map(|packet| packet.transport_sequence.is_some());
+        stamped.collect::<Vec<_>>()
+    };
+    assert_eq!(speak(&mut world), [false; 10]);
+    let (picture, _) = world.subscribe(listener, &camera);
+    assert_eq!(speak(&mut world), [true; 10]);
+    let hidden = SubscriptionSettings {
+        paused: true,
+        ..SubscriptionSettings::default()
+    };
+    let command = Command::UpdateSubscription(picture, hidden);
+    world.command(camera.id.shard(), command);
+    assert_eq!(speak(&mut world), [false; 10]);
 }

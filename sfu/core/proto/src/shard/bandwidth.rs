@@ -39,8 +39,9 @@ pub(super) struct Stamp {
 /// repeated packet must not differ from the first.
 #[derive(Debug, Default)]
 pub(super) struct Stamps {
-    /// By the packet's own sequence number. Empty where there is a retransmission stream.
-    sequences: Box<[[u8; 2]]>,
+    /// By the packet's own sequence number; `None` for one that left without. Empty where there is a
+    /// retransmission stream.
+    sequences: Box<[Option<[u8; 2]>]>,
     id: u8,
 }
 
@@ -57,22 +58,22 @@ impl Stamps {
 
     fn with(packets: usize, id: u8) -> Self {
         Self {
-            sequences: vec![[0; 2]; packets].into_boxed_slice(),
+            sequences: vec![None; packets].into_boxed_slice(),
             id,
         }
     }
 
-    pub(super) fn record(&mut self, packet: u64, stamp: Stamp) {
+    pub(super) fn record(&mut self, packet: u64, stamp: Option<Stamp>) {
         let packets = self.sequences.len().max(1);
         if let Some(place) = self.sequences.get_mut(packet as usize % packets) {
-            *place = stamp.sequence;
+            *place = stamp.map(|stamp| stamp.sequence);
         }
     }
 
-    /// The stamp that the packet left with.
+    /// The stamp that the packet left with, if it had one.
     pub(super) fn of(&self, packet: u64) -> Option<Stamp> {
         let packets = self.sequences.len().max(1);
-        let sequence = *self.sequences.get(packet as usize % packets)?;
+        let sequence = (*self.sequences.get(packet as usize % packets)?)?;
         Some(Stamp {
             id: self.id,
             sequence,
@@ -91,8 +92,12 @@ pub(super) fn transport_cc_id(request: &Subscribe) -> Option<u8> {
 /// A peer's bandwidth.
 #[derive(Debug, Default)]
 pub(super) struct Bandwidth {
-    /// From the first subscription with transport feedback on.
+    /// From the first video subscription with transport feedback on.
     pub(super) estimator: Option<Box<Estimator>>,
+    /// Some video is wanted, paused by bandwidth or not, so that audio is measured, too. For audio
+    /// alone there is nothing to decide, and on a slow link its stamps and the feedback to them would
+    /// be a good part of what is sent.
+    pub(super) wants_video: bool,
     allocator: Allocator,
     /// What the receiver itself has estimated.
     receiver_bps: Option<u64>,
@@ -120,10 +125,9 @@ impl Bandwidth {
 impl Shard {
     /// A subscription has been added: its transport is measured if that has been negotiated.
     pub(super) fn watch_bandwidth(&mut self, now: Instant, key: usize, sub: usize) {
-        let stamped = self
-            .subscriptions
-            .get(sub)
-            .is_some_and(|entry| entry.transport_cc_id.is_some());
+        let stamped = self.subscriptions.get(sub).is_some_and(|entry| {
+            entry.transport_cc_id.is_some() && entry.inner.kind() == MediaKind::Video
+        });
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -208,6 +212,9 @@ impl Shard {
         let bound = peer.bandwidth.bound_bps(now);
         let mut demands = std::mem::take(&mut self.demands_scratch);
         let (audio_bps, can_probe) = self.collect_demands(now, key, &mut demands);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.bandwidth.wants_video = !demands.is_empty();
+        }
         match bound {
             Some(bound_bps) => {
                 let budget = bound_bps.saturating_sub(audio_bps);

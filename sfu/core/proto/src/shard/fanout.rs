@@ -173,7 +173,7 @@ fn to_subscribers(
                 },
                 vp8: item.vp8.as_ref(),
                 subscription,
-                stamp: sending.next_stamp(entry.transport_cc_id),
+                stamp: sending.next_stamp(entry.transport_cc_id, subscription.kind()),
                 received_at: Some(meta.received_at),
             };
             let stamp = packet.stamp;
@@ -182,9 +182,9 @@ fn to_subscribers(
                 sending.path.bytes_sent += payload.len() as u64;
                 sending.path.repeats.earn(payload.len());
                 writer.counters.media_packets_forwarded += 1;
-                if let Some(stamp) = stamp {
+                entry.stamps.record(out.sequence, stamp);
+                if stamp.is_some() {
                     sending.on_stamped(writer.now, len);
-                    entry.stamps.record(out.sequence, stamp);
                 }
             }
         }
@@ -388,7 +388,7 @@ pub(super) fn retransmit(
         MediaKind::Audio => None,
     };
     let stamp = match rtx {
-        Some(_) => sending.next_stamp(entry.transport_cc_id),
+        Some(_) => sending.next_stamp(entry.transport_cc_id, subscription.kind()),
         // The same packet is encrypted with the same nonce: it must be the same to the bit.
         None => entry.stamps.of(sequence),
     };
@@ -447,7 +447,7 @@ fn write_padding(
     sending: &mut Sending<'_>,
     writer: &mut Writer<'_>,
 ) -> Option<usize> {
-    let stamp = sending.next_stamp(entry.transport_cc_id)?;
+    let stamp = sending.next_stamp(entry.transport_cc_id, MediaKind::Video)?;
     let (ssrc, payload_type, number, timestamp) = entry.inner.next_padding()?;
     if !writer.batch.has_room() {
         writer.host.flush(writer.batch);

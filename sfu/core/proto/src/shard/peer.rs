@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bandwidth::{Bandwidth, Stamp};
 use super::timers::Due;
-use crate::api::{ExtensionId, TransportId, TransportState};
+use crate::api::{ExtensionId, MediaKind, TransportId, TransportState};
 use crate::bwe::Estimator;
 use crate::data::channels::Channels;
 use crate::egress::{SocketIndex, Source};
@@ -47,11 +47,15 @@ pub(super) struct Sending<'a> {
     pub(super) outbound: &'a mut Outbound,
     /// Only where transport feedback has been negotiated.
     pub(super) estimator: Option<&'a mut Estimator>,
+    pub(super) stamps_audio: bool,
 }
 
 impl Sending<'_> {
     /// The stamp of the next packet, for a stream that carries one under `id`.
-    pub(super) fn next_stamp(&self, id: Option<u8>) -> Option<Stamp> {
+    pub(super) fn next_stamp(&self, id: Option<u8>, kind: MediaKind) -> Option<Stamp> {
+        if kind == MediaKind::Audio && !self.stamps_audio {
+            return None;
+        }
         let sequence = self.estimator.as_ref()?.next_sequence().to_be_bytes();
         Some(Stamp { id: id?, sequence })
     }
@@ -153,6 +157,7 @@ impl Peer {
             path: self.path.as_mut()?,
             outbound: self.outbound.as_mut()?,
             estimator: self.bandwidth.estimator.as_deref_mut(),
+            stamps_audio: self.bandwidth.wants_video,
         })
     }
 
