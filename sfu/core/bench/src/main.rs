@@ -18,11 +18,12 @@ use floor::Cost;
 use load::{AUDIO, SINGLES, SLOW_SINGLES, Stream, VIDEO};
 use scenario::{Outcome, Plan, ServerOptions};
 
-const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T] [--single-udp-port 1] [--dscp 1]
+const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T] [--only NAME] [--single-udp-port 1] [--dscp 1]
 
   --seconds S      length of each measured part, 1 to 600 (6)
   --subscribers N  subscribers of each run, 1 to 2000 (100)
   --threads T      media threads, 1 to 64 (1)
+  --only NAME      only the runs with this in their name
   --single-udp-port 1, --dscp 1
                    with these options of the server (0)";
 
@@ -30,6 +31,7 @@ struct Arguments {
     duration: Duration,
     subscribers: usize,
     threads: usize,
+    only: String,
     options: ServerOptions,
 }
 
@@ -79,7 +81,7 @@ fn main() -> io::Result<()> {
         arguments.duration,
         load_average(),
     );
-    for run in &RUNS {
+    for run in RUNS.iter().filter(|it| it.name.contains(&arguments.only)) {
         let mut plan = Plan {
             stream: run.stream,
             publishers: run.publishers,
@@ -101,6 +103,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
         duration: Duration::from_secs(6),
         subscribers: 100,
         threads: 1,
+        only: String::new(),
         options: ServerOptions::default(),
     };
     let arguments: Vec<String> = arguments.collect();
@@ -108,6 +111,10 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
         let [name, value] = pair else {
             return None;
         };
+        if name == "--only" {
+            parsed.only.clone_from(value);
+            continue;
+        }
         let value: u64 = value.parse().ok()?;
         match name.as_str() {
             "--seconds" if (1..=600).contains(&value) => {

@@ -21,6 +21,7 @@ use crate::descriptor::{self, DESCRIPTOR_ID};
 const UDP_IPV4_HEADERS: usize = 28;
 /// How a DTLS 1.2 record begins: content type, version, epoch 0.
 const PLAINTEXT_ALERT: [u8; 5] = [21, 0xfe, 0xfd, 0, 0];
+const SENDER_REPORT: u8 = 200;
 
 /// A media packet as the client got it.
 #[derive(Debug, Clone)]
@@ -60,6 +61,8 @@ pub struct Client {
     pub sends_feedback: bool,
     /// Plaintext DTLS alerts that the server has sent.
     pub alerts: usize,
+    /// Datagrams with sender reports that the server has sent.
+    pub report_datagrams: usize,
     /// Longest datagram that the server has sent, in bytes of UDP payload.
     pub longest_datagram: usize,
     server: SocketAddr,
@@ -125,6 +128,7 @@ impl Client {
             wire_bytes: 0,
             sends_feedback: false,
             alerts: 0,
+            report_datagrams: 0,
             longest_datagram: 0,
             server,
             up: Netem::new(NetemConfig::new()),
@@ -169,6 +173,8 @@ impl Client {
     pub fn arrive(&mut self, now: Instant, datagram: Vec<u8>) {
         self.longest_datagram = self.longest_datagram.max(datagram.len());
         self.wire_bytes += (datagram.len() + UDP_IPV4_HEADERS) as u64;
+        // What SRTCP leaves readable: the type of the first packet.
+        self.report_datagrams += usize::from(datagram.get(1) == Some(&SENDER_REPORT));
         self.alerts += usize::from(datagram.starts_with(&PLAINTEXT_ALERT));
         self.down.handle_input(LinkInput::Packet(now, datagram));
     }

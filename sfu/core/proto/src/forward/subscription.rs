@@ -322,9 +322,11 @@ impl Subscription {
         self.rtx_ssrc.is_some() && self.codecs.iter().any(|c| c.rtx_payload_type.is_some())
     }
 
-    /// Sends no more of the layer that flows: it does not fit the path any longer.
+    /// Sends no more of the layer that flows: it does not fit the path any longer. What has been
+    /// sent is not repeated either, as whatever comes next begins with a key frame.
     pub fn stop(&mut self) {
         self.current = None;
+        self.repeat_no_more();
     }
 
     /// NTP and RTP time for a sender report at `now`, once anything has been sent.

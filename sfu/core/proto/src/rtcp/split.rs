@@ -1,11 +1,14 @@
-//! Cuts a compound into datagrams, between packets.
+//! Cuts a compound into datagrams, between packets. A source description stays with the report that
+//! it follows, as no compound begins with one (RFC 3550, section 6.1).
+
+use super::SOURCE_DESCRIPTION;
 
 /// Pieces of `compound` of at most `max` bytes each, as far as its packets allow.
 pub fn split(compound: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
     let mut rest = compound;
     std::iter::from_fn(move || {
         let mut end = 0;
-        while let Some(len) = packet_len(&rest[end..]) {
+        while let Some(len) = group_len(&rest[end..]) {
             if end > 0 && end + len > max {
                 break;
             }
@@ -15,6 +18,17 @@ pub fn split(compound: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
         rest = tail;
         (!piece.is_empty()).then_some(piece)
     })
+}
+
+/// Length of the first packet with the source descriptions behind it.
+fn group_len(bytes: &[u8]) -> Option<usize> {
+    let mut end = packet_len(bytes)?;
+    while let Some(len) = packet_len(&bytes[end..])
+        && bytes.get(end + 1) == Some(&SOURCE_DESCRIPTION)
+    {
+        end += len;
+    }
+    Some(end)
 }
 
 /// Length of the first packet, `None` when `bytes` does not hold a whole one.
@@ -30,7 +44,28 @@ fn packet_len(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::api::Ssrc;
-    use crate::rtcp::write;
+    use crate::rtcp::{SenderInfo, write};
+
+    #[test]
+    fn a_piece_never_begins_with_a_source_description() {
+        let mut compound = Vec::new();
+        let info = |ssrc| SenderInfo {
+            ssrc: Ssrc(ssrc),
+            ntp: 0,
+            rtp: 0,
+            packet_count: 0,
+            octet_count: 0,
+        };
+        for source in 0..30 {
+            write::sender_report(&mut compound, &info(source), &[]);
+            write::sdes_cname(&mut compound, Ssrc(source), "name");
+        }
+        // 28 and 16 bytes: the cut would fall between the two.
+        let pieces: Vec<_> = split(&compound, 44 * 5 + 30).collect();
+        assert_eq!(pieces.len(), 6);
+        assert!(pieces.iter().all(|piece| piece.len() == 44 * 5));
+        assert_eq!(pieces.concat(), compound);
+    }
 
     #[test]
     fn cuts_between_packets_and_loses_none() {

@@ -8,7 +8,6 @@ use super::peer::Peer;
 use super::shedding::Shed;
 use super::source::Source;
 use super::subscriber::SubscriptionEntry;
-use super::timers::Due;
 use crate::allocate::Allowance;
 use crate::api::{
     Command, ExtensionId, Host, Layer, OpenTransport, Publish, RemoteDescription, Subscribe,
@@ -200,8 +199,7 @@ impl Shard {
             started: false,
             inner: Subscription::new(request, now),
             last_report: None,
-            reports_due: Due::default(),
-            is_reporting: false,
+            report_at: None,
             packets_at_report: 0,
             fraction_lost: 0,
             transport_cc_id: transport_cc_id(request),

@@ -188,9 +188,10 @@ fn to_subscribers(
                 }
             }
         }
-        if !entry.is_reporting && entry.inner.packets_sent != entry.packets_at_report {
-            entry.is_reporting = true;
-            timers.schedule(&mut entry.reports_due, now, Timer::Reports(*key));
+        if let Some(at) = entry.begin_reports(now)
+            && let Some(peer) = peers.get_mut(entry.peer)
+        {
+            timers.schedule(&mut peer.reports_due, at, Timer::Reports(entry.peer));
         }
         if !entry.started && entry.inner.packets_sent > 0 {
             entry.started = true;

@@ -235,12 +235,7 @@ impl Shard {
             clock_rate_hz,
         });
         if is_first {
-            for sub in &entry.inner.subscriptions {
-                if let Some(subscription) = self.subscriptions.get_mut(*sub) {
-                    let due = &mut subscription.reports_due;
-                    self.timers.schedule(due, received_at, Timer::Reports(*sub));
-                }
-            }
+            self.report_first_clock(received_at, track_key);
         }
     }
 

@@ -14,6 +14,7 @@ mod feedback;
 mod ingress;
 mod messages;
 mod peer;
+mod reports;
 mod shedding;
 mod snapshot;
 mod source;
@@ -49,11 +50,8 @@ use crate::transport::{POLL_BUFFER, TransportSettings};
 const BATCH_DATAGRAMS: usize = 512;
 /// How often a publisher's losses and arrivals are looked at while it sends.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
-/// Between two receiver or sender reports.
+/// Between two receiver reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two sender reports of audio: at speech's bitrates, and for somebody who pays for each
-/// byte, more often is dear.
-const AUDIO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// The first receiver report comes early: some senders repeat mid and rid until they see one.
 const FIRST_REPORT_AFTER: Duration = Duration::from_millis(100);
 /// How often simulcast layers are checked for silence.
@@ -274,10 +272,10 @@ impl Shard {
                     self.feedback(now, key, host);
                 }
             }
-            Timer::Reports(sub) => {
-                let entry = self.subscriptions.get_mut(sub);
-                if entry.is_some_and(|s| s.reports_due.take(at)) {
-                    self.sender_report(now, sub, host);
+            Timer::Reports(key) => {
+                let peer = self.peers.get_mut(key);
+                if peer.is_some_and(|p| p.reports_due.take(at)) {
+                    self.sender_reports(now, key, host);
                 }
             }
             Timer::Track(key) => {

@@ -114,6 +114,7 @@ pub(super) struct Peer {
     pub(super) ufrags: Vec<String>,
     pub(super) transport_due: Due,
     pub(super) feedback_due: Due,
+    pub(super) reports_due: Due,
 }
 
 impl Peer {
@@ -148,6 +149,7 @@ impl Peer {
             ufrags: Vec::new(),
             transport_due: Due::default(),
             feedback_due: Due::default(),
+            reports_due: Due::default(),
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::bandwidth::Stamps;
 use super::shedding::Shed;
-use super::timers::Due;
 use crate::allocate::Allowance;
 use crate::api::SubscriptionId;
 use crate::forward::Subscription;
@@ -22,9 +21,8 @@ pub(super) struct SubscriptionEntry {
     pub(super) inner: Subscription,
     /// The last sender report: middle bits of its NTP time, and when it left.
     pub(super) last_report: Option<(u32, Instant)>,
-    pub(super) reports_due: Due,
-    /// Sender reports go out. They stop with the media, and begin again with it.
-    pub(super) is_reporting: bool,
+    /// When the next one is due. They stop with the media, and begin again with it.
+    pub(super) report_at: Option<Instant>,
     /// How many packets had been sent when the last one was due.
     pub(super) packets_at_report: u32,
     /// From the peer's last receiver report, 0 to 255.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::source::Source;
 use super::timers::{Due, Timer};
-use super::{AUDIO_REPORT_INTERVAL, LAYER_CHECK_INTERVAL, REPORT_INTERVAL, Shard};
+use super::{LAYER_CHECK_INTERVAL, Shard};
 use crate::allocate::LayerRates;
 use crate::api::{Host, Layer, MediaKind, PeerMessage, ShardId, Ssrc, TrackId};
 use crate::forward::Track;
@@ -213,49 +213,6 @@ impl Shard {
             received.stream.ssrc(),
         );
         self.counters.key_frame_requests_sent += 1;
-        self.send_rtcp(peer, &out, host);
-        self.rtcp_scratch = out;
-    }
-
-    /// Sender report and canonical name of one subscription, unless nothing has been sent since the
-    /// last one: a muted track costs its subscribers nothing.
-    pub(super) fn sender_report(&mut self, now: Instant, sub: usize, host: &mut dyn Host) {
-        let Some(entry) = self.subscriptions.get_mut(sub) else {
-            return;
-        };
-        let Some(track) = self.tracks.get(entry.track_key) else {
-            return;
-        };
-        let sent = entry.inner.packets_sent;
-        let was_silent = std::mem::replace(&mut entry.packets_at_report, sent) == sent;
-        if was_silent && (sent == 0 || entry.last_report.is_some()) {
-            entry.is_reporting = false;
-            return;
-        }
-        let interval = match entry.inner.kind() {
-            MediaKind::Audio => AUDIO_REPORT_INTERVAL,
-            MediaKind::Video => REPORT_INTERVAL,
-        };
-        let at = now + interval;
-        self.timers
-            .schedule(&mut entry.reports_due, at, Timer::Reports(sub));
-        let Some((ntp, rtp_time)) = entry.inner.report_time(&track.inner.clocks, now) else {
-            return;
-        };
-        let mut out = std::mem::take(&mut self.rtcp_scratch);
-        out.clear();
-        let inner = &entry.inner;
-        let info = rtcp::SenderInfo {
-            ssrc: inner.ssrc,
-            ntp,
-            rtp: rtp_time,
-            packet_count: inner.packets_sent,
-            octet_count: inner.octets_sent,
-        };
-        rtcp::write::sender_report(&mut out, &info, &[]);
-        rtcp::write::sdes_cname(&mut out, inner.ssrc, &inner.cname);
-        entry.last_report = Some(((ntp >> 16) as u32, now));
-        let peer = entry.peer;
         self.send_rtcp(peer, &out, host);
         self.rtcp_scratch = out;
     }
