@@ -1,66 +1,16 @@
 //! Audio on its way to listeners: redundancy (RFC 2198) for those who have negotiated it and for
 //! those who have not, and which of many open microphones are heard.
 
+#[path = "support/microphone.rs"]
+mod microphone;
+
 use std::time::Duration;
 
 use kinguicall_netem::{
-    ClientIndex, NetemConfig, OPUS, Probability, RED, RandomLoss, SentPacket, Track, World,
+    ClientIndex, NetemConfig, OPUS, Probability, RED, RandomLoss, SentPacket, World,
 };
 use kinguicall_proto::api::{Command, MediaKind, RoomId, SubscriptionSettings};
-
-const FRAME: Duration = Duration::from_millis(20);
-const FRAME_TICKS: u32 = 960;
-
-/// A microphone: a frame every 20 ms that tells its number, with a copy of the frame before it.
-struct Microphone {
-    track: Track,
-    next: u64,
-}
-
-impl Microphone {
-    fn new(track: &Track, first: u64) -> Self {
-        Self {
-            track: track.clone(),
-            next: first,
-        }
-    }
-
-    fn speak(&mut self, world: &mut World, payload_type: u8) {
-        self.send(world, payload_type, Some(-20));
-    }
-
-    fn send(&mut self, world: &mut World, payload_type: u8, audio_level: Option<i8>) {
-        let number = self.next;
-        self.next += 1;
-        let payload = match payload_type {
-            RED => {
-                let copy = frame(number - 1);
-                let header = 0x8000_0000 | u32::from(OPUS) << 24 | FRAME_TICKS << 10;
-                let header = (header | copy.len() as u32).to_be_bytes();
-                [&header[..], &[OPUS], &copy, &frame(number)].concat()
-            }
-            _ => frame(number),
-        };
-        let packet = SentPacket {
-            sequence: number,
-            timestamp: timestamp(number),
-            marker: false,
-            payload: &payload,
-            audio_level,
-        };
-        world.send_as(&self.track, 0, &packet, payload_type);
-    }
-}
-
-fn frame(number: u64) -> Vec<u8> {
-    let mut frame = vec![0x78; 60];
-    frame[..8].copy_from_slice(&number.to_be_bytes());
-    frame
-}
-
-fn timestamp(number: u64) -> u32 {
-    (number as u32).wrapping_mul(FRAME_TICKS)
-}
+use microphone::{FRAME, Microphone, timestamp};
 
 /// Numbers of the frames that a listener without redundancy has got, in order of sequence numbers;
 /// checks that each one has its own timestamp and place.

@@ -2,8 +2,9 @@
 //!
 //! Audio has been taken off the budget before. Video goes by priority, then by what each tile asks
 //! for: first everybody's lowest layer, so that nobody stays black for somebody else's sharpness,
-//! then the higher layers, the more important ones first. Falling is immediate, rising waits for
-//! headroom and for a while without change, so that pictures do not flap.
+//! then the higher layers, the more important ones first. Falling is
+//! immediate unless it is for little, rising waits for headroom and for a while without change, so
+//! that pictures do not flap.
 
 mod rates;
 
@@ -19,6 +20,9 @@ const HEADROOM: f64 = 1.1;
 const TOLERANCE: f64 = 1.08;
 /// So far above it, what is too much must stop at once.
 const OVERLOAD: f64 = 1.3;
+/// Between the two it may last this long: an estimate that has dipped is back by then if what flows
+/// does arrive, and falling costs two key frames and the time until rising is safe again.
+const DIP: Duration = Duration::from_millis(1_000);
 /// What does not fit is paused after so long: an estimate that has just begun, or wavers, must not
 /// take a picture away.
 const PAUSE_AFTER: Duration = Duration::from_millis(2_000);
@@ -70,6 +74,8 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct Allocator {
     changed_at: Option<Instant>,
+    /// Since when the sum has been above what is tolerated.
+    above_since: Option<Instant>,
     /// Since when not everybody's lowest layer fits.
     starved_since: Option<Instant>,
 }
@@ -82,14 +88,17 @@ impl Allocator {
         let fresh = demands.iter().any(|d| d.allowance == Allowance::Unlimited);
         let excess = current as f64 / budget_bps.max(1) as f64;
         let may_pause = self.may_pause(now, budget_bps, demands);
-        if excess > TOLERANCE || fresh {
+        if self.must_fall(now, excess) || fresh {
             fill(budget_bps, demands, may_pause);
             let falls = demands.iter().any(|d| d.proposal != d.allowance);
             self.adopt(demands);
             if falls && !fresh {
                 self.changed_at = Some(now);
             }
-        } else if self.is_quiet(now) && demands.iter().any(Demand::is_unsatisfied) {
+        } else if excess <= TOLERANCE
+            && self.is_quiet(now)
+            && demands.iter().any(Demand::is_unsatisfied)
+        {
             fill((budget_bps as f64 / HEADROOM) as u64, demands, true);
             if rises(current, demands) {
                 self.adopt(demands);
@@ -102,6 +111,15 @@ impl Allocator {
             starved: self.starved_since.is_some(),
             overloaded: excess > OVERLOAD,
         }
+    }
+
+    fn must_fall(&mut self, now: Instant, excess: f64) -> bool {
+        if excess <= TOLERANCE {
+            self.above_since = None;
+            return false;
+        }
+        let since = *self.above_since.get_or_insert(now);
+        excess > OVERLOAD || now.saturating_duration_since(since) >= DIP
     }
 
     /// Whether what does not fit is to be paused.

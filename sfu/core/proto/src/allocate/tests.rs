@@ -119,3 +119,22 @@ fn decide(budget_bps: u64, wishes: &[(u8, u8)]) -> Vec<Allowance> {
     demands.sort_by_key(|demand| demand.key);
     demands.iter().map(|demand| demand.allowance).collect()
 }
+
+#[test]
+fn a_dip_of_the_estimate_makes_nobody_fall() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut allocator = Allocator::default();
+    let mut demands = [Demand::new(1, 0, CAMERA, 2, Allowance::Layer(1))];
+    for (ms, budget_bps, layer) in [
+        (0, 350_000, 1),
+        (900, 350_000, 1),
+        (950, 390_000, 1),
+        (1_100, 350_000, 1),
+        (2_000, 350_000, 1),
+        (2_100, 350_000, 0),
+    ] {
+        allocator.update(at(ms), budget_bps, &mut demands);
+        assert_eq!(demands[0].allowance, Allowance::Layer(layer), "at {ms} ms");
+    }
+}

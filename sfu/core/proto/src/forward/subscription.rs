@@ -284,6 +284,11 @@ impl Subscription {
         (sequence >= self.repeatable_from).then_some((sequence, sent))
     }
 
+    /// Whether a repeat of the packet that left as `out` seems to have been lost, too.
+    pub fn is_asked_again(&self, out: u16) -> bool {
+        self.history.is_asked_again(out)
+    }
+
     /// How the packet `meta`, sent before as `sequence`, has to look when it is repeated.
     pub fn repeat(&self, meta: &MediaMeta, sequence: u64, sent: &Sent) -> Option<Outgoing> {
         let codec = self.codec_of(meta)?;

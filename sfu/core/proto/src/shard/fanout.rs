@@ -5,7 +5,7 @@
 //! of a subscriber.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use slab::Slab;
@@ -356,11 +356,13 @@ fn write_packet(
 }
 
 /// Answers one NACKed number: by RTX where negotiated, else by the same packet again. Video must
-/// fit the budget of the subscriber's path. Returns the bytes sent.
+/// fit the budget of the subscriber's path. `spacing` is the shortest time since the last answer.
+/// Returns the bytes sent.
 pub(super) fn retransmit(
     track: &Track,
     entry: &mut SubscriptionEntry,
     lost: u16,
+    spacing: Duration,
     mut sending: Sending<'_>,
     writer: &mut Writer<'_>,
 ) -> Option<usize> {
@@ -368,7 +370,6 @@ pub(super) fn retransmit(
         return None;
     }
     let subscription = &mut entry.inner;
-    let spacing = sending.path.retransmission_spacing();
     if subscription.kind() == MediaKind::Video
         && let Some(estimator) = &mut sending.estimator
         && !estimator.allow_repair(writer.now, REPAIR_BYTES)

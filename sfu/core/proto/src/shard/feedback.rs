@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 use super::fanout::{Writer, retransmit};
 use super::timers::Timer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
-use crate::api::{Host, Layer, PeerMessage, Ssrc};
+use crate::api::{Host, Layer, MediaKind, PeerMessage, Ssrc};
 use crate::egress::{MAX_OWN_DATAGRAM, Source, TrafficClass};
 use crate::forward::LayerClock;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
@@ -278,20 +278,34 @@ impl Shard {
         else {
             return;
         };
-        let (Some(track), Some(sending)) = (self.tracks.get(entry.track_key), peer.sending())
-        else {
+        let Some(track) = self.tracks.get(entry.track_key) else {
             return;
         };
+        let is_video = entry.inner.kind() == MediaKind::Video;
         let mut writer = Writer {
             batch: &mut self.batch,
             counters: &mut self.counters,
             host,
             now,
         };
-        let sent = retransmit(&track.inner, entry, lost, sending, &mut writer);
-        if let (Some(bytes), Some(path)) = (sent, peer.path.as_mut()) {
+        for is_copy in [false, true] {
+            let Some(sending) = peer.sending() else {
+                return;
+            };
+            let spacing = match is_copy {
+                false => sending.path.retransmission_spacing(),
+                true => Duration::ZERO,
+            };
+            let sent = retransmit(&track.inner, entry, lost, spacing, sending, &mut writer);
+            let (Some(bytes), Some(path)) = (sent, peer.path.as_mut()) else {
+                return;
+            };
             path.bytes_sent += bytes as u64;
-            self.counters.retransmissions_sent += 1;
+            writer.counters.retransmissions_sent += 1;
+            // A picture waits, and a repeat has been lost, too: now two, of which one may be.
+            if !is_video || !entry.inner.is_asked_again(lost) {
+                return;
+            }
         }
     }
 

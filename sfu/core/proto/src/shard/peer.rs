@@ -30,10 +30,11 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// Shortest time between two retransmissions of one packet.
+    /// Shortest time between two retransmissions of one packet. Who has waited a round trip for one
+    /// in vain asks again, and jitter may bring that sooner.
     pub(super) fn retransmission_spacing(&self) -> Duration {
         let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
-        (round_trip * 5 / 4).min(Duration::from_millis(100))
+        (round_trip * 3 / 4).min(Duration::from_millis(100))
     }
 
     pub(super) fn round_trip_or_default(&self) -> Duration {
