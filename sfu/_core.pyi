@@ -26,6 +26,7 @@ __all__ = [
     "SwarmStream",
     "SwarmTotals",
     "SwarmTransport",
+    "TrackChanged",
     "TrackStats",
     "TransportInfo",
     "TransportStateChanged",
@@ -123,6 +124,15 @@ class StreamStateChanged:
     def paused(self) -> bool: ...
 
 @final
+class TrackChanged:
+    """A subscription goes on with another track, as `change_track` asked."""
+
+    @property
+    def subscription_id(self) -> int: ...
+    @property
+    def track_id(self) -> int: ...
+
+@final
 class DataChannelOpened:
     @property
     def transport_id(self) -> int: ...
@@ -155,6 +165,7 @@ Event: TypeAlias = (
     | AudioLevels
     | SubscriptionStarted
     | StreamStateChanged
+    | TrackChanged
     | DataChannelOpened
     | EngineFailed
     | LogMessage
@@ -369,6 +380,21 @@ class Engine:
         max_temporal_layer: int = 255,
         priority: int = 0,
     ) -> None: ...
+    def change_track(
+        self,
+        subscription_id: int,
+        track_id: int,
+        *,
+        codecs: Sequence[tuple[int, CodecSpec]],
+        paused: bool,
+        max_layer: int,
+        max_temporal_layer: int = 255,
+        priority: int = 0,
+    ) -> None:
+        """Goes on with another track of the same picture, at its next key frame.
+
+        What flows goes on until then; `TrackChanged` tells of the change.
+        """
     def unsubscribe(self, subscription_id: int) -> None: ...
     def limit_bitrate(self, transport_id: int, bitrate_bps: int | None) -> None:
         """Sends no more video than fits this rate besides the audio; None lifts the limit."""

@@ -4,8 +4,8 @@ use std::os::fd::IntoRawFd;
 
 use kinguicall_net::{self as net, CommandError, EngineConfig, LocalDescription};
 use kinguicall_proto::api::{
-    Command, DataDelivery, DataMember, Publish, RemoteDescription, RoomId, Subscribe,
-    SubscriptionId, SubscriptionSettings, TrackId, TransportId,
+    ChangeTrack, Command, DataDelivery, DataMember, Publish, RemoteDescription, RoomId, SendCodec,
+    Subscribe, SubscriptionId, SubscriptionSettings, TrackId, TransportId,
 };
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -81,6 +81,13 @@ fn subscription(id: Number) -> PyResult<SubscriptionId> {
 
 fn room(id: Number) -> PyResult<RoomId> {
     id.as_u32("room_id").map(RoomId)
+}
+
+/// What each of the publisher's payload types leaves as.
+fn send_codecs(codecs: &[(Number, PyRef<'_, CodecSpec>)]) -> PyResult<Vec<SendCodec>> {
+    values::limit_items("codecs", codecs.len())?;
+    let codecs = codecs.iter();
+    codecs.map(|(from, codec)| codec.to_send(*from)).collect()
 }
 
 fn settings(
@@ -299,8 +306,7 @@ impl Engine {
         max_temporal_layer: Number,
         priority: Number,
     ) -> PyResult<u32> {
-        values::limit_items("codecs", codecs.len())?;
-        let codecs: PyResult<Vec<_>> = codecs.iter().map(|(from, c)| c.to_send(*from)).collect();
+        let codecs = send_codecs(&codecs)?;
         let rtx_ssrc = rtx_ssrc.map(|n| values::ssrc(n, "rtx_ssrc")).transpose()?;
         let subscribe = Subscribe {
             id: SubscriptionId(0),
@@ -309,7 +315,7 @@ impl Engine {
             kind: values::media_kind(kind)?,
             ssrc: values::ssrc(ssrc, "ssrc")?,
             rtx_ssrc,
-            codecs: codecs?,
+            codecs,
             extensions: values::extensions(&extensions)?,
             first_sequence: 0,
             cname: values::cname(cname)?,
@@ -340,6 +346,33 @@ impl Engine {
             id,
             settings(paused, max_layer, max_temporal_layer, priority)?,
         ))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    #[pyo3(
+        signature = (
+            subscription_id, track_id, *, codecs, paused, max_layer,
+            max_temporal_layer=Number::from(255), priority=Number::from(0)
+        ),
+        text_signature = "($self, subscription_id, track_id, *, codecs, paused, max_layer, \
+                          max_temporal_layer=255, priority=0)"
+    )]
+    fn change_track(
+        &self,
+        subscription_id: Number,
+        track_id: Number,
+        codecs: Vec<(Number, PyRef<'_, CodecSpec>)>,
+        paused: bool,
+        max_layer: Number,
+        max_temporal_layer: Number,
+        priority: Number,
+    ) -> PyResult<()> {
+        self.command(Command::ChangeTrack(Box::new(ChangeTrack {
+            id: subscription(subscription_id)?,
+            track: track(track_id)?,
+            codecs: send_codecs(&codecs)?,
+            settings: settings(paused, max_layer, max_temporal_layer, priority)?,
+        })))
     }
 
     fn unsubscribe(&self, subscription_id: Number) -> PyResult<()> {

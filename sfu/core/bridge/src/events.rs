@@ -60,6 +60,13 @@ event_class!(
     }
 );
 event_class!(
+    /// A subscription goes on with another track.
+    TrackChanged {
+        subscription_id: u32,
+        track_id: u32,
+    }
+);
+event_class!(
     /// A data channel has opened.
     DataChannelOpened {
         transport_id: u32,
@@ -90,6 +97,7 @@ pub enum AnyEvent {
     Levels(AudioLevels),
     Subscription(SubscriptionStarted),
     StreamState(StreamStateChanged),
+    Track(TrackChanged),
     DataChannel(DataChannelOpened),
     Failed(EngineFailed),
     Log(LogMessage),
@@ -102,6 +110,7 @@ pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .bitor(py.get_type::<AudioLevels>())?
         .bitor(py.get_type::<SubscriptionStarted>())?
         .bitor(py.get_type::<StreamStateChanged>())?
+        .bitor(py.get_type::<TrackChanged>())?
         .bitor(py.get_type::<DataChannelOpened>())?
         .bitor(py.get_type::<EngineFailed>())?
         .bitor(py.get_type::<LogMessage>())
@@ -156,6 +165,13 @@ impl From<Event> for AnyEvent {
             } => Self::StreamState(StreamStateChanged {
                 subscription_id: subscription.0,
                 paused,
+            }),
+            Event::TrackChanged {
+                subscription,
+                track,
+            } => Self::Track(TrackChanged {
+                subscription_id: subscription.0,
+                track_id: track.0,
             }),
             Event::DataChannelOpen(id, label) => Self::DataChannel(DataChannelOpened {
                 transport_id: id.0,

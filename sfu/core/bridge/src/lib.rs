@@ -20,7 +20,7 @@ mod _core {
     #[pymodule_export]
     use super::events::{
         AudioLevels, DataChannelOpened, EngineFailed, LayerStarted, LogMessage, StreamStateChanged,
-        SubscriptionStarted, TransportStateChanged,
+        SubscriptionStarted, TrackChanged, TransportStateChanged,
     };
     #[pymodule_export]
     use super::logs::set_log_level;

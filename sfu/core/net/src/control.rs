@@ -275,6 +275,7 @@ impl Engine {
             Command::Unpublish(id) | Command::RequestKeyFrame(id) => (id.shard(), id.0),
             Command::Subscribe(subscribe) => (subscribe.id.shard(), subscribe.id.0),
             Command::UpdateSubscription(id, _) | Command::Unsubscribe(id) => (id.shard(), id.0),
+            Command::ChangeTrack(change) => (change.id.shard(), change.id.0),
             // Every shard holds every member.
             Command::SetDataMember(_) | Command::RemoveDataMember { .. } => {
                 return self.command_to_all(&command);

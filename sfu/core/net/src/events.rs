@@ -3,7 +3,8 @@
 //!
 //! Policy when nobody reads: a thread's newer audio levels replace its older ones; from 65,536
 //! waiting events on, a transport's newer state replaces its older one. The other events happen
-//! once per object, so the queue is bounded by what policy itself has opened, and none is lost.
+//! once per object or command, so the queue is bounded by what policy itself has done, and none is
+//! lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -110,6 +110,16 @@ pub struct Subscribe {
     pub settings: SubscriptionSettings,
 }
 
+/// Goes on with another track under the same SSRC and numbers: the same picture in another codec.
+/// What flows goes on until the other track's next key frame.
+#[derive(Debug, Clone)]
+pub struct ChangeTrack {
+    pub id: SubscriptionId,
+    pub track: TrackId,
+    pub codecs: Vec<SendCodec>,
+    pub settings: SubscriptionSettings,
+}
+
 /// One participant's part in its room's data plane. Every shard holds every member.
 #[derive(Debug, Clone)]
 pub struct DataMember {
@@ -145,6 +155,7 @@ pub enum Command {
     Unpublish(TrackId),
     Subscribe(Box<Subscribe>),
     UpdateSubscription(SubscriptionId, SubscriptionSettings),
+    ChangeTrack(Box<ChangeTrack>),
     Unsubscribe(SubscriptionId),
     /// Adds the member, or replaces the one with the same `sid`.
     SetDataMember(Box<DataMember>),

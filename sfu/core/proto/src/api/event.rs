@@ -64,6 +64,11 @@ pub enum Event {
         subscription: super::SubscriptionId,
         paused: bool,
     },
+    /// A subscription goes on with this track, as [`super::ChangeTrack`] asked.
+    TrackChanged {
+        subscription: super::SubscriptionId,
+        track: TrackId,
+    },
     /// A transport's own data channel has opened (label as announced).
     DataChannelOpen(TransportId, String),
 }

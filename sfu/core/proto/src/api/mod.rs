@@ -12,8 +12,8 @@ mod media;
 mod peer;
 
 pub use command::{
-    Command, DataDelivery, DataMember, IceCredentials, OpenTransport, Publish, RemoteDescription,
-    SendCodec, Subscribe, SubscriptionSettings,
+    ChangeTrack, Command, DataDelivery, DataMember, IceCredentials, OpenTransport, Publish,
+    RemoteDescription, SendCodec, Subscribe, SubscriptionSettings,
 };
 pub use event::{AudioLevel, CloseReason, Event, TransportState};
 pub use frame::{Dependencies, FrameTargets, NOT_PRESENT, SWITCH, ScalableFrame};

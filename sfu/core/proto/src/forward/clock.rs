@@ -25,6 +25,12 @@ impl LayerClock {
         (ntp, self.rtp.wrapping_add(ticks as u32))
     }
 
+    /// The same clock in a time line that runs `ticks` ahead.
+    pub fn shifted(mut self, ticks: u32) -> Self {
+        self.rtp = self.rtp.wrapping_add(ticks);
+        self
+    }
+
     /// What `timestamp` of this layer would have been in the time line of `other`.
     pub fn convert(&self, timestamp: u32, other: &LayerClock) -> u32 {
         let rate = f64::from(self.clock_rate_hz.max(1));

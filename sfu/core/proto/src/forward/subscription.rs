@@ -79,6 +79,8 @@ pub struct Subscription {
     stretch: u16,
     timestamp_shift: [Option<u32>; MAX_LAYERS],
     last_layer: Option<Layer>,
+    /// The clock of what was sent of the track before this one.
+    clock_before: Option<Box<LayerClock>>,
     last_timestamp: u32,
     last_sent_at: Option<Instant>,
     vp8: Vp8Shift,
@@ -123,6 +125,7 @@ impl Subscription {
             stretch: 0,
             timestamp_shift: [None; MAX_LAYERS],
             last_layer: None,
+            clock_before: None,
             last_timestamp: 0,
             last_sent_at: None,
             vp8: Vp8Shift::default(),
@@ -183,6 +186,26 @@ impl Subscription {
             *shift = None;
         }
         self.repeat_no_more();
+    }
+
+    /// Goes on with another track: nothing flows until its next switch point, which continues the
+    /// numbers. `clocks` are those of the track so far.
+    pub fn change_track(
+        &mut self,
+        codecs: &[SendCodec],
+        settings: SubscriptionSettings,
+        clocks: &[Option<LayerClock>; MAX_LAYERS],
+    ) {
+        if let Some(last) = self.last_layer.take() {
+            let clock = clocks.get(usize::from(last.0)).copied().flatten();
+            self.clock_before = clock.map(|clock| Box::new(clock.shifted(self.shift_of(last))));
+        }
+        self.timestamp_shift = [None; MAX_LAYERS];
+        self.codecs = codecs.into();
+        self.current = None;
+        self.target = None;
+        self.repeat_no_more();
+        self.set_settings(settings);
     }
 
     /// The subscriber has reported the share of packets that it has lost, in 1/256. Redundancy
@@ -411,14 +434,16 @@ impl Subscription {
         clocks: &[Option<LayerClock>; MAX_LAYERS],
         clock_rate_hz: u32,
     ) -> u32 {
-        let (Some(last_layer), Some(last_sent_at)) = (self.last_layer, self.last_sent_at) else {
+        let Some(last_sent_at) = self.last_sent_at else {
             return 0;
         };
-        let clock = |layer: Layer| clocks.get(usize::from(layer.0)).and_then(Option::as_ref);
-        if let (Some(new), Some(old)) = (clock(meta.layer), clock(last_layer)) {
-            let out = new
-                .convert(meta.timestamp, old)
-                .wrapping_add(self.shift_of(last_layer));
+        let clock = |layer: Layer| clocks.get(usize::from(layer.0)).copied().flatten();
+        let old = match self.last_layer {
+            Some(last) => clock(last).map(|clock| clock.shifted(self.shift_of(last))),
+            None => self.clock_before.as_deref().copied(),
+        };
+        if let (Some(new), Some(old)) = (clock(meta.layer), old) {
+            let out = new.convert(meta.timestamp, &old);
             let ahead = out.wrapping_sub(self.last_timestamp) as i32;
             if ahead > 0 && (ahead as u32) < clock_rate_hz.saturating_mul(10) {
                 return out.wrapping_sub(meta.timestamp);

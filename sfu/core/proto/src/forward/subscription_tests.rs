@@ -96,6 +96,38 @@ fn a_switch_follows_the_publishers_clock_where_it_is_known() {
 }
 
 #[test]
+fn another_track_follows_the_publishers_clock_too() {
+    let mut sub = subscription();
+    let clock = |rtp| LayerClock {
+        ntp: 9 << 32,
+        rtp,
+        received_at: Instant::now(),
+        clock_rate_hz: 90_000,
+    };
+    let before = [Some(clock(1_000)), None, None];
+    sub.retarget(Some(Layer(0)));
+    let last = sent(sub.forward(&packet(0, 70_000, 4_000, true), None, &before));
+    let codec = SendCodec {
+        payload_type: 99,
+        rtx_payload_type: None,
+        ..sub.codecs[0]
+    };
+    sub.change_track(&[codec], SubscriptionSettings::default(), &before);
+    let after = [None, Some(clock(500_000)), None];
+    sub.retarget(Some(Layer(1)));
+    assert_eq!(
+        sub.forward(&packet(1, 9, 505_000, false), None, &after),
+        Verdict::Skip,
+        "not before a key frame"
+    );
+    let out = sent(sub.forward(&packet(1, 10, 506_000, true), None, &after));
+    assert_eq!((out.sequence, out.payload_type), (last.sequence + 1, 99));
+    assert_eq!(out.timestamp, 7_000);
+    let answer = sub.answer_nack(last.sequence as u16, Instant::now(), Duration::ZERO);
+    assert_eq!(answer, None, "it was of the track before");
+}
+
+#[test]
 fn pausing_stops_at_once_and_resuming_continues() {
     let mut sub = subscription();
     sub.retarget(Some(Layer(0)));

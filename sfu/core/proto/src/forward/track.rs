@@ -27,6 +27,8 @@ pub struct Track {
     pub kind: MediaKind,
     /// Keys of its subscriptions on this shard.
     pub subscriptions: Vec<usize>,
+    /// Keys of those that will change over from another track at a key frame of this one.
+    pub arriving: Vec<usize>,
     /// Other shards that have subscribers of it. Only on the receiving shard.
     pub sinks: Vec<ShardId>,
     pub key_frames: KeyFrameRequests,
@@ -52,6 +54,7 @@ impl Track {
             id,
             kind,
             subscriptions: Vec::new(),
+            arriving: Vec::new(),
             sinks: Vec::new(),
             key_frames: KeyFrameRequests::default(),
             activity: LayerActivity::default(),
@@ -114,6 +117,19 @@ impl Track {
     pub fn take_pending(&mut self, scratch: &mut Vec<Pending>) {
         scratch.clear();
         scratch.append(&mut self.pending);
+    }
+
+    /// Layers of which a switch point waits.
+    pub fn pending_switch_points(&self) -> [bool; MAX_LAYERS] {
+        let mut layers = [false; MAX_LAYERS];
+        for entry in &self.pending {
+            let packet = self.packet(entry.layer, entry.sequence);
+            let place = layers.get_mut(usize::from(entry.layer.0));
+            if let (Some(packet), Some(place)) = (packet, place) {
+                *place |= packet.meta.switch_point;
+            }
+        }
+        layers
     }
 
     pub fn has_pending(&self) -> bool {

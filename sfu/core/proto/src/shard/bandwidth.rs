@@ -12,7 +12,7 @@ use super::fanout::{self, Writer};
 use super::shedding::tell_pause;
 use super::timers::{Due, Timer};
 use crate::allocate::{Allocator, Allowance, Demand};
-use crate::api::{ExtensionKind, Host, MediaKind, Subscribe};
+use crate::api::{ExtensionKind, Host, MediaKind, SendCodec, Subscribe};
 use crate::bwe::Estimator;
 use crate::rtcp::TransportFeedback;
 
@@ -46,10 +46,15 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    pub(super) fn new(request: &Subscribe) -> Self {
-        let repaired = |codec: &crate::api::SendCodec| codec.rtx_payload_type.is_some();
-        let repaired = request.rtx_ssrc.is_some() && request.codecs.iter().all(repaired);
-        match (transport_cc_id(request), request.kind) {
+    /// `repairable` are the codecs, if there is a retransmission stream.
+    pub(super) fn new(
+        transport_cc_id: Option<u8>,
+        kind: MediaKind,
+        repairable: Option<&[SendCodec]>,
+    ) -> Self {
+        let has_payload_type = |codec: &SendCodec| codec.rtx_payload_type.is_some();
+        let repaired = repairable.is_some_and(|codecs| codecs.iter().all(has_payload_type));
+        match (transport_cc_id, kind) {
             (Some(id), MediaKind::Audio) => Self::with(AUDIO_STAMPS, id),
             (Some(id), MediaKind::Video) if !repaired => Self::with(VIDEO_STAMPS, id),
             _ => Self::default(),

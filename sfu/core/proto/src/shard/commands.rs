@@ -40,6 +40,7 @@ impl Shard {
             Command::Publish(request) => self.publish(&request, host),
             Command::Unpublish(track) => {
                 if let Some(key) = self.track_ids.get(&track).copied() {
+                    self.leave_track(now, key, host);
                     self.remove_track(key, host);
                 }
             }
@@ -47,6 +48,7 @@ impl Shard {
             Command::UpdateSubscription(id, settings) => {
                 self.update_subscription(now, id, settings, host);
             }
+            Command::ChangeTrack(request) => self.change_track(now, *request, host),
             Command::Unsubscribe(id) => {
                 if let Some(sub) = self.subscription_ids.get(&id).copied() {
                     self.remove_subscription(sub, host);
@@ -196,6 +198,7 @@ impl Shard {
             id: request.id,
             peer,
             track_key,
+            next: None,
             started: false,
             inner: Subscription::new(request, now),
             last_report: None,
@@ -203,7 +206,11 @@ impl Shard {
             packets_at_report: 0,
             fraction_lost: 0,
             transport_cc_id: transport_cc_id(request),
-            stamps: Stamps::new(request),
+            stamps: Stamps::new(
+                transport_cc_id(request),
+                request.kind,
+                request.rtx_ssrc.and(Some(request.codecs.as_slice())),
+            ),
             allowance: Allowance::default(),
             shed: Shed::default(),
         });
@@ -215,7 +222,7 @@ impl Shard {
         self.retarget(now, sub);
     }
 
-    fn update_subscription(
+    pub(super) fn update_subscription(
         &mut self,
         now: Instant,
         id: SubscriptionId,
@@ -226,8 +233,14 @@ impl Shard {
             return;
         };
         if let Some(entry) = self.subscriptions.get_mut(sub) {
-            entry.inner.set_settings(settings);
             let peer = entry.peer;
+            if let Some(next) = &mut entry.next {
+                next.settings = settings;
+            }
+            // Other layers are meant for the track to come.
+            if entry.next.is_none() || settings.paused {
+                entry.inner.set_settings(settings);
+            }
             self.allocate(now, peer, host);
         }
         self.retarget(now, sub);

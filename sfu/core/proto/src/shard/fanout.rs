@@ -77,6 +77,7 @@ impl Shard {
     }
 
     fn fan_out_track(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        self.take_over(now, key, host);
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };

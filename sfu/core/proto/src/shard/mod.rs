@@ -11,6 +11,7 @@ mod commands;
 mod connect;
 mod fanout;
 mod feedback;
+mod handover;
 mod ingress;
 mod messages;
 mod peer;

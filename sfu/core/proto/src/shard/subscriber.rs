@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::bandwidth::Stamps;
+use super::handover::Handover;
 use super::shedding::Shed;
 use crate::allocate::Allowance;
 use crate::api::SubscriptionId;
@@ -16,6 +17,8 @@ pub(super) struct SubscriptionEntry {
     pub(super) peer: usize,
     /// Key of the track on this shard.
     pub(super) track_key: usize,
+    /// The track that it will go on with.
+    pub(super) next: Option<Box<Handover>>,
     /// The first packet has left and policy knows.
     pub(super) started: bool,
     pub(super) inner: Subscription,

@@ -70,6 +70,11 @@ impl Shard {
         for sub in std::mem::take(&mut entry.inner.subscriptions) {
             self.forget_subscription(sub);
         }
+        for sub in std::mem::take(&mut entry.inner.arriving) {
+            if let Some(subscription) = self.subscriptions.get_mut(sub) {
+                subscription.next = None;
+            }
+        }
         match entry.source {
             Some(source) => {
                 self.microphones.leave(&source);
@@ -92,6 +97,7 @@ impl Shard {
 
     /// Removes a subscription; a copied track without subscribers goes with the last one.
     pub(super) fn remove_subscription(&mut self, sub: usize, host: &mut dyn Host) {
+        self.abandon_handover(sub, host);
         let Some(track_key) = self.forget_subscription(sub) else {
             return;
         };
@@ -99,13 +105,26 @@ impl Shard {
             return;
         };
         entry.inner.subscriptions.retain(|key| *key != sub);
-        if entry.source.is_none() && entry.inner.subscriptions.is_empty() {
-            self.remove_track(track_key, host);
+        self.release_track(track_key, host);
+    }
+
+    /// A copied track goes when nobody has any more use for it.
+    pub(super) fn release_track(&mut self, key: usize, host: &mut dyn Host) {
+        let unused = |entry: &TrackEntry| {
+            entry.source.is_none()
+                && entry.inner.subscriptions.is_empty()
+                && entry.inner.arriving.is_empty()
+        };
+        if self.tracks.get(key).is_some_and(unused) {
+            self.remove_track(key, host);
         }
     }
 
     fn forget_subscription(&mut self, sub: usize) -> Option<usize> {
         let entry = self.subscriptions.try_remove(sub)?;
+        if let Some(track) = entry.next.and_then(|it| self.tracks.get_mut(it.track_key)) {
+            track.inner.arriving.retain(|key| *key != sub);
+        }
         self.subscription_ids.remove(&entry.id);
         if let Some(peer) = self.peers.get_mut(entry.peer) {
             peer.sent.remove(&entry.inner.ssrc.0);
@@ -130,6 +149,7 @@ impl Shard {
         if let (Some(layer), MediaKind::Video) = (entry.inner.waits_for(), track.inner.kind) {
             self.want_key_frame(now, track_key, layer);
         }
+        self.want_next(now, sub);
     }
 
     pub(super) fn retarget_all(&mut self, now: Instant, track_key: usize) {
@@ -140,6 +160,7 @@ impl Shard {
         for sub in &subscriptions {
             self.retarget(now, *sub);
         }
+        self.want_arriving(now, track_key);
         if let Some(entry) = self.tracks.get_mut(track_key) {
             entry.inner.subscriptions = subscriptions;
             if entry.inner.activity.is_simulcast() {
@@ -280,6 +301,7 @@ impl Shard {
             }
             PeerMessage::TrackGone { track } => {
                 if let Some(key) = self.track_ids.get(track).copied() {
+                    self.leave_track(now, key, host);
                     self.remove_track(key, host);
                 }
             }
