@@ -31,6 +31,7 @@ class Engine:
         self._tracks: dict[int, Callable[[_core.LayerStarted], None]] = {}
         self._subscriptions: dict[int, Callable[[], None]] = {}
         self._stream_states: dict[int, Callable[[bool], None]] = {}
+        self._track_changes: dict[int, Callable[[int], None]] = {}
         self._on_levels: Callable[[_core.AudioLevels], None] = lambda _levels: None
         self._on_failure: Callable[[], None] = lambda: None
         self._on_web: Callable[[int], None] | None = None
@@ -69,10 +70,15 @@ class Engine:
         """
         self._stream_states[subscription_id] = handler
 
+    def watch_track_changes(self, subscription_id: int, handler: Callable[[int], None]) -> None:
+        """Calls `handler` with the track that the subscription goes on with, whenever it does."""
+        self._track_changes[subscription_id] = handler
+
     def forget_subscription(self, subscription_id: int) -> None:
         """Passes on no more events of a subscription that ends with its transport."""
         self._subscriptions.pop(subscription_id, None)
         self._stream_states.pop(subscription_id, None)
+        self._track_changes.pop(subscription_id, None)
 
     def watch_levels(self, handler: Callable[[_core.AudioLevels], None]) -> None:
         """Calls `handler` with the audio levels of every window. There is one handler."""
@@ -123,6 +129,7 @@ class Engine:
         self._tracks.clear()
         self._subscriptions.clear()
         self._stream_states.clear()
+        self._track_changes.clear()
         self.core.stop()
 
     def _dispatch(self) -> None:
@@ -150,6 +157,8 @@ class Engine:
                 self._subscriptions.pop(event.subscription_id, _ignore)()
             case _core.StreamStateChanged():
                 self._stream_states.get(event.subscription_id, _ignore)(event.paused)
+            case _core.TrackChanged():
+                self._track_changes.get(event.subscription_id, _ignore)(event.track_id)
             case _core.AudioLevels():
                 self._on_levels(event)
             case _core.LogMessage():

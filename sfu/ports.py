@@ -6,9 +6,10 @@ fail and never block: a sink that cannot keep up ends its own session.
 
 from typing import Protocol
 
+from sfu.demand import Demands
 from sfu.notices import ParticipantsChanged, QualityChanged, RoomChanged, SpeakersChanged
 from sfu.track import PublishedTrack
-from sfu.values import EndReason, SubscriptionFailure, SubscriptionSettings, VideoQuality
+from sfu.values import CodecRole, EndReason, SubscriptionFailure, SubscriptionSettings
 
 
 class SessionSink(Protocol):
@@ -28,6 +29,9 @@ class SessionSink(Protocol):
     def track_unwanted(self, track: PublishedTrack) -> None:
         """Stop to send this track; it may have ended."""
 
+    def codec_chosen(self, track: PublishedTrack, role: CodecRole | None) -> None:
+        """Send a wanted track in this codec as soon as it is there; None: in none."""
+
     def settings_changed(self, track: PublishedTrack, settings: SubscriptionSettings) -> None:
         """Send a wanted track with other settings."""
 
@@ -39,8 +43,8 @@ class SessionSink(Protocol):
     def own_track_subscribed(self, track_sid: str) -> None:
         """Somebody receives the participant's track for the first time."""
 
-    def own_track_demanded(self, track: PublishedTrack, quality: VideoQuality | None) -> None:
-        """The highest quality that anybody wants of the participant's track; None: nothing."""
+    def own_track_demanded(self, track: PublishedTrack, demands: Demands) -> None:
+        """What anybody wants of the participant's track."""
 
     def own_track_ended(self, track_sid: str) -> None:
         """The participant's track has been ended."""

@@ -15,6 +15,7 @@ from sfu import ids
 from sfu.announcer import Announcer
 from sfu.audience import Audience
 from sfu.clock import Cancellable, Clock
+from sfu.codec_plan import CodecPlan
 from sfu.demand import TrackDemand
 from sfu.notices import (
     ClientFacts,
@@ -27,9 +28,10 @@ from sfu.participant import Participant
 from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
 from sfu.subscriptions import Subscriptions
-from sfu.track import PublishedTrack, TrackInfo
+from sfu.track import PublishedTrack, Rendition, TrackInfo
 from sfu.values import (
     Admission,
+    CodecRole,
     EndReason,
     Permissions,
     RoomOptions,
@@ -234,9 +236,26 @@ class Room:
             return
         self.tracks[track.sid] = track
         if track.info.kind is TrackKind.VIDEO:
-            tell = partial(participant.sink.own_track_demanded, track)
-            track.demand = TrackDemand(self.clock, tell)
+            self._begin_demand(track, participant.sink)
         self._reconsider(track)
+
+    def add_backup(
+        self, participant: Participant, track: PublishedTrack, rendition: Rendition, info: TrackInfo
+    ) -> None:
+        """The backup codec of a track has been negotiated; `info` has its ladder."""
+        track.renditions[CodecRole.BACKUP] = rendition
+        self.update_track(participant, info)
+        if track.plan is not None:
+            track.plan.tell()
+
+    def drop_backup(self, participant: Participant, track: PublishedTrack) -> None:
+        """The publisher sends the backup codec of a track no more; it cannot come back."""
+        track.renditions.pop(CodecRole.BACKUP, None)
+        if track.plan is not None:
+            track.plan.drop_backup()
+        if track.demand is not None:
+            track.demand.drop(CodecRole.BACKUP)
+        self.update_track(participant, replace(track.info, codecs=track.info.codecs[:1]))
 
     def unpublish(self, participant: Participant, track_sid: str) -> None:
         """Ends a track; its publisher is told as well."""
@@ -383,6 +402,13 @@ class Room:
             participant.subscriptions.forget(track)
         _end_demand(track)
 
+    def _begin_demand(self, track: PublishedTrack, publisher: SessionSink) -> None:
+        roles = [role for role in CodecRole if role < max(len(track.info.codecs), 1)]
+        tell = partial(publisher.own_track_demanded, track)
+        track.demand = TrackDemand(self.clock, tell, roles)
+        if CodecRole.BACKUP in roles:
+            track.plan = CodecPlan(self.clock, track.info.backup_codec_policy)
+
     def _announce_change(self, participant: Participant) -> None:
         self._announcer.participant(participant)
         participant.sink.credentials_changed()
@@ -428,3 +454,6 @@ def _end_demand(track: PublishedTrack) -> None:
     if track.demand is not None:
         track.demand.close()
         track.demand = None
+    if track.plan is not None:
+        track.plan.close()
+        track.plan = None

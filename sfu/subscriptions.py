@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 from sfu.clock import Cancellable, Clock
 from sfu.ports import SessionSink
+from sfu.reception import Reception
 from sfu.track import PublishedTrack
-from sfu.values import SubscriptionFailure, SubscriptionSettings, VideoQuality
+from sfu.values import CodecRole, SubscriptionFailure, SubscriptionSettings, VideoQuality
 
 NOT_FOUND_AFTER_S: Final = 60.0
 """A wanted track that has not appeared by then is reported to the subscriber."""
@@ -47,8 +48,8 @@ class Subscriptions:
     active: dict[str, PublishedTrack] = field(default_factory=dict)
     """Tracks that the session has been told to send."""
     _wishes: dict[str, _Wish] = field(default_factory=dict)
-    _demanded: dict[str, VideoQuality] = field(default_factory=dict)
-    """Qualities that the active video tracks are counted under."""
+    _receptions: dict[str, Reception] = field(default_factory=dict)
+    """Of the active video tracks, by sid."""
     _publishers: dict[str, int] = field(default_factory=dict)
     """Number of active tracks by publisher sid."""
 
@@ -92,8 +93,27 @@ class Subscriptions:
         wish.settings = settings
         track = self.active.get(track_sid)
         if track is not None:
-            self._demand(track, settings)
+            reception = self._receptions.get(track_sid)
+            if reception is not None:
+                reception.want(settings)
             self.sink.settings_changed(track, settings)
+
+    def codecs_accepted(self, track: PublishedTrack, takes: frozenset[CodecRole]) -> None:
+        """The client can take a wanted track in these codecs; the choice goes to the sink."""
+        reception = self._receptions.get(track.sid)
+        role = CodecRole.PRIMARY if takes else None
+        if reception is None:
+            self.sink.codec_chosen(track, role)
+        elif track.plan is None:
+            reception.codec_chosen(role)
+        else:
+            track.plan.admit(reception, takes)
+
+    def codec_flows(self, track_sid: str, role: CodecRole | None) -> None:
+        """The engine sends a wanted track in this codec from now on."""
+        reception = self._receptions.get(track_sid)
+        if reception is not None:
+            reception.flows(role)
 
     def reconsider(self, track: PublishedTrack) -> None:
         """Starts or stops a present track, as wishes and rules have it."""
@@ -104,7 +124,10 @@ class Subscriptions:
         if wanted and track.sid not in self.active:
             self.active[track.sid] = track
             self._count(track.publisher_sid, 1)
-            self._demand(track, self.settings_of(track.sid))
+            if track.demand is not None:
+                reception = Reception(track, self.sink)
+                self._receptions[track.sid] = reception
+                reception.want(self.settings_of(track.sid))
             self.sink.track_wanted(track, self.settings_of(track.sid))
         elif not wanted and track.sid in self.active:
             self._deactivate(track)
@@ -121,26 +144,20 @@ class Subscriptions:
         """Ends every timer."""
         for wish in self._wishes.values():
             _disarm(wish)
-        for track in self.active.values():
-            self._demand(track, None)
+        for reception in self._receptions.values():
+            reception.close()
         self._wishes.clear()
         self.active.clear()
+        self._receptions.clear()
         self._publishers.clear()
 
     def _deactivate(self, track: PublishedTrack) -> None:
         del self.active[track.sid]
         self._count(track.publisher_sid, -1)
-        self._demand(track, None)
+        reception = self._receptions.pop(track.sid, None)
+        if reception is not None:
+            reception.close()
         self.sink.track_unwanted(track)
-
-    def _demand(self, track: PublishedTrack, settings: SubscriptionSettings | None) -> None:
-        if track.demand is None:
-            return
-        before = self._demanded.pop(track.sid, None)
-        after = None if settings is None else track.quality_for(settings)
-        if after is not None:
-            self._demanded[track.sid] = after
-        track.demand.change(before, after)
 
     def _wish(self, track_sid: str) -> _Wish | None:
         wish = self._wishes.get(track_sid)

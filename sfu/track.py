@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sfu.codec_plan import BackupCodecPolicy, CodecPlan
 from sfu.demand import TrackDemand
-from sfu.values import SubscriptionSettings, TrackKind, TrackSource, VideoQuality
+from sfu.values import CodecRole, SubscriptionSettings, TrackKind, TrackSource, VideoQuality
 
 ALL_TEMPORAL_LAYERS: Final = 255
 PRIORITY_MAX: Final = 255
@@ -58,24 +59,25 @@ class TrackInfo:
     width: int = 0
     height: int = 0
     codecs: tuple[TrackCodec, ...] = ()
+    """By `CodecRole`: the primary one, then the backup, if there is one."""
     stereo: bool = False
     disable_dtx: bool = False
     disable_red: bool = False
     encryption: int = 0
     stream: str = ""
     audio_features: tuple[int, ...] = ()
-    backup_codec_policy: int = 0
+    backup_codec_policy: BackupCodecPolicy = BackupCodecPolicy.PREFER_REGRESSION
     packet_trailer_features: tuple[int, ...] = ()
     """What the publisher appends to its frames; passed on untouched."""
 
     @property
     def mime_type(self) -> str:
-        """Of the first codec."""
+        """Of the primary codec."""
         return self.codecs[0].mime_type if self.codecs else ""
 
     @property
     def layers(self) -> tuple[VideoLayer, ...]:
-        """Of the first codec."""
+        """Of the primary codec."""
         return self.codecs[0].layers if self.codecs else ()
 
 
@@ -89,6 +91,14 @@ class TrackPayload:
     clock_rate_hz: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A track in one of its codecs: a section, which the engine knows as a track of its own."""
+
+    engine_track_id: int
+    payloads: tuple[TrackPayload, ...]
+
+
 @dataclass(slots=True, eq=False)
 class PublishedTrack:
     """A track whose section has been negotiated."""
@@ -96,33 +106,45 @@ class PublishedTrack:
     info: TrackInfo
     publisher_sid: str
     publisher_identity: str
-    engine_track_id: int
-    transport_id: int
-    payloads: tuple[TrackPayload, ...]
+    renditions: dict[CodecRole, Rendition]
+    """The primary one always, the backup once it is there."""
     subscriber_seen: bool = False
     """Its publisher has been told that somebody receives it."""
     demand: TrackDemand | None = None
     """Kept by the room while a video track is published in it."""
+    plan: CodecPlan | None = None
+    """Likewise, if the track has a backup codec."""
 
     @property
     def sid(self) -> str:
         """`TR_...`"""
         return self.info.sid
 
-    def quality_for(self, settings: SubscriptionSettings) -> VideoQuality | None:
-        """The step of the ladder that `settings` need, None if they need nothing."""
+    def role_of(self, engine_track_id: int) -> CodecRole | None:
+        """Which of the codecs the engine knows by this number."""
+        for role, rendition in self.renditions.items():
+            if rendition.engine_track_id == engine_track_id:
+                return role
+        return None
+
+    def quality_for(
+        self, settings: SubscriptionSettings, role: CodecRole = CodecRole.PRIMARY
+    ) -> VideoQuality | None:
+        """The step of a codec's ladder that `settings` need, None if they need nothing."""
         if settings.disabled:
             return None
-        ladder = sorted(layer.quality for layer in self.info.layers)
+        ladder = sorted(layer.quality for layer in self._layers(role))
         if not ladder:
             return VideoQuality.HIGH
         # The top of a shorter ladder is asked for as the highest quality that there is.
-        index = self.engine_layer(settings)
+        index = self.engine_layer(settings, role)
         return VideoQuality.HIGH if index == len(ladder) - 1 else ladder[index]
 
-    def engine_layer(self, settings: SubscriptionSettings) -> int:
-        """The highest layer to send for `settings`."""
-        return wanted_layer(self.info.layers, settings)
+    def engine_layer(
+        self, settings: SubscriptionSettings, role: CodecRole = CodecRole.PRIMARY
+    ) -> int:
+        """The highest layer of a codec to send for `settings`."""
+        return wanted_layer(self._layers(role), settings)
 
     def engine_temporal_layer(self, settings: SubscriptionSettings) -> int:
         """The highest temporal layer to send for `settings`."""
@@ -133,6 +155,10 @@ class PublishedTrack:
         if settings.priority:
             return min(settings.priority, PRIORITY_MAX)
         return PRIORITY_MAX if self.info.source is TrackSource.SCREEN_SHARE else PRIORITY_DEFAULT
+
+    def _layers(self, role: CodecRole) -> tuple[VideoLayer, ...]:
+        codecs = self.info.codecs
+        return codecs[role].layers if role < len(codecs) else ()
 
 
 def wanted_layer(layers: Sequence[VideoLayer], settings: SubscriptionSettings) -> int:

@@ -32,6 +32,14 @@ class VideoQuality(IntEnum):
     HIGH = 2
 
 
+class CodecRole(IntEnum):
+    """What one of a track's codecs is for. The number is its place in the announcement."""
+
+    PRIMARY = 0
+    BACKUP = 1
+    """For subscribers that cannot decode the primary codec."""
+
+
 class ParticipantKind(IntEnum):
     """What kind of client a participant is."""
 

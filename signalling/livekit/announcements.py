@@ -11,14 +11,17 @@ from typing import Any, Final
 from livekit.protocol import models, rtc
 
 from sfu import ids
+from sfu.codec_plan import BackupCodecPolicy
 from sfu.track import TrackCodec, TrackInfo, VideoLayer
-from sfu.values import TrackKind, TrackSource, VideoQuality
+from sfu.values import CodecRole, TrackKind, TrackSource, VideoQuality
 
 PENDING_LIMIT: Final = 20
 QUEUED_LIMIT: Final = 3
 """Announcements of a cid that is still in use wait for it to become free, so many."""
 TEXT_LIMIT: Final = 1024
 LAYERS_LIMIT: Final = 3
+CODECS_LIMIT: Final = 4
+"""So many of the announced codecs are looked at."""
 
 _DEFAULT_MIME: Final = {TrackKind.AUDIO: "audio/opus", TrackKind.VIDEO: "video/VP8"}
 _MIMES: Final = {
@@ -40,6 +43,7 @@ _STREAMS: Final = {
 }
 _ONE_LAYER_PER_STREAM: Final = 1
 _ALL_LAYERS_IN_ONE_STREAM: Final = 2
+_BACKUP: Final = CodecRole.BACKUP
 _SCALABLE: Final = ("video/VP9", "video/AV1")
 
 
@@ -54,10 +58,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A track to come."""
+    """A track to come, or the backup codec of one that is there."""
 
     cid: str
     info: TrackInfo
+    role: CodecRole = CodecRole.PRIMARY
 
 
 @dataclass(slots=True)
@@ -68,18 +73,24 @@ class Announcements:
     """By cid."""
     _queued: list[rtc.AddTrackRequest] = field(default_factory=list)
 
-    def add(self, request: rtc.AddTrackRequest, cids_in_use: frozenset[str]) -> Announcement:
+    def add(
+        self,
+        request: rtc.AddTrackRequest,
+        cids_in_use: frozenset[str],
+        published: TrackInfo | None = None,
+    ) -> Announcement:
         """Accepts an announcement. Raises RefusedError.
 
-        One whose cid is in use is kept for `next_queued`, and refused with QUEUED.
+        One whose cid is in use is kept for `next_queued`, and refused with QUEUED. `published` is
+        the track whose sid the request names: it announces that track's backup codec.
         """
         reasons = rtc.RequestResponse
         if int(request.type) not in (TrackKind.AUDIO, TrackKind.VIDEO):
             raise RefusedError(reasons.UNSUPPORTED_TYPE, "only audio and video can be published")
         if not request.cid or len(request.cid) > TEXT_LIMIT or len(request.name) > TEXT_LIMIT:
             raise RefusedError(reasons.INVALID_REQUEST, "a cid is needed, and texts of sane length")
-        if request.sid:
-            raise RefusedError(reasons.NOT_FOUND, "a backup codec was not asked for")
+        if request.sid and published is None:
+            raise RefusedError(reasons.NOT_FOUND, "there is no track with this sid")
         if len(self._pending) >= PENDING_LIMIT:
             raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their media")
         if request.cid in cids_in_use or request.cid in self._pending:
@@ -87,9 +98,22 @@ class Announcements:
                 raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their turn")
             self._queued.append(request)
             raise RefusedError(reasons.QUEUED, "the track with this cid has not ended yet")
-        announcement = Announcement(request.cid, track_info(request))
+        if published is None:
+            announcement = Announcement(request.cid, track_info(request))
+        else:
+            # The client may have given up an earlier try.
+            self.forget(published.sid)
+            announcement = Announcement(request.cid, with_backup(published, request), _BACKUP)
         self._pending[request.cid] = announcement
         return announcement
+
+    def forget(self, sid: str) -> None:
+        """The backup codec of this track will not come, or will be announced again."""
+        self._pending = {
+            cid: one
+            for cid, one in self._pending.items()
+            if one.info.sid != sid or one.role is not _BACKUP
+        }
 
     def next_queued(self, cids_in_use: frozenset[str]) -> rtc.AddTrackRequest | None:
         """Takes an announcement whose cid has become free."""
@@ -102,7 +126,7 @@ class Announcements:
     def set_muted(self, sid: str, muted: bool) -> bool:
         """Mutes a track to come. Returns False if there is none with this sid."""
         for cid, announcement in self._pending.items():
-            if announcement.info.sid == sid:
+            if announcement.info.sid == sid and announcement.role is not _BACKUP:
                 info = replace(announcement.info, muted=muted)
                 self._pending[cid] = Announcement(cid, info)
                 return True
@@ -116,7 +140,7 @@ class Announcements:
         """
         candidates = [one for one in self._pending.values() if one.info.kind is kind]
         by_id = (one for one in candidates if one.cid == track_id)
-        by_codec = (one for one in candidates if track_id in {c.cid for c in one.info.codecs})
+        by_codec = (one for one in candidates if track_id == one.info.codecs[one.role].cid)
         found = next(itertools.chain(by_id, by_codec, candidates), None)
         return None if found is None else self._pending.pop(found.cid)
 
@@ -129,20 +153,6 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
     """What the request says of the track, under a new sid."""
     kind = TrackKind(int(request.type))
     source = source_of(request)
-    layers = _layers(request.layers)
-    codecs = tuple(
-        TrackCodec(
-            mime_type=_mime(kind, codec.codec),
-            cid=codec.cid[:TEXT_LIMIT] or request.cid,
-            layers=_layers(codec.layers) or layers,
-            layer_mode=_layer_mode(kind, _mime(kind, codec.codec)),
-        )
-        # Only the first codec is published: no other one is offered as a backup.
-        for codec in request.simulcast_codecs[:1]
-    )
-    if not codecs:
-        mime = _DEFAULT_MIME[kind]
-        codecs = (TrackCodec(mime, request.cid, layers, _layer_mode(kind, mime)),)
     features = tuple(int(feature) for feature in request.audio_features[:16])
     return TrackInfo(
         sid=ids.track_sid(kind, source),
@@ -152,14 +162,14 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
         muted=request.muted,
         width=request.width,
         height=request.height,
-        codecs=codecs,
+        codecs=_codecs(kind, request),
         stereo=request.stereo or models.TF_STEREO in features,
         disable_dtx=request.disable_dtx or models.TF_NO_DTX in features,
         disable_red=request.disable_red,
         encryption=int(request.encryption),
         stream=request.stream[:TEXT_LIMIT] or _STREAMS.get(source, "unknown"),
         audio_features=features,
-        backup_codec_policy=int(request.backup_codec_policy),
+        backup_codec_policy=_backup_codec_policy(request),
         packet_trailer_features=tuple(int(one) for one in request.packet_trailer_features[:16]),
     )
 
@@ -172,11 +182,57 @@ def source_of(request: rtc.AddTrackRequest) -> TrackSource:
         return TrackSource.UNKNOWN
 
 
+def with_backup(info: TrackInfo, request: rtc.AddTrackRequest) -> TrackInfo:
+    """The track with what the request says of its backup codec. Raises RefusedError."""
+    if len(info.codecs) <= _BACKUP or int(request.type) != info.kind:
+        raise RefusedError(rtc.RequestResponse.INVALID_REQUEST, "the track has no backup codec")
+    primary, backup = info.codecs
+    if backup.mid:
+        raise RefusedError(rtc.RequestResponse.INVALID_REQUEST, "the backup codec is there already")
+    codec = next(iter(request.simulcast_codecs), rtc.SimulcastCodec())
+    if codec.codec and _mime(info.kind, codec.codec) != backup.mime_type:
+        raise RefusedError(
+            rtc.RequestResponse.INVALID_REQUEST, "another backup codec was announced"
+        )
+    layers = _layers(codec.layers) or _layers(request.layers) or backup.layers
+    backup = replace(backup, cid=request.cid, layers=layers)
+    return replace(info, codecs=(primary, backup))
+
+
+def _codecs(kind: TrackKind, request: rtc.AddTrackRequest) -> tuple[TrackCodec, ...]:
+    """The primary codec, which is replaced if it is not served, and the backup, if that is served.
+
+    More than one backup is not needed: every client decodes the first one that is served.
+    """
+    layers = _layers(request.layers)
+    announced = list(request.simulcast_codecs[:CODECS_LIMIT]) or [rtc.SimulcastCodec()]
+    mime = _mime(kind, announced[0].codec) or _DEFAULT_MIME[kind]
+    primary = TrackCodec(
+        mime_type=mime,
+        cid=announced[0].cid[:TEXT_LIMIT] or request.cid,
+        layers=_layers(announced[0].layers) or layers,
+        layer_mode=_layer_mode(kind, mime),
+    )
+    for codec in announced[1:] if kind is TrackKind.VIDEO else ():
+        mime = _mime(kind, codec.codec)
+        if mime and mime != primary.mime_type:
+            ladder = _layers(codec.layers) or primary.layers
+            return primary, TrackCodec(mime, "", ladder, _layer_mode(kind, mime))
+    return (primary,)
+
+
+def _backup_codec_policy(request: rtc.AddTrackRequest) -> BackupCodecPolicy:
+    try:
+        return BackupCodecPolicy(int(request.backup_codec_policy))
+    except ValueError:
+        return BackupCodecPolicy.PREFER_REGRESSION
+
+
 def _mime(kind: TrackKind, codec: str) -> str:
-    """The mime type of a codec given as "vp8" or "video/vp8"; the default one if not served."""
+    """The mime type of a codec given as "vp8" or "video/vp8"; empty if it is not served."""
     prefix = kind.name.lower() + "/"
     wanted = codec.lower() if "/" in codec else prefix + codec.lower()
-    return _MIMES.get(wanted, _DEFAULT_MIME[kind])
+    return _MIMES.get(wanted, "") if wanted.startswith(prefix) else ""
 
 
 def _layer_mode(kind: TrackKind, mime: str) -> int:

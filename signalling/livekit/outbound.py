@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from livekit.protocol import models, rtc
 
+from sfu.demand import Demands
 from sfu.notices import (
     ParticipantsChanged,
     ParticipantSnapshot,
@@ -175,17 +176,23 @@ def track_subscribed(track_sid: str) -> bytes:
     return _message(track_subscribed=rtc.TrackSubscribed(track_sid=track_sid))
 
 
-def subscribed_quality_update(track: TrackInfo, quality: VideoQuality | None) -> bytes:
-    """What the client should send of its track: every quality up to `quality`, or none."""
-    enabled = [
-        rtc.SubscribedQuality(
-            quality=wire.enum(step), enabled=quality is not None and step <= quality
-        )
-        for step in VideoQuality
-    ]
-    update = rtc.SubscribedQualityUpdate(track_sid=track.sid, subscribed_qualities=enabled)
-    codec = track.mime_type.partition("/")[2].lower()
-    update.subscribed_codecs.append(rtc.SubscribedCodec(codec=codec, qualities=enabled))
+def subscribed_quality_update(track: TrackInfo, demands: Demands) -> bytes:
+    """What the client should send of its track: every quality up to the wanted one, by codec.
+
+    Older clients read the list without a codec, which is that of the primary one.
+    """
+    update = rtc.SubscribedQualityUpdate(track_sid=track.sid)
+    for codec, wanted in zip(track.codecs, demands.values(), strict=False):
+        enabled = [
+            rtc.SubscribedQuality(
+                quality=wire.enum(step), enabled=wanted is not None and step <= wanted
+            )
+            for step in VideoQuality
+        ]
+        name = codec.mime_type.partition("/")[2].lower()
+        update.subscribed_codecs.append(rtc.SubscribedCodec(codec=name, qualities=enabled))
+        if not update.subscribed_qualities:
+            update.subscribed_qualities.extend(enabled)
     return _message(subscribed_quality_update=update)
 
 

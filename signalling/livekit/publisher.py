@@ -1,20 +1,22 @@
 """The publisher peer connection: the client offers, the server answers.
 
 Tracks begin and end with offers. A section that sends and belongs to an announcement becomes a
-published track; a published track whose section does not send any more has ended.
+published track, or the backup codec of one; what is in a section that does not send any more has
+ended.
 """
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from livekit.protocol import rtc
 
 from sfu import _core
 from sfu.engine import TransportEvent
 from sfu.node import TrackOwner
-from sfu.track import PublishedTrack, TrackInfo, TrackPayload
-from sfu.values import TrackKind, TrackSource
+from sfu.track import PublishedTrack, Rendition, TrackInfo, TrackPayload
+from sfu.values import CodecRole, TrackKind, TrackSource
 from signalling.livekit import outbound
 from signalling.livekit.announcements import Announcement, Announcements, RefusedError, source_of
 from signalling.livekit.context import Context, local_transport
@@ -46,6 +48,8 @@ class _Published:
     track_id: str
     """As the description names it."""
     track: PublishedTrack
+    role: CodecRole
+    engine_track_id: int
 
 
 class Publisher:
@@ -83,7 +87,10 @@ class Publisher:
                 raise RefusedError(
                     rtc.RequestResponse.NOT_ALLOWED, "this source may not be published"
                 )
-            announcement = self._announcements.add(request, self._cids())
+            published = self._track(request.sid)
+            announcement = self._announcements.add(
+                request, self._cids(), None if published is None else published.info
+            )
         except RefusedError as refusal:
             self._context.send(
                 outbound.request_response(refusal.reason, refusal.message, add_track=request)
@@ -100,7 +107,7 @@ class Publisher:
 
     def knows(self, sid: str) -> bool:
         """Whether a track with this sid is published."""
-        return any(entry.track.sid == sid for entry in self._published.values())
+        return self._track(sid) is not None
 
     # --- negotiating -----------------------------------------------------------------------
 
@@ -116,13 +123,13 @@ class Publisher:
             if section.mid in claims
         ]
         self._context.send(outbound.answer(answer.text, offer_id))
-        for track in started:
-            self._context.room.publish(self._context.participant, track)
+        for tell in started:
+            tell()
 
     def close(self) -> None:
         """Closes the transport with everything on it."""
         for entry in self._published.values():
-            self._context.node.disown_track(entry.track.engine_track_id)
+            self._context.node.disown_track(entry.engine_track_id)
         self._published.clear()
         if self._info is not None:
             self._context.node.disown_transport(self._info.transport_id)
@@ -130,24 +137,37 @@ class Publisher:
 
     def track_ended(self, sid: str) -> None:
         """The room has ended one of the tracks."""
+        self._announcements.forget(sid)
         for mid, entry in list(self._published.items()):
             if entry.track.sid == sid:
-                del self._published[mid]
-                self._context.node.disown_track(entry.track.engine_track_id)
-                self._context.engine.unpublish(entry.track.engine_track_id)
+                self._end_section(mid, entry)
         while (queued := self._announcements.next_queued(self._cids())) is not None:
             self.add_track(queued)
 
     def _cids(self) -> frozenset[str]:
         return frozenset(entry.cid for entry in self._published.values())
 
+    def _end_section(self, mid: str, entry: _Published) -> None:
+        del self._published[mid]
+        self._context.node.disown_track(entry.engine_track_id)
+        self._context.engine.unpublish(entry.engine_track_id)
+
+    def _track(self, sid: str) -> PublishedTrack | None:
+        return next((it.track for it in self._published.values() if it.track.sid == sid), None)
+
     def _end_stopped(self, offer: SessionDescription) -> None:
         for mid, entry in list(self._published.items()):
             section = offer.section(mid)
             stopped = section is None or section.rejected or not section.direction.sends
             # A section may also be used again for another track in the same offer.
-            if stopped or (section is not None and self._taken_over(section, entry)):
-                self._context.room.unpublish(self._context.participant, entry.track.sid)
+            if not stopped and (section is None or not self._taken_over(section, entry)):
+                continue
+            room, participant = self._context.room, self._context.participant
+            if entry.role is CodecRole.PRIMARY:
+                room.unpublish(participant, entry.track.sid)
+            elif mid in self._published:
+                room.drop_backup(participant, entry.track)
+                self._end_section(mid, entry)
 
     def _taken_over(self, section: MediaSection, entry: _Published) -> bool:
         track_id = section.track_id
@@ -169,9 +189,9 @@ class Publisher:
 
     def _answer(self, offer: SessionDescription, claims: dict[str, Announcement]) -> Answer:
         engine = self._context.engine
-        infos = {mid: entry.track.info for mid, entry in self._published.items()}
-        infos |= {mid: announcement.info for mid, announcement in claims.items()}
-        policy = AnswerPolicy({mid: _section_policy(info) for mid, info in infos.items()})
+        infos = {mid: (entry.track.info, entry.role) for mid, entry in self._published.items()}
+        infos |= {mid: (one.info, one.role) for mid, one in claims.items()}
+        policy = AnswerPolicy({mid: _section_policy(*info) for mid, info in infos.items()})
         opened = self._info is None
         info = self._info or self._open()
         self._version += 1
@@ -211,7 +231,36 @@ class Publisher:
         context.node.own_transport(info.transport_id, TrackOwner(context.room, context.participant))
         return info
 
-    def _start(self, section: PublishedSection, announcement: Announcement) -> PublishedTrack:
+    def _start(self, section: PublishedSection, announcement: Announcement) -> Callable[[], None]:
+        """Lets the engine receive a section. Returns what tells the room of it."""
+        context = self._context
+        rendition = self._receive(section, announcement.info)
+        info = _negotiated_info(announcement, section)
+        track = self._track(info.sid)
+        if announcement.role is CodecRole.PRIMARY or track is None:
+            track = PublishedTrack(
+                info=info,
+                publisher_sid=context.participant.sid,
+                publisher_identity=context.participant.identity,
+                renditions={CodecRole.PRIMARY: rendition},
+            )
+            tell = partial(context.room.publish, context.participant, track)
+            context.engine.watch_track(
+                rendition.engine_track_id, partial(self._layer_started, track)
+            )
+        else:
+            info = replace(track.info, codecs=info.codecs)
+            tell = partial(context.room.add_backup, context.participant, track, rendition, info)
+        self._published[section.mid] = _Published(
+            announcement.cid,
+            section.track_id,
+            track,
+            announcement.role,
+            rendition.engine_track_id,
+        )
+        return tell
+
+    def _receive(self, section: PublishedSection, announced: TrackInfo) -> Rendition:
         context, info = self._context, self._info or self._open()
         engine_track_id = context.engine.core.publish(
             info.transport_id,
@@ -227,64 +276,63 @@ class Publisher:
             rids=section.rids,
             ssrcs=section.ssrcs,
             nack=section.nack,
-            microphone_of=self._microphone_of(announcement.info),
+            microphone_of=self._microphone_of(announced),
         )
-        track = PublishedTrack(
-            info=_negotiated_info(announcement, section),
-            publisher_sid=context.participant.sid,
-            publisher_identity=context.participant.identity,
-            engine_track_id=engine_track_id,
-            transport_id=info.transport_id,
-            payloads=tuple(
+        context.node.own_track(engine_track_id, TrackOwner(context.room, context.participant))
+        return Rendition(
+            engine_track_id,
+            tuple(
                 TrackPayload(codec.payload_type, codec.format, codec.clock_rate_hz)
                 for codec in section.codecs
             ),
         )
-        self._published[section.mid] = _Published(announcement.cid, section.track_id, track)
-        context.node.own_track(engine_track_id, TrackOwner(context.room, context.participant))
-        context.engine.watch_track(
-            engine_track_id, lambda event: self._layer_started(track, event.payload_type)
-        )
-        return track
 
     def _microphone_of(self, info: TrackInfo) -> int | None:
         """What a shared screen plays is not speech, and is not to be cut off by it."""
         speech = info.kind is TrackKind.AUDIO and info.source is not TrackSource.SCREEN_SHARE_AUDIO
         return self._context.room.engine_room_id if speech else None
 
-    def _layer_started(self, track: PublishedTrack, payload_type: int) -> None:
+    def _layer_started(self, track: PublishedTrack, event: _core.LayerStarted) -> None:
         """Corrects the announced codec by the one that is sent."""
-        for payload in track.payloads:
-            if payload.payload_type == payload_type:
+        for payload in track.renditions[CodecRole.PRIMARY].payloads:
+            if payload.payload_type == event.payload_type:
                 info = _with_mime(track.info, _mime(payload.format))
                 self._context.room.update_track(self._context.participant, info)
 
 
-def _section_policy(info: TrackInfo) -> SectionPolicy:
-    codec = info.mime_type.partition("/")[2].lower()
+def _section_policy(info: TrackInfo, role: CodecRole) -> SectionPolicy:
+    announced = info.codecs[role]
+    codec = announced.mime_type.partition("/")[2].lower()
     return SectionPolicy(
         codec=codec,
-        # Not every subscriber decodes these: one that does not has to be told.
-        codec_only=codec in ("vp9", "av1"),
+        # Not every subscriber decodes these: one that does not has to be told. Where there is a
+        # backup, it has to be known which codec is which.
+        codec_only=codec in ("vp9", "av1") or len(info.codecs) > 1,
         dtx=not info.disable_dtx,
         stereo=info.stereo,
         # Encrypted frames cannot be taken out of redundancy for subscribers that lack it.
         red=info.kind is TrackKind.AUDIO and not info.disable_red and not info.encryption,
         rids=tuple(
-            layer.rid for layer in sorted(info.layers, key=lambda layer: layer.quality) if layer.rid
+            layer.rid
+            for layer in sorted(announced.layers, key=lambda layer: layer.quality)
+            if layer.rid
         ),
     )
 
 
 def _negotiated_info(announcement: Announcement, section: PublishedSection) -> TrackInfo:
-    first = announcement.info.codecs[0]
-    codec = replace(
-        first,
+    codecs = list(announcement.info.codecs)
+    announced = codecs[announcement.role]
+    negotiated = codecs[announcement.role] = replace(
+        announced,
+        mime_type=_mime(section.codecs[0].format),
         mid=section.mid,
-        sdp_cid=section.track_id if section.track_id != first.cid else "",
+        sdp_cid=section.track_id if section.track_id != announced.cid else "",
     )
-    info = replace(announcement.info, codecs=(codec,))
-    return _with_mime(info, _mime(section.codecs[0].format))
+    if announcement.role is CodecRole.PRIMARY and negotiated.mime_type != announced.mime_type:
+        # The client cannot send it, and the backup was for that codec.
+        del codecs[1:]
+    return replace(announcement.info, codecs=tuple(codecs))
 
 
 def _with_mime(info: TrackInfo, mime: str) -> TrackInfo:

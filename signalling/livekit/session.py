@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 
 from sfu._core import TransportStateChanged
 from sfu.clock import Cancellable
+from sfu.demand import Demands
 from sfu.engine import TransportEvent
 from sfu.node import Node, TrackOwner
 from sfu.notices import (
@@ -26,6 +27,7 @@ from sfu.room import JoinOptions
 from sfu.track import PublishedTrack
 from sfu.values import (
     Admission,
+    CodecRole,
     EndReason,
     SubscriptionFailure,
     SubscriptionSettings,
@@ -320,6 +322,9 @@ class Session:
     def track_unwanted(self, track: PublishedTrack) -> None:
         self.subscriber.unwant(track)
 
+    def codec_chosen(self, track: PublishedTrack, role: CodecRole | None) -> None:
+        self.subscriber.choose_codec(track, role)
+
     def settings_changed(self, track: PublishedTrack, settings: SubscriptionSettings) -> None:
         self.subscriber.set_settings(track, settings)
 
@@ -332,8 +337,8 @@ class Session:
     def own_track_subscribed(self, track_sid: str) -> None:
         self.send(outbound.track_subscribed(track_sid))
 
-    def own_track_demanded(self, track: PublishedTrack, quality: VideoQuality | None) -> None:
-        self.send(outbound.subscribed_quality_update(track.info, quality))
+    def own_track_demanded(self, track: PublishedTrack, demands: Demands) -> None:
+        self.send(outbound.subscribed_quality_update(track.info, demands))
 
     def own_track_ended(self, track_sid: str) -> None:
         self.publisher.track_ended(track_sid)

@@ -6,9 +6,7 @@ first offer goes out at once, with or without tracks, as clients wait for this c
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
-from functools import partial
 from typing import Final
 
 from sfu import _core
@@ -16,15 +14,13 @@ from sfu.clock import Cancellable
 from sfu.engine import TransportEvent
 from sfu.node import TrackOwner
 from sfu.track import PublishedTrack
-from sfu.values import EndReason, SubscriptionFailure, SubscriptionSettings, TrackKind
+from sfu.values import CodecRole, EndReason, SubscriptionFailure, SubscriptionSettings, TrackKind
 from signalling.livekit import outbound
 from signalling.livekit.context import Context, local_transport
 from signalling.livekit.data_saver import downlink_limit_bps
 from signalling.livekit.outbound import LeaveAction
+from signalling.livekit.stream import Stream, track_formats
 from signalling.sdp import (
-    AcceptedSection,
-    Format,
-    NegotiatedCodec,
     OfferedTrack,
     RemoteTransport,
     SdpError,
@@ -66,22 +62,13 @@ ON_ANSWER: Final[Mapping[NegotiationState, NegotiationState]] = {
 """In every other state an answer is a mistake, and ignored."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    """A wanted track on its way to the client."""
-
-    track: PublishedTrack
-    settings: SubscriptionSettings
-    subscription_id: int | None = None
-
-
 class Subscriber:
     """`on_event` is told of the transport's events."""
 
     def __init__(self, context: Context, on_event: Callable[[TransportEvent], None]) -> None:
         self._context = context
         self._on_event = on_event
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
         self._state = NegotiationState.STABLE
         self._info: _core.TransportInfo | None = None
         self._remote: RemoteTransport | None = None
@@ -123,8 +110,7 @@ class Subscriber:
         self._state = NegotiationState.CLOSED
         self._disarm()
         for stream in self._streams.values():
-            if stream.subscription_id is not None:
-                self._context.engine.forget_subscription(stream.subscription_id)
+            stream.forget()
         self._streams.clear()
         if self._info is not None:
             self._context.node.disown_transport(self._info.transport_id)
@@ -141,7 +127,7 @@ class Subscriber:
         except SdpError:
             self._refuse(track.sid, SubscriptionFailure.CODEC_UNSUPPORTED)
             return
-        self._streams[track.sid] = _Stream(track, settings)
+        self._streams[track.sid] = Stream(self._context, track, settings)
         self._change()
 
     def unwant(self, track: PublishedTrack) -> None:
@@ -149,25 +135,22 @@ class Subscriber:
         stream = self._streams.pop(track.sid, None)
         if stream is None:
             return
-        if stream.subscription_id is not None:
-            self._context.engine.unsubscribe(stream.subscription_id)
+        stream.end()
         if self._sections.remove(track.sid):
             self._change()
 
     def set_settings(self, track: PublishedTrack, settings: SubscriptionSettings) -> None:
         """Sends a track with other settings, without negotiation."""
         stream = self._streams.get(track.sid)
-        if stream is None:
-            return
-        stream.settings = settings
-        if stream.subscription_id is not None:
-            self._context.engine.core.update_subscription(
-                stream.subscription_id,
-                paused=settings.disabled,
-                max_layer=track.engine_layer(settings),
-                max_temporal_layer=track.engine_temporal_layer(settings),
-                priority=track.engine_priority(settings),
-            )
+        if stream is not None:
+            stream.settings = settings
+            stream.update()
+
+    def choose_codec(self, track: PublishedTrack, role: CodecRole | None) -> None:
+        """Sends a track in this codec, without negotiation."""
+        stream = self._streams.get(track.sid)
+        if stream is not None:
+            stream.choose(role)
 
     # --- negotiation -----------------------------------------------------------------------
 
@@ -179,10 +162,16 @@ class Subscriber:
         self._disarm()
         self._set_remote(result.remote)
         for section in result.accepted:
-            self._send(section)
+            stream = self._streams.get(section.track.track_sid)
+            if stream is not None and self._info is not None:
+                stream.accept(section, self._info.transport_id)
         for offered in result.rejected:
-            if self._streams.pop(offered.track_sid, None) is not None:
-                self._refuse(offered.track_sid, SubscriptionFailure.CODEC_UNSUPPORTED)
+            stream = self._streams.pop(offered.track_sid, None)
+            if stream is not None:
+                stream.end()
+                stream.refuse(SubscriptionFailure.CODEC_UNSUPPORTED)
+                subscriptions = self._context.participant.subscriptions
+                subscriptions.codecs_accepted(stream.track, frozenset())
         self._state = ON_ANSWER[self._state]
         if self._state is NegotiationState.SCHEDULED:
             self._schedule(FIRST_OFFER_DELAY_S)
@@ -238,58 +227,18 @@ class Subscriber:
             dtls_role=remote.dtls_role,
         )
 
-    def _send(self, section: AcceptedSection) -> None:
-        """Lets the engine send a track that the client has accepted, unless it does."""
-        stream = self._streams.get(section.track.track_sid)
-        if stream is None or stream.subscription_id is not None or self._info is None:
-            return
-        context, track, settings = self._context, stream.track, stream.settings
-        stream.subscription_id = context.engine.core.subscribe(
-            self._info.transport_id,
-            track.engine_track_id,
-            kind=section.track.kind,
-            ssrc=section.track.ssrc,
-            rtx_ssrc=section.track.rtx_ssrc,
-            codecs=[
-                (
-                    from_payload_type,
-                    _core.CodecSpec(
-                        codec.payload_type,
-                        codec.codec,
-                        codec.clock_rate_hz,
-                        codec.rtx_payload_type,
-                    ),
-                )
-                for from_payload_type, codec in section.codecs
-            ],
-            extensions=section.extensions,
-            cname=section.track.cname,
-            paused=settings.disabled,
-            max_layer=track.engine_layer(settings),
-            max_temporal_layer=track.engine_temporal_layer(settings),
-            priority=track.engine_priority(settings),
-        )
-        context.engine.watch_stream_state(stream.subscription_id, partial(self._tell_state, track))
-        context.room.track_bound(track, context.participant)
-
     def _offered(self, track: PublishedTrack) -> OfferedTrack:
         video = track.info.kind is TrackKind.VIDEO
         return OfferedTrack(
             track_sid=track.sid,
             stream_id=f"{track.publisher_sid}|{track.sid}",
             kind="video" if video else "audio",
-            codecs=tuple(
-                NegotiatedCodec(one.payload_type, Format(one.format), one.clock_rate_hz)
-                for one in track.payloads
-            ),
+            formats=tuple(item for role in CodecRole for item in track_formats(track, role)),
             ssrc=_ssrc(),
             rtx_ssrc=_ssrc() if video else None,
             cname=track.publisher_sid,
             stereo=track.info.stereo,
         )
-
-    def _tell_state(self, track: PublishedTrack, paused: bool) -> None:
-        self._context.send(outbound.stream_state_update(track.publisher_sid, track.sid, paused))
 
     def _refuse(self, track_sid: str, failure: SubscriptionFailure) -> None:
         self._context.send(outbound.subscription_response(track_sid, failure))

@@ -6,7 +6,7 @@ the arguments that the engine needs. The only error is `SdpError`.
 """
 
 from signalling.sdp.answer import Answer, AnswerPolicy, PublishedSection, SectionPolicy, make_answer
-from signalling.sdp.codecs import Format, Kind, NegotiatedCodec
+from signalling.sdp.codecs import Format, Kind, NegotiatedCodec, formats_of
 from signalling.sdp.errors import SdpError
 from signalling.sdp.model import Direction, MediaSection, SessionDescription
 from signalling.sdp.offer import AcceptedSection, OfferedTrack, SubscriberAnswer, SubscriberSections
@@ -32,6 +32,7 @@ __all__ = [
     "SessionDescription",
     "SubscriberAnswer",
     "SubscriberSections",
+    "formats_of",
     "make_answer",
     "parse",
     "serialise",

@@ -93,6 +93,12 @@ class NegotiatedCodec:
         return self.format.codec
 
 
+def formats_of(mime_type: str) -> tuple[Format, ...]:
+    """The formats of a codec such as "video/H264", the most capable first."""
+    name = mime_type.partition("/")[2].lower()
+    return tuple(sorted((item for item in Format if item.codec == name), reverse=True))
+
+
 @dataclass(frozen=True, slots=True)
 class SubscriberType:
     """How our offers describe a format."""

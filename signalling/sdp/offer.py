@@ -43,14 +43,15 @@ _PROTOCOL = "UDP/TLS/RTP/SAVPF"
 class OfferedTrack:
     """A published track on its way to one subscriber.
 
-    `codecs` are the publisher's (`PublishedSection.codecs`). `stream_id` is `PA_publisher|TR_track`
-    or what the protocol asks for; `cname` is common to the tracks that play in step.
+    `formats` are those that it may come in, the preferred one first. `stream_id` is
+    `PA_publisher|TR_track` or what the protocol asks for; `cname` is common to the tracks that play
+    in step.
     """
 
     track_sid: str
     stream_id: str
     kind: Kind
-    codecs: tuple[NegotiatedCodec, ...]
+    formats: tuple[Format, ...]
     ssrc: int
     rtx_ssrc: int | None
     cname: str
@@ -61,12 +62,13 @@ class OfferedTrack:
 class AcceptedSection:
     """A track that the subscriber receives: the arguments of `Engine.subscribe`.
 
-    `codecs` pairs each of the publisher's payload types with what was negotiated for it here.
+    `codecs` is what each of the track's formats leaves as; one that the client does not take is
+    absent.
     """
 
     mid: str
     track: OfferedTrack
-    codecs: tuple[tuple[int, NegotiatedCodec], ...]
+    codecs: dict[Format, NegotiatedCodec]
     extensions: tuple[tuple[int, str], ...]
 
 
@@ -194,7 +196,7 @@ class SubscriberSections:
         accepted: list[AcceptedSection] = []
         rejected: list[OfferedTrack] = []
         for (slot, track), section in zip(offered, answer.media[1:], strict=True):
-            codecs = _accepted_codecs(track, section) if track else ()
+            codecs = _accepted_codecs(track, section) if track else {}
             current = slot.track is track
             rejected.extend(self._settle(slot, track, section, bool(codecs)))
             if track is None or not current:
@@ -301,7 +303,7 @@ def _media_section(slot: _Slot, local: LocalTransport) -> MediaSection:
 
 
 def _offered_extensions(track: OfferedTrack | None) -> tuple[HeaderExtension, ...]:
-    if track is not None and any(codec.format.needs_descriptor for codec in track.codecs):
+    if track is not None and any(item.needs_descriptor for item in track.formats):
         return known.SUBSCRIBER_EXTENSIONS + known.SCALABLE_EXTENSIONS
     return known.SUBSCRIBER_EXTENSIONS
 
@@ -320,10 +322,9 @@ def _ssrc_groups(track: OfferedTrack) -> tuple[SsrcGroup, ...]:
 
 
 def _offered_codecs(track: OfferedTrack) -> Iterator[Codec]:
-    """The publisher's formats under our payload types, each followed by its RTX."""
-    formats = dict.fromkeys(codec.format for codec in track.codecs)
+    """The track's formats under our payload types, each followed by its RTX."""
     feedback = known.SUBSCRIBER_FEEDBACK[track.kind]
-    for item in formats:
+    for item in dict.fromkeys(track.formats):
         entry = SUBSCRIBER_TYPES[item]
         parameters = entry.codec.parameters
         if item is Format.OPUS and track.stereo:
@@ -343,15 +344,13 @@ def _offered_codecs(track: OfferedTrack) -> Iterator[Codec]:
             yield Codec(entry.rtx_payload_type, "rtx", codec.clock_rate_hz, 1, apt)
 
 
-def _accepted_codecs(
-    track: OfferedTrack, section: MediaSection
-) -> tuple[tuple[int, NegotiatedCodec], ...]:
-    """The publisher's payload types that the answer can carry; none if it receives nothing.
+def _accepted_codecs(track: OfferedTrack, section: MediaSection) -> dict[Format, NegotiatedCodec]:
+    """The track's formats that the answer can carry; none if it receives nothing.
 
     Redundant audio can be carried as the codec that it wraps: the engine unwraps it.
     """
     if section.rejected or not section.direction.receives:
-        return ()
+        return {}
     rtx = known.rtx_payload_types(section.codecs)
     by_format: dict[Format, NegotiatedCodec] = {}
     for codec in section.codecs:
@@ -369,11 +368,7 @@ def _accepted_codecs(
             )
     if Format.OPUS in by_format:
         by_format.setdefault(Format.RED, by_format[Format.OPUS])
-    return tuple(
-        (codec.payload_type, by_format[codec.format])
-        for codec in track.codecs
-        if codec.format in by_format
-    )
+    return {item: by_format[item] for item in track.formats if item in by_format}
 
 
 def _accepted_extensions(section: MediaSection) -> tuple[tuple[int, str], ...]:

@@ -8,7 +8,6 @@ from loadtest.swarm import Swarm, TransportInfo
 from signalling.sdp import (
     AnswerPolicy,
     LocalTransport,
-    NegotiatedCodec,
     OfferedTrack,
     SdpError,
     SectionPolicy,
@@ -35,8 +34,7 @@ def info() -> TransportInfo:
 
 def test_an_offer_of_the_server_is_answered_as_it_wants(info: TransportInfo) -> None:
     sections = SubscriberSections(1)
-    codec = NegotiatedCodec(100, Format.VP8, 90_000, 101)
-    track = OfferedTrack("TR_1", "PA_1|TR_1", "video", (codec,), 11, 12, "cname")
+    track = OfferedTrack("TR_1", "PA_1|TR_1", "video", (Format.VP8,), 11, 12, "cname")
     mid = sections.add(track)
     offered = description.read_offer(sections.offer(SERVER))
     assert offered.data

@@ -11,7 +11,7 @@ LOW, MEDIUM, HIGH = VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH
 def test_a_higher_wish_is_told_at_once_and_a_lower_one_when_it_lasts() -> None:
     clock = ManualClock()
     told: list[VideoQuality | None] = []
-    demand = TrackDemand(clock, told.append)
+    demand = TrackDemand(clock, lambda demands: told.extend(demands.values()))
     demand.change(None, LOW)
     clock.advance(LOWER_AFTER_S + NONE_AFTER_S)
     assert told == [LOW]
@@ -27,7 +27,7 @@ def test_a_higher_wish_is_told_at_once_and_a_lower_one_when_it_lasts() -> None:
 def test_a_viewer_who_returns_in_time_costs_nothing() -> None:
     clock = ManualClock()
     told: list[VideoQuality | None] = []
-    demand = TrackDemand(clock, told.append)
+    demand = TrackDemand(clock, lambda demands: told.extend(demands.values()))
     demand.change(None, HIGH)
     demand.change(HIGH, None)
     clock.advance(NONE_AFTER_S - 1)
@@ -68,9 +68,9 @@ def test_a_leaving_viewer_wants_nothing_any_more() -> None:
     host, viewer = Seat(room, "host"), Seat(room, "viewer")
     track = host.publish("TR_VCx")
     assert track.demand is not None
-    assert track.demand.wanted is HIGH
+    assert track.demand.wanted() is HIGH
     room.leave(viewer.participant, EndReason.CLIENT_INITIATED)
-    assert track.demand.wanted is None
+    assert track.demand.wanted() is None
 
 
 def test_sizes_are_translated_by_the_ladder() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.browsers import ChromiumTab, chromium, chromium_tab
-from tests.support.livekit_js import join
+from tests.support.livekit_js import VIDEO, join
 from tests.support.server import Server
 
 LAYERS_TIMEOUT_S = 30
@@ -28,20 +28,6 @@ ASK = """(quality) => {
     for (const publication of participant.videoTrackPublications.values())
       publication.setVideoQuality(quality);
 }"""
-
-VIDEO = """(async () => {
-  let found = null;
-  for (const connection of peerConnections) {
-    const stats = await connection.getStats();
-    stats.forEach((entry) => {
-      if (entry.type === 'inbound-rtp' && entry.kind === 'video') found = {
-        frames: entry.framesDecoded ?? 0, width: entry.frameWidth ?? 0,
-        bytes: entry.bytesReceived, codec: stats.get(entry.codecId)?.mimeType ?? '',
-      };
-    });
-  }
-  return found;
-})()"""
 
 
 async def sees(tab: ChromiumTab, *, full: bool) -> dict[str, Any]:

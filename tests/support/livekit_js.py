@@ -24,6 +24,21 @@ CONNECT = """async ([url, token, media, options]) => {
   if (media) await room.localParticipant.enableCameraAndMicrophone();
 }"""
 
+VIDEO = """(async () => {
+  let found = null;
+  for (const connection of peerConnections) {
+    const stats = await connection.getStats();
+    stats.forEach((entry) => {
+      if (entry.type === 'inbound-rtp' && entry.kind === 'video') found = {
+        frames: entry.framesDecoded ?? 0, width: entry.frameWidth ?? 0,
+        bytes: entry.bytesReceived, codec: stats.get(entry.codecId)?.mimeType ?? '',
+      };
+    });
+  }
+  return found;
+})()"""
+"""JavaScript: what has come of the one video that a tab receives."""
+
 
 async def open_page(tab: ChromiumTab, server: Server) -> None:
     """A page without scripts, from the server's own address, that has `LivekitClient`."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sfu.codec_plan import BackupCodecPolicy
+from sfu.demand import Demands
 from sfu.notices import (
     ParticipantsChanged,
     ParticipantSnapshot,
@@ -16,9 +18,10 @@ from sfu.notices import (
     SpeakersChanged,
 )
 from sfu.room import JoinOptions, Room
-from sfu.track import PublishedTrack, TrackCodec, TrackInfo, TrackPayload
+from sfu.track import PublishedTrack, Rendition, TrackCodec, TrackInfo, TrackPayload
 from sfu.values import (
     Admission,
+    CodecRole,
     EndReason,
     Permissions,
     RoomOptions,
@@ -85,7 +88,10 @@ class RecordingSink:
     receiving: dict[str, SubscriptionSettings] = field(default_factory=dict)
     failed: list[tuple[str, SubscriptionFailure]] = field(default_factory=list)
     allowed: list[tuple[str, str, bool]] = field(default_factory=list)
-    demands: list[tuple[str, VideoQuality | None]] = field(default_factory=list)
+    demands: list[tuple[str | VideoQuality | None, ...]] = field(default_factory=list)
+    """Sid, quality of the primary codec, and of the backup if there is one."""
+    codecs: dict[str, CodecRole | None] = field(default_factory=dict)
+    """The codec that was chosen last, by sid."""
     end: EndReason | None = None
 
     def participants_changed(self, notice: ParticipantsChanged) -> None:
@@ -118,6 +124,9 @@ class RecordingSink:
         self.log.append(f"unwant {track.sid}")
         del self.receiving[track.sid]
 
+    def codec_chosen(self, track: PublishedTrack, role: CodecRole | None) -> None:
+        self.codecs[track.sid] = role
+
     def settings_changed(self, track: PublishedTrack, settings: SubscriptionSettings) -> None:
         assert track.sid in self.receiving
         self.receiving[track.sid] = settings
@@ -131,8 +140,8 @@ class RecordingSink:
     def own_track_subscribed(self, track_sid: str) -> None:
         self.log.append(f"subscribed {track_sid}")
 
-    def own_track_demanded(self, track: PublishedTrack, quality: VideoQuality | None) -> None:
-        self.demands.append((track.sid, quality))
+    def own_track_demanded(self, track: PublishedTrack, demands: Demands) -> None:
+        self.demands.append((track.sid, *demands.values()))
 
     def own_track_ended(self, track_sid: str) -> None:
         self.log.append(f"ended {track_sid}")
@@ -172,14 +181,24 @@ class Seat:
         if active:
             room.mark_active(self.participant)
 
-    def publish(self, sid: str, source: TrackSource = TrackSource.CAMERA) -> PublishedTrack:
+    def publish(
+        self,
+        sid: str,
+        source: TrackSource = TrackSource.CAMERA,
+        codecs: tuple[str, ...] = ("video/VP8",),
+        policy: BackupCodecPolicy = BackupCodecPolicy.PREFER_REGRESSION,
+    ) -> PublishedTrack:
         track = PublishedTrack(
-            info=TrackInfo(sid, TrackKind.VIDEO, source, codecs=(TrackCodec("video/VP8"),)),
+            info=TrackInfo(
+                sid,
+                TrackKind.VIDEO,
+                source,
+                codecs=tuple(TrackCodec(mime_type) for mime_type in codecs),
+                backup_codec_policy=policy,
+            ),
             publisher_sid=self.participant.sid,
             publisher_identity=self.participant.identity,
-            engine_track_id=1,
-            transport_id=1,
-            payloads=(TrackPayload(96, "vp8", 90_000),),
+            renditions={CodecRole.PRIMARY: Rendition(1, (TrackPayload(96, "vp8", 90_000),))},
         )
         self.room.publish(self.participant, track)
         return track

@@ -47,8 +47,8 @@ async def test_aiortc_answers_our_offer() -> None:
     sections = SubscriberSections(1)
     vp8 = NegotiatedCodec(96, Format.VP8, 90_000, 97)
     opus = NegotiatedCodec(111, Format.OPUS, 48_000)
-    sections.add(OfferedTrack("TR_v", "PA_x|TR_v", "video", (vp8,), 1000, 1001, "PA_x"))
-    sections.add(OfferedTrack("TR_a", "PA_x|TR_a", "audio", (opus,), 2000, None, "PA_x"))
+    sections.add(OfferedTrack("TR_v", "PA_x|TR_v", "video", (Format.VP8,), 1000, 1001, "PA_x"))
+    sections.add(OfferedTrack("TR_a", "PA_x|TR_a", "audio", (Format.OPUS,), 2000, None, "PA_x"))
     peer = RTCPeerConnection()
     try:
         await peer.setRemoteDescription(RTCSessionDescription(sections.offer(LOCAL), "offer"))
@@ -57,8 +57,8 @@ async def test_aiortc_answers_our_offer() -> None:
         result = sections.accept(parse(peer.localDescription.sdp))
 
         assert [accepted.track.track_sid for accepted in result.accepted] == ["TR_v", "TR_a"]
-        assert result.accepted[0].codecs == ((96, vp8),)
-        assert result.accepted[1].codecs == ((111, opus),)
+        assert result.accepted[0].codecs == {Format.VP8: vp8}
+        assert result.accepted[1].codecs == {Format.OPUS: opus}
         assert result.remote.dtls_role == "server"
     finally:
         await peer.close()

@@ -24,16 +24,14 @@ LOCAL = LocalTransport(
     ":".join(["AB"] * 32),
     ("candidate:1 1 udp 2130706431 192.0.2.1 7882 typ host",),
 )
-VP8 = NegotiatedCodec(100, Format.VP8, 90_000, 101)
-OPUS = NegotiatedCodec(109, Format.OPUS, 48_000)
 
 
-def video(sid: str, ssrc: int = 1000, codecs: tuple[NegotiatedCodec, ...] = (VP8,)) -> OfferedTrack:
-    return OfferedTrack(sid, f"PA_x|{sid}", "video", codecs, ssrc, ssrc + 1, "PA_x")
+def video(sid: str, ssrc: int = 1000, formats: tuple[Format, ...] = (Format.VP8,)) -> OfferedTrack:
+    return OfferedTrack(sid, f"PA_x|{sid}", "video", formats, ssrc, ssrc + 1, "PA_x")
 
 
 def audio(sid: str, ssrc: int = 2000, stereo: bool = False) -> OfferedTrack:
-    return OfferedTrack(sid, f"PA_x|{sid}", "audio", (OPUS,), ssrc, None, "PA_x", stereo)
+    return OfferedTrack(sid, f"PA_x|{sid}", "audio", (Format.OPUS,), ssrc, None, "PA_x", stereo)
 
 
 def test_first_offer_has_the_data_section_even_without_tracks() -> None:
@@ -63,20 +61,34 @@ def test_offer_describes_a_track_by_msid_and_ssrcs() -> None:
     assert sections.mid_to_track() == {mid: "TR_v"}
 
 
-def test_accept_pairs_the_publishers_payload_types_with_the_answers() -> None:
+def test_accept_tells_what_each_format_leaves_as() -> None:
     sections = SubscriberSections(7)
-    h264 = NegotiatedCodec(45, Format.H264, 90_000, 46)
-    sections.add(video("TR_v", codecs=(h264, VP8)))
+    sections.add(video("TR_v", formats=(Format.H264, Format.VP8)))
     answer = answer_as_browser(sections.offer(LOCAL))
 
     result = sections.accept(parse(answer))
 
     (accepted,) = result.accepted
-    assert [(pt, codec.payload_type, codec.rtx_payload_type) for pt, codec in accepted.codecs] == [
-        (45, 108, 109),
-        (100, 96, 97),
-    ]
+    assert accepted.codecs == {
+        Format.H264: NegotiatedCodec(108, Format.H264, 90_000, 109),
+        Format.VP8: NegotiatedCodec(96, Format.VP8, 90_000, 97),
+    }
     assert result.remote.dtls_role == "server"
+    assert not result.rejected
+
+
+def test_a_client_may_take_one_of_two_codecs_only() -> None:
+    sections = SubscriberSections(7)
+    sections.add(video("TR_v", formats=(Format.VP9, Format.VP8)))
+    offer = sections.offer(LOCAL)
+    (section,) = (section for section in parse(offer).media if section.kind == "video")
+    assert section.formats == ("98", "99", "96", "97"), "the better one first"
+    answer = answer_as_browser(offer).replace("SAVPF 98 99 96 97", "SAVPF 96 97")
+    lines = [line for line in answer.split("\r\n") if ":98 " not in line and ":99 " not in line]
+
+    result = sections.accept(parse("\r\n".join(lines)))
+
+    assert list(result.accepted[0].codecs) == [Format.VP8]
     assert not result.rejected
 
 
@@ -84,8 +96,7 @@ def test_accept_pairs_the_publishers_payload_types_with_the_answers() -> None:
 def test_redundant_audio_reaches_every_client(takes_red: bool, pairs: list[int]) -> None:
     """A client that does not know RED (RFC 2198) answers Opus: the engine unwraps for it."""
     sections = SubscriberSections(7)
-    red = NegotiatedCodec(63, Format.RED, 48_000)
-    sections.add(replace(audio("TR_a"), codecs=(red, OPUS)))
+    sections.add(replace(audio("TR_a"), formats=(Format.RED, Format.OPUS)))
     offer = sections.offer(LOCAL)
     (section,) = (section for section in parse(offer).media if section.kind == "audio")
     assert section.formats == ("63", "111"), "redundancy first"
@@ -99,8 +110,8 @@ def test_redundant_audio_reaches_every_client(takes_red: bool, pairs: list[int])
 
     (accepted,) = sections.accept(parse(answer)).accepted
 
-    assert [codec.payload_type for _, codec in accepted.codecs] == pairs
-    assert [from_type for from_type, _ in accepted.codecs] == [63, 109]
+    assert [codec.payload_type for codec in accepted.codecs.values()] == pairs
+    assert list(accepted.codecs) == [Format.RED, Format.OPUS]
 
 
 @pytest.mark.parametrize("kind", ["audio", "video"])
