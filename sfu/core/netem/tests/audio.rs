@@ -328,3 +328,33 @@ fn audio_is_measured_only_beside_video() {
     world.command(camera.id.shard(), command);
     assert_eq!(speak(&mut world), [false; 10]);
 }
+
+/// Audio is never held back for want of bandwidth, so whoever sends too much of it is cut short.
+#[test]
+fn a_flood_on_a_microphone_costs_listeners_little() {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let listener = world.connect(0, false);
+    world.run_until_connected();
+    let track = world.publish(publisher, MediaKind::Audio, 1);
+    world.subscribe(listener, &track);
+    world.run(Duration::from_millis(200));
+    let (before, from) = (world.clients[listener.0].wire_bytes, world.now);
+    for number in 0..4_000 {
+        let packet = SentPacket {
+            sequence: 1_000 + number,
+            timestamp: number as u32 * 48,
+            marker: false,
+            payload: &[0x55; 1_000],
+            audio_level: Some(-20),
+        };
+        world.send(&track, 0, &packet);
+        world.run(Duration::from_millis(1));
+    }
+    let seconds = (world.now - from).as_secs_f64();
+    let sent_bps = (world.clients[listener.0].wire_bytes - before) as f64 * 8.0 / seconds;
+    assert!(
+        (1.5e6..2.4e6).contains(&sent_bps),
+        "{sent_bps} bit/s of 8 million"
+    );
+}

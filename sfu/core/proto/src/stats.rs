@@ -21,7 +21,7 @@ pub enum DropReason {
     ShardQueueFull,
     /// Would be larger on its way out than a path is sure to carry.
     Oversized,
-    /// More media packets of one peer than it may send.
+    /// More packets of one peer, or more of one audio track, than may be sent.
     TooFast,
     /// A data message that could not be attributed, was not allowed or did not fit.
     Data,

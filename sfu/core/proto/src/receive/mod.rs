@@ -18,7 +18,7 @@ mod stream;
 pub mod twcc;
 
 pub use nack::NackGenerator;
-pub use pace::Pace;
+pub use pace::{AudioPace, Pace};
 pub use router::{Removed, Route, Router, Source};
 pub use scalability::Scalability;
 pub use section::{Section, SectionError};

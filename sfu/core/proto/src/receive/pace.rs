@@ -1,8 +1,10 @@
-//! How fast a peer may send media packets.
+//! How fast a peer may send media.
 //!
 //! What a publisher sends is multiplied by its subscribers, so a flood with good keys is bounded
-//! where it comes in. The generic cell rate algorithm (ITU-T I.371): one moment of memory, no
-//! timer. Policy beyond the bound: the packet is dropped, as on a link of that capacity.
+//! where it comes in: all packets of a peer by their number, and those of each audio track by their
+//! size, as audio is never held back later. The generic cell rate algorithm (ITU-T I.371): one
+//! moment of memory, no timer. Policy beyond the bound: the packet is dropped, as on a link of that
+//! capacity.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +12,48 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_micros(66);
 /// Half a second's worth may come at once: key frames, and what a network has held back.
 const BURST: Duration = Duration::from_millis(500);
+/// Opus at its highest bitrate (510 kbit/s, RFC 6716) with a redundant copy, in short frames.
+const AUDIO_BPS: u64 = 2_000_000;
+/// Counted for each packet, so that empty ones do not come for nothing either.
+const AUDIO_PACKET_BYTES: usize = 200;
 
-/// One peer's allowance.
+/// One peer's allowance of packets.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Pace {
-    /// When all packets so far would have come, at the bounded rate.
-    expected_at: Option<Instant>,
-}
+pub struct Pace(Cells);
 
 impl Pace {
     /// Whether a packet that arrives at `now` is within bounds.
     pub fn admits(&mut self, now: Instant) -> bool {
+        self.0.admits(now, INTERVAL)
+    }
+}
+
+/// One audio track's allowance of bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AudioPace(Cells);
+
+impl AudioPace {
+    /// Whether a packet with so large a payload that arrives at `now` is within bounds.
+    pub fn admits(&mut self, now: Instant, payload_bytes: usize) -> bool {
+        let bits = (payload_bytes + AUDIO_PACKET_BYTES) as u64 * 8;
+        let takes = Duration::from_nanos(bits * 1_000_000_000 / AUDIO_BPS);
+        self.0.admits(now, takes)
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Cells {
+    /// When everything so far would have come, at the bounded rate.
+    expected_at: Option<Instant>,
+}
+
+impl Cells {
+    fn admits(&mut self, now: Instant, takes: Duration) -> bool {
         let at = self.expected_at.map_or(now, |at| at.max(now));
         if at > now + BURST {
             return false;
         }
-        self.expected_at = Some(at + INTERVAL);
+        self.expected_at = Some(at + takes);
         true
     }
 }
@@ -56,5 +84,26 @@ mod tests {
         let apart = Duration::from_micros(70);
         let packets = 100_000;
         assert_eq!(admitted(&mut pace, Instant::now(), packets, apart), packets);
+    }
+
+    #[test]
+    fn no_microphone_sends_what_is_taken_for_a_flood() {
+        let mut pace = AudioPace::default();
+        let start = Instant::now();
+        // 510 kbit/s with a copy, in frames of 5 ms.
+        let takes = |n: u32| pace.admits(start + Duration::from_millis(5) * n, 640);
+        assert!((0..20_000).all(takes));
+    }
+
+    #[test]
+    fn a_flood_of_audio_is_cut_to_two_megabits() {
+        for payload_bytes in [0, 100, 1_200] {
+            let mut pace = AudioPace::default();
+            let start = Instant::now();
+            let at = (0..100_000).map(|n| start + Duration::from_micros(100) * n);
+            let admitted = at.filter(|at| pace.admits(*at, payload_bytes)).count();
+            let bps = admitted * (payload_bytes + AUDIO_PACKET_BYTES) * 8 / 10;
+            assert!((2_000_000..=2_120_000).contains(&bps), "{bps}");
+        }
     }
 }

@@ -146,6 +146,9 @@ impl Shard {
         } else {
             (header.sequence, arrived.payload)
         };
+        if !source.admits(now, payload.len()) {
+            return Err(DropReason::TooFast);
+        }
         let publishing = &mut self.peers[key].publishing;
         let place = (track_key, route.layer.0);
         let (received, restarted) =

@@ -7,7 +7,7 @@ use super::peer::{Publishing, Received};
 use crate::api::{Layer, MediaKind, Publish, RoomId, Ssrc};
 use crate::forward::MAX_LAYERS;
 use crate::receive::level::LevelWindow;
-use crate::receive::{NackGenerator, Route, Scalability, Stream};
+use crate::receive::{AudioPace, NackGenerator, Route, Scalability, Stream};
 use crate::stats::DropReason;
 
 /// Opus frames without a timestamp to compare with are taken to be this long.
@@ -27,6 +27,7 @@ pub(super) struct Source {
     pub(super) levels: LevelWindow,
     last_level_timestamp: Option<u32>,
     started: [bool; MAX_LAYERS],
+    audio_pace: AudioPace,
 }
 
 impl Source {
@@ -41,7 +42,14 @@ impl Source {
             levels: LevelWindow::default(),
             last_level_timestamp: None,
             started: [false; MAX_LAYERS],
+            audio_pace: AudioPace::default(),
         }
+    }
+
+    /// Whether a packet is within what a track of its kind may send. Video is held back later, by
+    /// each subscriber's bandwidth.
+    pub(super) fn admits(&mut self, now: Instant, payload_bytes: usize) -> bool {
+        self.kind == MediaKind::Video || self.audio_pace.admits(now, payload_bytes)
     }
 
     /// Whether this is the first packet of `layer`.
