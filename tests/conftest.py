@@ -1,5 +1,6 @@
 """Fixtures for every test folder. Browser tests share one network namespace: support.network."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +18,23 @@ def private_network() -> None:
     network.enter()
 
 
-@pytest.fixture
-def server(private_network: None, tmp_path: Path) -> Iterator[Server]:
-    """The real server, in the private network; its end is checked as `Server.stop` says."""
-    with running_server(tmp_path) as running:
+@pytest.fixture(scope="module")
+def module_server(
+    private_network: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One server for the tests of a module, as each start takes a second or more."""
+    with running_server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture
+def server(module_server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The real server, in the private network, with a room of the test's own.
+
+    Its log is checked after the test; its end, as `Server.stop` says, after the module.
+    """
+    yield dataclasses.replace(module_server, room=request.node.name)
+    module_server.check_log()
 
 
 @pytest.fixture(scope="session")

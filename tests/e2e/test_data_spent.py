@@ -68,10 +68,11 @@ async def test_unwatched_video_is_not_sent_and_a_bound_is_kept(server: Server) -
         alice, bob = await chromium_tab(browser), await chromium_tab(browser)
         await join(alice, server, "alice", dynacast=True)
         watched = await sent_bps(alice, "video", 2)
-        await asyncio.sleep(FALLS_WITHIN_S - 4)
-        unwatched = await sent_bps(alice, "video", 2)
+        began = asyncio.get_running_loop().time()
+        while (unwatched := await sent_bps(alice, "video", 2)) >= UNWATCHED_BPS:
+            assert asyncio.get_running_loop().time() < began + FALLS_WITHIN_S - 4, unwatched
         print(f"uplink {watched:.0f} bit/s at first, {unwatched:.0f} bit/s unwatched")
-        assert unwatched < UNWATCHED_BPS < watched
+        assert watched > UNWATCHED_BPS
 
         await join(bob, server, "bob", media=False)
         seen = await watch_until(bob, lambda sample: sample.frames > 0, SEEN_WITHIN_S)
@@ -80,7 +81,7 @@ async def test_unwatched_video_is_not_sent_and_a_bound_is_kept(server: Server) -
 
         await bob.page.evaluate(LIMIT, LIMIT_KBPS)
         await asyncio.sleep(4)  # what does not fit is shown for two more seconds
-        bounded = await watch(bob, 10)
+        bounded = await watch(bob, 6)
         print(f"seen after {seen:.1f} s; {unbounded}; bounded: {bounded}")
         assert bounded.bitrate_bps < LIMIT_KBPS * 1000, bounded
         assert bounded.gained("voice_packets") >= 45 * bounded.seconds, bounded

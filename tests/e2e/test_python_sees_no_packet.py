@@ -51,8 +51,8 @@ class CallCount:
 async def test_python_sees_no_packet(counting_server: Server, tmp_path: Path) -> None:
     server, file = counting_server, tmp_path / "calls.json"
     async with (
-        MediaClient.connect(server.ws_url, server.token("strangers", "alice")) as alice,
-        MediaClient.connect(server.ws_url, server.token("strangers", "bob")) as bob,
+        MediaClient.connect(server.ws_url, server.token(server.room, "alice")) as alice,
+        MediaClient.connect(server.ws_url, server.token(server.room, "bob")) as bob,
     ):
         picture = await alice.publish(Picture(), models.CAMERA)
         await bob.received(picture.sid, frames=5)

@@ -72,7 +72,7 @@ async def send_all(
     """
     position = 0
     for _ in range(MAX_REJOINS):
-        token = server.token("strangers", f"attacker-{next(number)}")
+        token = server.token(server.room, f"attacker-{next(number)}")
         async with MediaClient.connect(server.ws_url, token) as client:
             await client.publish(Picture(), models.CAMERA)
             await client.open_channels()

@@ -99,7 +99,7 @@ async def test_strangers_get_no_answer(server: Server) -> None:
 
 async def test_the_hello_race_stops_no_join(server: Server) -> None:
     """ClientHellos from elsewhere and from the clients' own addresses, spoofed, during 20 joins."""
-    tokens = [server.token("strangers", f"guest-{n}") for n in range(RACED_JOINS)]
+    tokens = [server.token(server.room, f"guest-{n}") for n in range(RACED_JOINS)]
     async with undisturbed_room(server) as (alice, _), chromium() as browser:
         guests = await chromium_tab(browser)
         await open_page(guests, server)

@@ -10,8 +10,8 @@ from tests.support.server import Server
 
 async def test_two_peers_exchange_media(server: Server) -> None:
     async with (
-        MediaClient.connect(server.ws_url, server.token("strangers", "alice")) as alice,
-        MediaClient.connect(server.ws_url, server.token("strangers", "bob")) as bob,
+        MediaClient.connect(server.ws_url, server.token(server.room, "alice")) as alice,
+        MediaClient.connect(server.ws_url, server.token(server.room, "bob")) as bob,
     ):
         for one, other in ((alice, bob), (bob, alice)):
             tone = await one.publish(Tone(), models.MICROPHONE)
@@ -24,8 +24,8 @@ async def test_two_peers_exchange_media(server: Server) -> None:
 
 async def test_data_packets_reach_the_other(server: Server) -> None:
     async with (
-        MediaClient.connect(server.ws_url, server.token("strangers", "alice")) as alice,
-        MediaClient.connect(server.ws_url, server.token("strangers", "bob")) as bob,
+        MediaClient.connect(server.ws_url, server.token(server.room, "alice")) as alice,
+        MediaClient.connect(server.ws_url, server.token(server.room, "bob")) as bob,
     ):
         await asyncio.gather(alice.open_channels(), bob.open_channels())
         await until(lambda: set(bob.listening) >= {"_reliable", "_lossy"})

@@ -75,7 +75,7 @@ async def join(
     """A tab that encrypts and decrypts with `key`, and publishes if it has a codec."""
     tab = await chromium_tab(browser)
     await open_page(tab, server)
-    token = server.token("strangers", identity)
+    token = server.token(server.room, identity)
     arguments = [server.ws_url, token, key, codec, WORKER.read_text()]
     await tab.page.evaluate(JOIN, arguments)
     return tab

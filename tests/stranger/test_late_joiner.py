@@ -21,7 +21,7 @@ DECODES_WITHIN_S = 1.0
 
 async def test_a_late_joiner_sees_the_video(server: Server) -> None:
     """After 70 000 packets and, another one, after 140 000."""
-    token = server.token("strangers", "alice")
+    token = server.token(server.room, "alice")
     async with MediaClient.connect(server.ws_url, token) as alice, chromium() as browser:
         await alice.publish(Picture(), models.CAMERA)
         await until(lambda: alice.publisher.connectionState == "connected")

@@ -11,7 +11,7 @@ PEERS = Path(__file__).parent / "livekit_sdk_peers.py"
 
 
 def test_two_sdk_participants_exchange_media_and_data(server: Server) -> None:
-    tokens = [server.token("strangers", identity) for identity in ("alice", "bob")]
+    tokens = [server.token(server.room, identity) for identity in ("alice", "bob")]
     run = subprocess.run(
         [sys.executable, PEERS, server.ws_url, *tokens],
         capture_output=True,

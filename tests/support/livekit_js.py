@@ -49,12 +49,12 @@ async def open_page(tab: ChromiumTab, server: Server) -> None:
 async def join(
     tab: ChromiumTab, server: Server, identity: str, *, media: bool = True, **options: object
 ) -> None:
-    """Connects to the room "strangers"; the page then has `room`, `tracks` and `data`.
+    """Connects to `server.room`; the page then has `room`, `tracks` and `data`.
 
     `options` are those of livekit-client's `Room`.
     """
     await open_page(tab, server)
-    token = server.token("strangers", identity, canUpdateOwnMetadata=True)
+    token = server.token(server.room, identity, canUpdateOwnMetadata=True)
     await tab.page.evaluate(CONNECT, [server.ws_url, token, media, options])
 
 

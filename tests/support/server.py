@@ -53,6 +53,8 @@ class Server:
     log_file: Path
     process: subprocess.Popen[bytes] = field(repr=False)
     host: str = "127.0.0.1"
+    room: str = "strangers"
+    """Where a test's people meet."""
 
     @property
     def url(self) -> str:
@@ -116,6 +118,10 @@ class Server:
                 f"still there {STOP_TIMEOUT_S} s after SIGTERM:\n{self.log}"
             ) from None
         assert code == 0, f"exit code {code}:\n{self.log[-4000:]}"
+        self.check_log()
+
+    def check_log(self) -> None:
+        """No traceback, no panic, no line of level error so far."""
         bad = BAD_LOG.search(self.log)
         assert bad is None, f"{bad.group()!r} in the log:\n{self.log[bad.start() :][:4000]}"
 
