@@ -293,6 +293,12 @@ class Room:
             track.demand.repeat()
         return True
 
+    def repeat_demands(self, publisher: Participant) -> None:
+        """Tells a publisher again what is wanted of its tracks: it may have missed a change."""
+        for track in publisher.tracks.values():
+            if track.demand is not None:
+                track.demand.repeat()
+
     def mute(self, participant: Participant, track_sid: str) -> None:
         """Mutes a track on behalf of somebody else; its publisher is told to."""
         if self.set_muted(participant, track_sid, muted=True):

@@ -41,6 +41,7 @@ def resume(node: Node, admission: Admission, query: ConnectQuery, link: Link) ->
         session.send(message)
     session.room_changed(RoomChanged(view.room))
     session.credentials_changed()
+    context.room.repeat_demands(context.participant)
     session.subscriber.restart_ice()
     return session
 

@@ -259,6 +259,22 @@ async def test_a_client_resumes_on_another_socket(edge: Edge) -> None:
             assert leave.action == rtc.LeaveRequest.RECONNECT
 
 
+async def test_a_publisher_that_was_away_is_told_what_is_wanted(edge: Edge) -> None:
+    token = edge.token("ada")
+    async with MediaClient.connect(edge.url, token) as ada:
+        await ada.connected()
+        track = await ada.publish(Picture(), models.CAMERA)
+        await ada.signal.socket.close()
+        async with (
+            MediaClient.connect(edge.url, edge.token("bo")) as bo,
+            SignalClient.connect(edge.url, token, reconnect=1, sid=ada.sid) as again,
+        ):
+            await bo.received(track.sid)
+            told = await again.expect("subscribed_quality_update")
+            assert told.track_sid == track.sid
+            assert [step.enabled for step in told.subscribed_qualities] == [True] * 3
+
+
 async def test_resuming_what_is_gone_asks_for_a_new_connection(edge: Edge) -> None:
     async with SignalClient.connect(
         edge.url, edge.token("ada"), reconnect=1, sid="PA_gone"
