@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-ENGINE := $(shell find sfu/core -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+ENGINE := sfu/_core.pyi $(shell find sfu/core -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 PAGE := $(shell find web_client \( -name node_modules -o -name dist \) -prune -o -type f -print)
 BROWSER_TESTS := tests/e2e tests/stranger tests/hostile
 

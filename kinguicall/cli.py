@@ -104,6 +104,7 @@ def serve(
 
 
 def _run(settings: Any, keys: Any) -> None:
+    _check_engine()
     import asyncio
 
     import uvloop
@@ -177,6 +178,7 @@ def loadtest(
     ] = None,
 ) -> None:
     """Load a server that speaks LiveKit's protocol, and measure what its participants get."""
+    _check_engine()
     from loadtest import command
     from loadtest.errors import LoadTestError
     from loadtest.run import Target
@@ -192,6 +194,15 @@ def loadtest(
     try:
         command.run(options, targets, typer.echo)
     except LoadTestError as error:
+        _fail(str(error), 1)
+
+
+def _check_engine() -> None:
+    from kinguicall.engine_check import EngineMismatchError, check_engine
+
+    try:
+        check_engine()
+    except EngineMismatchError as error:
         _fail(str(error), 1)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
 __all__ = [
+    "INTERFACE",
     "AudioLevels",
     "CodecSpec",
     "DataChannelOpened",
@@ -32,6 +33,9 @@ __all__ = [
     "TransportStateChanged",
     "set_log_level",
 ]
+
+INTERFACE: str
+"""The text of this file when the module was built."""
 
 @final
 class CodecSpec:

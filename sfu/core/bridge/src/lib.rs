@@ -1,5 +1,6 @@
 //! The Python module `sfu._core`: checks what Python says, turns it into commands, and turns
-//! events and statistics into Python objects. Its interface is written down in `sfu/_core.pyi`.
+//! events and statistics into Python objects. Its interface is written down in `sfu/_core.pyi`,
+//! which it carries with it: whoever starts the server can see that both are of one build.
 //!
 //! No media thread ever calls Python: everything below runs on the thread that called the module.
 
@@ -38,6 +39,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         logs::install();
+        module.add("INTERFACE", include_str!("../../../_core.pyi"))?;
         module.add("Event", events::union(module.py())?)
     }
 }
