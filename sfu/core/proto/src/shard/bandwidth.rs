@@ -8,9 +8,10 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use super::fanout::{self, Writer};
+use super::repair;
 use super::shedding::tell_pause;
 use super::timers::{Due, Timer};
+use super::write::Writer;
 use crate::allocate::{Allocator, Allowance, Demand};
 use crate::api::{ExtensionKind, Host, MediaKind, SendCodec, Subscribe};
 use crate::bwe::Estimator;
@@ -351,7 +352,7 @@ impl Shard {
             host,
             now,
         };
-        let written = fanout::pad(entry, bytes, sending, &mut writer);
+        let written = repair::pad(entry, bytes, sending, &mut writer);
         self.counters.padding_bytes_sent += written as u64;
     }
 

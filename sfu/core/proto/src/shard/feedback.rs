@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use super::fanout::{Writer, retransmit};
+use super::repair::retransmit;
 use super::timers::Timer;
+use super::write::Writer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, MediaKind, PeerMessage, Ssrc};
 use crate::egress::{MAX_OWN_DATAGRAM, Source, TrafficClass};

@@ -15,6 +15,7 @@ mod handover;
 mod ingress;
 mod messages;
 mod peer;
+mod repair;
 mod reports;
 mod shedding;
 mod snapshot;
@@ -22,6 +23,7 @@ mod source;
 mod subscriber;
 mod timers;
 mod tracks;
+mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

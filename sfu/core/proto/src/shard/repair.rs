@@ -1,0 +1,144 @@
+//! What is sent beside the media itself: answers to NACK, and the padding of a probe.
+
+use std::time::Duration;
+
+use super::peer::Sending;
+use super::subscriber::SubscriptionEntry;
+use super::write::{PacketToWrite, Writer, unwrap_red, write_packet};
+use crate::api::{Codec, MediaKind};
+use crate::egress::TrafficClass;
+use crate::forward::Track;
+use crate::rtp::payload::vp8;
+use crate::rtp::{OutHeader, write_header};
+
+/// What a retransmission counts for in the budget, before it is known.
+const REPAIR_BYTES: usize = 1_200;
+/// Of one padding packet: about what the clients' own senders use.
+const PADDING_BYTES: u8 = 224;
+const PADDING_BIT: u8 = 0x20;
+
+/// Answers one NACKed number: by RTX where negotiated, else by the same packet again. Video must
+/// fit the budget of the subscriber's path. `spacing` is the shortest time since the last answer.
+/// Returns the bytes sent.
+pub(super) fn retransmit(
+    track: &Track,
+    entry: &mut SubscriptionEntry,
+    lost: u16,
+    spacing: Duration,
+    mut sending: Sending<'_>,
+    writer: &mut Writer<'_>,
+) -> Option<usize> {
+    if !sending.path.repeats.is_open() {
+        return None;
+    }
+    let subscription = &mut entry.inner;
+    if subscription.kind() == MediaKind::Video
+        && let Some(estimator) = &mut sending.estimator
+        && !estimator.allow_repair(writer.now, REPAIR_BYTES)
+    {
+        return None;
+    }
+    let (sequence, sent) = subscription.answer_nack(lost, writer.now, spacing)?;
+    let mut source = track.packet_by_low(sent.layer, sent.source_low)?;
+    let out = subscription.repeat(source.meta, sequence, &sent)?;
+    if out.unwrap_red {
+        source.payload = unwrap_red(&source)?;
+    }
+    let vp8 = (source.meta.codec == Codec::Vp8)
+        .then(|| vp8::Descriptor::parse(source.payload))
+        .flatten();
+    let rtx = match subscription.kind() {
+        MediaKind::Video => subscription.next_rtx(source.meta.payload_type),
+        MediaKind::Audio => None,
+    };
+    let stamp = match rtx {
+        Some(_) => sending.next_stamp(entry.transport_cc_id, subscription.kind()),
+        // The same packet is encrypted with the same nonce: it must be the same to the bit.
+        None => entry.stamps.of(sequence),
+    };
+    let packet = PacketToWrite {
+        out: &out,
+        source,
+        vp8: vp8.as_ref(),
+        subscription,
+        stamp,
+        received_at: None,
+    };
+    let (ssrc, payload_type, number, prefix) = match rtx {
+        Some((ssrc, payload_type, number)) => {
+            (ssrc, payload_type, number, Some(lost.to_be_bytes()))
+        }
+        None => (subscription.ssrc, out.payload_type, sequence, None),
+    };
+    let header = OutHeader {
+        payload_type,
+        marker: out.marker,
+        sequence: number as u16,
+        timestamp: out.timestamp,
+        ssrc,
+    };
+    let written = write_packet(&packet, &header, number, prefix, &mut sending, writer);
+    sending.path.repeats.spend(source.payload.len());
+    let len = written?;
+    if rtx.is_some() && stamp.is_some() {
+        sending.on_stamped(writer.now, len);
+    }
+    Some(source.payload.len())
+}
+
+/// Sends padding on the retransmission stream until about `bytes` have left. Returns their number.
+pub(super) fn pad(
+    entry: &mut SubscriptionEntry,
+    bytes: usize,
+    mut sending: Sending<'_>,
+    writer: &mut Writer<'_>,
+) -> usize {
+    let mut written = 0;
+    while written < bytes {
+        let Some(len) = write_padding(entry, &mut sending, writer) else {
+            break;
+        };
+        sending.on_stamped(writer.now, len);
+        written += len;
+    }
+    sending.path.bytes_sent += written as u64;
+    written
+}
+
+/// A packet of nothing but padding (RFC 3550, section 5.1).
+fn write_padding(
+    entry: &mut SubscriptionEntry,
+    sending: &mut Sending<'_>,
+    writer: &mut Writer<'_>,
+) -> Option<usize> {
+    let stamp = sending.next_stamp(entry.transport_cc_id, MediaKind::Video)?;
+    let (ssrc, payload_type, number, timestamp) = entry.inner.next_padding()?;
+    if !writer.batch.has_room() {
+        writer.host.flush(writer.batch);
+    }
+    let header = OutHeader {
+        payload_type,
+        marker: false,
+        sequence: number as u16,
+        timestamp,
+        ssrc,
+    };
+    let space = writer.batch.space();
+    let at = write_header(space, &header, &[(stamp.id, &stamp.sequence)]);
+    let end = at + usize::from(PADDING_BYTES);
+    if at == 0 || end > space.len() {
+        return None;
+    }
+    space[0] |= PADDING_BIT;
+    space[at..end].fill(0);
+    space[end - 1] = PADDING_BYTES;
+    let rollover = (number >> 16) as u32;
+    let len = sending
+        .outbound
+        .protect_rtp(space, at, end, rollover)
+        .ok()?;
+    let path = &sending.path;
+    let class = TrafficClass::Video;
+    writer.batch.commit(path.socket, path.to, len, class, None);
+    Some(len)
+}
