@@ -1,21 +1,42 @@
 //! One peer of the engine: the swarm's transport (ICE, DTLS, SRTP) on a socket that the bench drives
 //! itself, so that it decides when anything is sent or read.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 use kinguicall_net::new_credentials;
-use kinguicall_proto::api::{DtlsRole, ExtensionId, ExtensionKind, RemoteDescription};
+use kinguicall_proto::api::{DtlsRole, ExtensionId, ExtensionKind, RemoteDescription, Ssrc};
 use kinguicall_proto::rtcp::{Packet, packets};
-use kinguicall_proto::rtp::ExtensionMap;
+use kinguicall_proto::rtp::{ExtensionMap, Header};
 use kinguicall_swarm::outbox::Outbox;
 use kinguicall_swarm::transport::{Identity, Received, Session, Transport, TransportState};
 
 use crate::load::TRANSPORT_CC_EXTENSION;
 
 const BUFFER_BYTES: usize = 2_048;
+/// Packets of the witness that others are compared with: more than arrive between two comparisons.
+const REMEMBERED: usize = 1_024;
+
+/// The last packet of a frame, and the transport-wide number that it came under. Its own sequence
+/// number does not tell it: to somebody who was not sent all of a stream that is another one.
+struct LastOfFrame {
+    ssrc: Ssrc,
+    timestamp: u32,
+    number: u16,
+}
+
+impl LastOfFrame {
+    fn new(header: &Header, number: Option<u16>) -> Option<Self> {
+        Some(Self {
+            ssrc: header.ssrc,
+            timestamp: header.timestamp,
+            number: number.filter(|_| header.marker)?,
+        })
+    }
+}
 
 /// One peer of the engine.
 pub struct Client {
@@ -29,6 +50,8 @@ pub struct Client {
     /// `take_arrivals`.
     arrivals: Vec<(u64, Instant)>,
     newest: u64,
+    remembered: VecDeque<LastOfFrame>,
+    ahead: i16,
     /// RTP packets that were authentic.
     pub received: u64,
     /// RTP and RTCP packets that were not.
@@ -61,6 +84,8 @@ impl Client {
             }]),
             arrivals: Vec::new(),
             newest: 0,
+            remembered: VecDeque::new(),
+            ahead: 0,
             received: 0,
             rejected: 0,
         })
@@ -97,6 +122,11 @@ impl Client {
                     if let Some(number) = extensions.transport_cc {
                         self.newest += u64::from(number.wrapping_sub(self.newest as u16));
                         self.arrivals.push((self.newest, Instant::now()));
+                    }
+                    let last = LastOfFrame::new(&header, extensions.transport_cc);
+                    self.remembered.extend(last);
+                    if self.remembered.len() > REMEMBERED {
+                        self.remembered.pop_front();
                     }
                 }
                 Received::Rtcp(len) => {
@@ -137,6 +167,27 @@ impl Client {
     /// What has arrived since the last call, by transport-wide number.
     pub fn take_arrivals(&mut self) -> Vec<(u64, Instant)> {
         std::mem::take(&mut self.arrivals)
+    }
+
+    /// Compares the packet that waits in this sink with what the witness knows of the same one.
+    /// Returns by how much this client's transport-wide numbers are ahead of the witness's.
+    pub fn ahead_of(&mut self, witness: &Self) -> i16 {
+        let mut buffer = [0; BUFFER_BYTES];
+        while let Ok(len) = self.socket.recv(&mut buffer) {
+            let packet = &buffer[..len];
+            let Ok(header) = Header::parse(packet) else {
+                continue;
+            };
+            let number = self.extensions.read(packet, &header).transport_cc;
+            let Some(own) = LastOfFrame::new(&header, number) else {
+                continue;
+            };
+            let is_same = |it: &&LastOfFrame| (it.ssrc, it.timestamp) == (own.ssrc, own.timestamp);
+            if let Some(theirs) = witness.remembered.iter().rev().find(is_same) {
+                self.ahead = own.number.wrapping_sub(theirs.number) as i16;
+            }
+        }
+        self.ahead
     }
 
     /// Frees the DTLS session, which is not needed for media.

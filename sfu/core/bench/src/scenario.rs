@@ -315,56 +315,61 @@ impl Call {
                 sink.keep_consent(now)?;
             }
         }
-        let mut report = Vec::with_capacity(512);
-        if now >= self.next_report {
+        let is_report_due = now >= self.next_report;
+        if is_report_due {
             self.next_report = now + REPORT_INTERVAL;
-            receiver_report(&mut report, Ssrc(1), &[]);
         }
+        let mut arrivals = Vec::new();
         if now >= self.next_feedback {
             self.next_feedback = now + FEEDBACK_INTERVAL;
-            self.transport_feedback(&mut report);
+            self.feedback_count = self.feedback_count.wrapping_add(1);
+            let witness = self.subscribers.first_mut();
+            arrivals = witness.map_or_else(Vec::new, Client::take_arrivals);
         }
-        self.send_from_all(&report)
-    }
-
-    fn send_from_all(&mut self, report: &[u8]) -> io::Result<()> {
-        if report.is_empty() {
-            return Ok(());
-        }
-        let mut packet = Vec::with_capacity(report.len() + 32);
-        for client in &mut self.subscribers {
-            packet.clear();
-            packet.extend_from_slice(report);
-            packet.resize(report.len() + 32, 0);
-            let Some(session) = client.session() else {
-                continue;
-            };
-            let protected = session.outbound.protect_rtcp(&mut packet, report.len());
-            let len = protected.map_err(io::Error::other)?;
-            client.socket().send(&packet[..len])?;
+        if is_report_due || !arrivals.is_empty() {
+            self.send_from_all(is_report_due, &arrivals)?;
         }
         Ok(())
     }
 
-    /// What the witness has received. The others say the same: as none has a retransmission stream,
-    /// they are sent the same packets under the same transport-wide numbers.
-    fn transport_feedback(&mut self, report: &mut Vec<u8>) {
-        let arrivals = match self.subscribers.first_mut() {
-            Some(witness) => witness.take_arrivals(),
-            None => return,
+    /// Feedback about what the witness has received, from everybody: all are sent the same packets,
+    /// though perhaps under other transport-wide numbers, as not everything began to flow to all
+    /// of them at one moment.
+    fn send_from_all(&mut self, with_report: bool, arrivals: &[(u64, Instant)]) -> io::Result<()> {
+        let Some((witness, sinks)) = self.subscribers.split_first_mut() else {
+            return Ok(());
         };
-        let Some((base_sequence, _)) = arrivals.first().copied() else {
-            return;
-        };
-        let header = TransportFeedbackHeader {
-            sender: Ssrc(1),
-            media: Ssrc(1_000),
-            base_sequence,
-            feedback_count: self.feedback_count,
-        };
-        self.feedback_count = self.feedback_count.wrapping_add(1);
-        let ticks = |at: Instant| (at - self.started).as_micros() as i64 / 250;
-        header.write(report, arrivals.iter().map(|(n, at)| (*n, ticks(*at))));
+        let aheads: Vec<i16> = sinks.iter_mut().map(|it| it.ahead_of(witness)).collect();
+        let (mut packet, started) = (Vec::new(), self.started);
+        let ticks = |at: Instant| (at - started).as_micros() as i64 / 250;
+        let clients = [witness].into_iter().chain(sinks);
+        for (client, ahead) in clients.zip([0].into_iter().chain(aheads)) {
+            packet.clear();
+            if with_report {
+                receiver_report(&mut packet, Ssrc(1), &[]);
+            }
+            let shifted = |number: u64| number.checked_add_signed(i64::from(ahead));
+            if let Some(base_sequence) = arrivals.first().and_then(|it| shifted(it.0)) {
+                let header = TransportFeedbackHeader {
+                    sender: Ssrc(1),
+                    media: Ssrc(1_000),
+                    base_sequence,
+                    feedback_count: self.feedback_count,
+                };
+                let arrivals = arrivals.iter();
+                let arrivals = arrivals.filter_map(|(n, at)| Some((shifted(*n)?, ticks(*at))));
+                header.write(&mut packet, arrivals);
+            }
+            let len = packet.len();
+            packet.resize(len + 32, 0);
+            let Some(session) = client.session().filter(|_| len > 0) else {
+                continue;
+            };
+            let protected = session.outbound.protect_rtcp(&mut packet, len);
+            let len = protected.map_err(io::Error::other)?;
+            client.socket().send(&packet[..len])?;
+        }
+        Ok(())
     }
 
     /// Statistics once the threads have told what they have just done.

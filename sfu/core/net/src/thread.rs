@@ -30,8 +30,10 @@ const MEDIA_PER_TURN: usize = 256;
 const MESSAGES_PER_TURN: usize = 256;
 /// Datagrams of a batch, for allocating ahead; a larger batch still goes out.
 const BATCH_DATAGRAMS: usize = 512;
-/// How old a snapshot of the statistics may be.
+/// How old the totals of the statistics may be.
 const STATS_PERIOD: Duration = Duration::from_millis(100);
+/// And what they say of each track and transport: about as often as receivers report.
+const DETAILS_PERIOD: Duration = Duration::from_millis(1_000);
 
 /// What the threads of an engine share.
 pub(crate) struct Shared {
@@ -220,6 +222,7 @@ struct Worker {
     read_buffer: Box<[u8]>,
     readable: Vec<usize>,
     stats_at: Instant,
+    details_at: Option<Instant>,
     /// Something has happened since `stats_at`.
     stats_stale: bool,
     /// Since when the thread has not emptied its sockets and rings.
@@ -252,6 +255,7 @@ impl Worker {
             read_buffer: vec![0; read_bytes].into_boxed_slice(),
             readable: Vec::new(),
             stats_at: Instant::now(),
+            details_at: None,
             stats_stale: true,
             behind_since: None,
             kernel_drops: vec![0; seed.sockets.len()],
@@ -526,16 +530,24 @@ impl Worker {
         if let Some(connections) = &self.host.connections {
             self.host.counters.connection_queue_full = connections.queue_full;
         }
-        let stats = ThreadStats {
-            shard: self.shard.stats(),
-            io: self.host.counters,
-            latency: self.host.latency,
-            cpu_user_us,
-            cpu_system_us,
-        };
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let details_due = self.details_at.is_none_or(|at| since(at) >= DETAILS_PERIOD);
+        let details = details_due.then(|| self.shard.stats());
         let place = &self.host.shared.stats[usize::from(self.host.id.0)];
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        let mut stats = place.lock().unwrap_or_else(PoisonError::into_inner);
+        match details {
+            Some(shard) => {
+                stats.shard = shard;
+                self.details_at = Some(now);
+            }
+            None => self.shard.update_totals(&mut stats.shard),
+        }
+        stats.io = self.host.counters;
+        stats.latency = self.host.latency;
+        (stats.cpu_user_us, stats.cpu_system_us) = (cpu_user_us, cpu_system_us);
+        drop(stats);
         self.stats_at = now;
-        self.stats_stale = false;
+        // The details have still to follow.
+        self.stats_stale = !details_due;
     }
 }

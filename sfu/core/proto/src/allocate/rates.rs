@@ -17,6 +17,7 @@ const PACKET_OVERHEAD: u32 = 40;
 #[derive(Debug, Clone, Copy)]
 struct Window {
     bytes: [u32; SLOTS],
+    sum: u64,
     /// When the latest slot began, and where it is.
     slot_at: Instant,
     slot: usize,
@@ -50,7 +51,9 @@ impl LayerRates {
         let window = place.get_or_insert_with(|| Window::new(now));
         window.advance(now);
         if let Some(bytes) = window.bytes.get_mut(window.slot) {
-            *bytes = bytes.saturating_add(payload_len as u32 + PACKET_OVERHEAD);
+            let more = payload_len as u32 + PACKET_OVERHEAD;
+            *bytes = bytes.saturating_add(more);
+            window.sum += u64::from(more);
         }
     }
 
@@ -89,8 +92,7 @@ impl LayerRates {
         if measured < MIN_MEASURED {
             return None;
         }
-        let bytes: u64 = window.bytes.iter().map(|bytes| u64::from(*bytes)).sum();
-        Some((bytes as f64 * 8.0 / measured.as_secs_f64()) as u64)
+        Some((window.sum as f64 * 8.0 / measured.as_secs_f64()) as u64)
     }
 }
 
@@ -98,6 +100,7 @@ impl Window {
     fn new(now: Instant) -> Self {
         Self {
             bytes: [0; SLOTS],
+            sum: 0,
             slot_at: now,
             slot: 0,
             since: now,
@@ -111,7 +114,8 @@ impl Window {
         while now.saturating_duration_since(self.slot_at) >= SLOT {
             self.slot_at += SLOT;
             self.slot = (self.slot + 1) % SLOTS;
-            self.bytes[self.slot] = 0;
+            let left = std::mem::take(&mut self.bytes[self.slot]);
+            self.sum = self.sum.saturating_sub(u64::from(left));
         }
     }
 }

@@ -1,10 +1,15 @@
 //! What has been sent on a transport, by transport-wide sequence number.
 //!
-//! Eight bytes an entry, allocated once: feedback comes within some hundred milliseconds, and the
-//! ring holds one to two seconds of a busy downlink. A packet is answered for once: later mention of it is passed over.
+//! Eight bytes an entry. Feedback comes within some hundred milliseconds; the ring grows with what is
+//! sent, up to one or two seconds of a busy downlink. A packet is answered for once: later mention of
+//! it is passed over.
 
-/// Packets remembered; a power of two.
+/// Most packets remembered; a power of two.
 pub const PACKETS: usize = 1_024;
+/// Of a new ring.
+const FIRST_PACKETS: usize = 64;
+/// Feedback about what left longer ago is not waited for: until then the ring grows.
+const KEEP_US: u32 = 2_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
@@ -48,7 +53,7 @@ pub struct SendHistory {
 impl Default for SendHistory {
     fn default() -> Self {
         Self {
-            entries: vec![Entry::default(); PACKETS].into_boxed_slice(),
+            entries: vec![Entry::default(); FIRST_PACKETS].into_boxed_slice(),
             next: 0,
         }
     }
@@ -62,7 +67,14 @@ impl SendHistory {
 
     /// The packet numbered `next_sequence` has left.
     pub fn record(&mut self, sent_us: i64, size: usize, cluster: u8) {
-        let index = self.next as usize % PACKETS;
+        let mut index = self.next as usize % self.entries.len();
+        let oldest = &self.entries[index];
+        let is_wanted = self.next >= self.entries.len() as u64
+            && (sent_us as u32).wrapping_sub(oldest.sent_us) < KEEP_US;
+        if is_wanted && self.entries.len() < PACKETS {
+            self.grow();
+            index = self.next as usize % self.entries.len();
+        }
         self.entries[index] = Entry {
             sent_us: sent_us as u32,
             size: size.min(usize::from(u16::MAX)) as u16,
@@ -70,6 +82,17 @@ impl SendHistory {
             cluster,
         };
         self.next += 1;
+    }
+
+    /// Twice the entries, each at the place where it is looked for from now on.
+    fn grow(&mut self) {
+        let before = self.entries.len();
+        let mut entries = vec![Entry::default(); before * 2].into_boxed_slice();
+        for back in 1..=before {
+            let number = (self.next as usize).wrapping_sub(back);
+            entries[number % (before * 2)] = self.entries[number % before];
+        }
+        self.entries = entries;
     }
 
     /// What there is to say about a packet: nothing if it has been settled, or is unknown.
@@ -81,10 +104,11 @@ impl SendHistory {
     ) -> Option<PacketResult> {
         let back = (self.next as u16).wrapping_sub(sequence);
         let back = usize::from(back);
-        if back == 0 || back > PACKETS || back as u64 > self.next {
+        let packets = self.entries.len();
+        if back == 0 || back > packets || back as u64 > self.next {
             return None;
         }
-        let index = (self.next as usize).wrapping_sub(back) % PACKETS;
+        let index = (self.next as usize).wrapping_sub(back) % packets;
         let entry = self.entries.get_mut(index)?;
         entry.state = match (entry.state, arrived_us) {
             (State::Settled, _) | (State::Missing, None) => return None,
@@ -124,6 +148,23 @@ mod tests {
         assert_eq!(history.settle(1, Some(80), 9_000).expect("late").cluster, 3);
         assert_eq!(history.settle(2, Some(80), 9_000), None, "never sent");
         assert_eq!(history.settle(65_535, Some(80), 9_000), None, "never sent");
+    }
+
+    #[test]
+    fn grows_with_what_is_sent_and_forgets_nothing_by_that() {
+        for (rate, packets) in [(20i64, 64), (60, 128), (300, 1_024), (3_000, 1_024)] {
+            let mut history = SendHistory::default();
+            for n in 0..10 * rate {
+                history.record(n * 1_000_000 / rate, n as usize % 1_000, 0);
+            }
+            assert_eq!(history.entries.len(), packets, "{rate} a second");
+            for n in 10 * rate - (2 * rate - 2).min(1_024)..10 * rate {
+                let packet = history.settle(n as u16, Some(1), 10_000_000);
+                let packet = packet.expect("remembered");
+                assert_eq!(packet.size, n as u16 % 1_000);
+                assert_eq!(packet.sent_us, n * 1_000_000 / rate);
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Which packet went out under which number, so that a NACK can be answered (RFC 4585, 4588).
 //!
-//! Twelve bytes an entry; the payloads are the track's. Answers are limited per packet, or a
-//! subscriber could use the node to amplify its requests.
+//! Twelve bytes an entry; the payloads are the track's. A subscriber has many streams, and most send
+//! little: the ring begins small and is doubled, up to its bound, before it loses a packet that may
+//! still be asked for. Answers are limited per packet, or a subscriber could use the node to amplify
+//! its requests.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,11 @@ use crate::api::Layer;
 /// twice. At 20 % of loss three packets would leave a picture waiting for a key frame every ten
 /// seconds.
 const MAX_ANSWERS: u8 = 7;
+/// Entries of a new ring.
+const FIRST_ENTRIES: usize = 16;
+/// Packets younger than this, or repeated so lately, make the ring grow. Nobody waits longer for
+/// one: a picture that late is of no use.
+const KEEP_MS: u16 = 2_000;
 
 /// A packet as it left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,63 +32,142 @@ pub struct Sent {
     pub marker: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// `Sent` and what has become of it, without the gaps that a struct in a struct would have.
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry {
-    sent: Sent,
+    source_low: u32,
+    picture_id: u16,
     /// Low bits of the outgoing number, to recognise an overwritten entry.
     out_low: u16,
-    /// Milliseconds since the history's start of the last answer, modulo 2^16, plus the count.
-    answered_ms: u16,
-    answers: u8,
+    /// Milliseconds since the history's start, modulo 2^16: when it left, or was repeated last.
+    at_ms: u16,
+    tl0_pic_idx: u8,
+    flags: Flags,
+}
+
+/// Bit 0: in use, 1: marker, 2 and 3: layer, 4 and up: answers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flags(u8);
+
+impl Flags {
+    const IN_USE: u8 = 1;
+    const MARKER: u8 = 2;
+    const LAYER_SHIFT: u8 = 2;
+    const ANSWERS_SHIFT: u8 = 4;
+
+    fn new(sent: &Sent) -> Self {
+        let marker = if sent.marker { Self::MARKER } else { 0 };
+        Self(Self::IN_USE | marker | (sent.layer.0 & 3) << Self::LAYER_SHIFT)
+    }
+
+    fn in_use(self) -> bool {
+        self.0 & Self::IN_USE != 0
+    }
+
+    fn answers(self) -> u8 {
+        self.0 >> Self::ANSWERS_SHIFT
+    }
+
+    fn add_answer(&mut self) {
+        self.0 += 1 << Self::ANSWERS_SHIFT;
+    }
+}
+
+impl Entry {
+    fn sent(&self) -> Sent {
+        Sent {
+            source_low: self.source_low,
+            picture_id: self.picture_id,
+            tl0_pic_idx: self.tl0_pic_idx,
+            layer: Layer(self.flags.0 >> Flags::LAYER_SHIFT & 3),
+            marker: self.flags.0 & Flags::MARKER != 0,
+        }
+    }
 }
 
 /// Ring of the last packets sent by one subscription.
 #[derive(Debug)]
 pub struct History {
-    entries: Box<[Option<Entry>]>,
+    entries: Box<[Entry]>,
+    most_entries: usize,
     started: Instant,
 }
 
 impl History {
-    /// `packets` must be a power of two of at most 2^15.
+    /// Holds `packets` at most: a power of two of at most 2^15.
     pub fn new(packets: usize, now: Instant) -> Self {
         debug_assert!(packets.is_power_of_two() && packets <= 1 << 15);
         Self {
-            entries: vec![None; packets].into_boxed_slice(),
+            entries: vec![Entry::default(); packets.min(FIRST_ENTRIES)].into_boxed_slice(),
+            most_entries: packets,
             started: now,
         }
     }
 
-    pub fn record(&mut self, out: u64, sent: Sent) {
-        let index = self.index(out as u16);
-        self.entries[index] = Some(Entry {
-            sent,
-            out_low: out as u16,
-            answered_ms: 0,
-            answers: 0,
-        });
+    /// Touches the place of the packet that will leave as `out`.
+    pub fn warm(&self, out: u64) -> u16 {
+        self.entries[self.index(out as u16)].out_low
+    }
+
+    pub fn record(&mut self, now: Instant, out: u64, sent: Sent) {
+        let at_ms = self.ms(now);
+        let out_low = out as u16;
+        while self.entries.len() < self.most_entries {
+            let old = self.entries[self.index(out_low)];
+            let is_wanted = old.flags.in_use() && at_ms.wrapping_sub(old.at_ms) < KEEP_MS;
+            if !is_wanted || old.out_low == out_low {
+                break;
+            }
+            self.grow();
+        }
+        let index = self.index(out_low);
+        self.entries[index] = Entry {
+            source_low: sent.source_low,
+            picture_id: sent.picture_id,
+            out_low,
+            at_ms,
+            tl0_pic_idx: sent.tl0_pic_idx,
+            flags: Flags::new(&sent),
+        };
     }
 
     /// The packet that left as `out`, if it may be sent again: at most seven times, and not
     /// within `spacing` of the last time.
     pub fn answer(&mut self, out: u16, now: Instant, spacing: Duration) -> Option<Sent> {
-        let at_ms = now.saturating_duration_since(self.started).as_millis() as u16;
+        let at_ms = self.ms(now);
         let index = self.index(out);
-        let entry = self.entries[index].as_mut().filter(|e| e.out_low == out)?;
-        let too_soon = entry.answers > 0
-            && u128::from(at_ms.wrapping_sub(entry.answered_ms)) < spacing.as_millis();
-        if too_soon || entry.answers >= MAX_ANSWERS {
+        let entry = &mut self.entries[index];
+        if !entry.flags.in_use() || entry.out_low != out {
             return None;
         }
-        entry.answers += 1;
-        entry.answered_ms = at_ms;
-        Some(entry.sent)
+        let answers = entry.flags.answers();
+        let since_ms = u128::from(at_ms.wrapping_sub(entry.at_ms));
+        if answers > 0 && since_ms < spacing.as_millis() || answers >= MAX_ANSWERS {
+            return None;
+        }
+        entry.flags.add_answer();
+        entry.at_ms = at_ms;
+        Some(entry.sent())
     }
 
     /// Whether the packet that left as `out` has been repeated more than once.
     pub fn is_asked_again(&self, out: u16) -> bool {
-        let entry = self.entries[self.index(out)].as_ref();
-        entry.is_some_and(|e| e.out_low == out && e.answers > 1)
+        let entry = &self.entries[self.index(out)];
+        entry.flags.in_use() && entry.out_low == out && entry.flags.answers() > 1
+    }
+
+    /// Twice the entries, each at the place where it is looked for from now on.
+    fn grow(&mut self) {
+        let entries = vec![Entry::default(); self.entries.len() * 2].into_boxed_slice();
+        for entry in std::mem::replace(&mut self.entries, entries) {
+            if entry.flags.in_use() {
+                self.entries[self.index(entry.out_low)] = entry;
+            }
+        }
+    }
+
+    fn ms(&self, now: Instant) -> u16 {
+        now.saturating_duration_since(self.started).as_millis() as u16
     }
 
     fn index(&self, out: u16) -> usize {
@@ -100,7 +186,7 @@ mod tests {
     fn answers_seven_times_and_spaced() {
         let now = Instant::now();
         let mut history = History::new(64, now);
-        history.record(70_001, sent(5));
+        history.record(now, 70_001, sent(5));
         let out = 70_001u64 as u16;
         assert_eq!(history.answer(out, now, SPACING), Some(sent(5)));
         assert_eq!(
@@ -124,10 +210,67 @@ mod tests {
     fn an_overwritten_packet_is_not_confused_with_its_successor() {
         let now = Instant::now();
         let mut history = History::new(64, now);
-        history.record(3, sent(1));
-        history.record(67, sent(2));
+        history.record(now, 3, sent(1));
+        history.record(now, 67, sent(2));
         assert_eq!(history.answer(3, now, SPACING), None);
         assert_eq!(history.answer(67, now, SPACING), Some(sent(2)));
+    }
+
+    #[test]
+    fn holds_two_seconds_and_is_no_larger_than_that_takes() {
+        let start = Instant::now();
+        // Packets a second, and the entries that they need.
+        for (rate, entries) in [(7u64, 16), (50, 128), (120, 256), (1_000, 512)] {
+            let mut history = History::new(512, start);
+            let at = |n: u64| start + Duration::from_micros(n * 1_000_000 / rate);
+            for n in 0..10 * rate {
+                history.record(at(n), n, sent(n as u32));
+            }
+            assert_eq!(history.entries.len(), entries, "at {rate} packets a second");
+            let now = at(10 * rate);
+            for n in (10 * rate).saturating_sub((2 * rate - 2).min(512))..10 * rate {
+                let answer = history.answer(n as u16, now, SPACING);
+                assert_eq!(
+                    answer,
+                    Some(sent(n as u32)),
+                    "packet {n} of {rate} a second"
+                );
+            }
+        }
+        assert_eq!(size_of::<Entry>(), 12);
+    }
+
+    #[test]
+    fn a_burst_after_silence_is_held_whole() {
+        let start = Instant::now();
+        let mut history = History::new(512, start);
+        for n in 0..16 {
+            history.record(start + Duration::from_millis(n * 200), n, sent(n as u32));
+        }
+        let now = start + Duration::from_secs(4);
+        for n in 16..216 {
+            history.record(now, n, sent(n as u32));
+        }
+        for n in 16..216 {
+            assert_eq!(history.answer(n, now, SPACING), Some(sent(u32::from(n))));
+        }
+    }
+
+    #[test]
+    fn tells_what_it_was_told() {
+        let now = Instant::now();
+        let mut history = History::new(64, now);
+        let all = Sent {
+            source_low: u32::MAX,
+            picture_id: 0x7fff,
+            tl0_pic_idx: 0xff,
+            layer: Layer(2),
+            marker: true,
+        };
+        history.record(now, 9, all);
+        for n in 0..7 {
+            assert_eq!(history.answer(9, now + SPACING * n, SPACING), Some(all));
+        }
     }
 
     fn sent(source_low: u32) -> Sent {

@@ -240,6 +240,12 @@ impl Subscription {
         self.current
     }
 
+    /// Touches what the next packet needs that lies elsewhere.
+    pub fn warm(&self) -> u16 {
+        let next = self.numbers.highest().map_or(0, |highest| highest + 1);
+        self.history.warm(next)
+    }
+
     /// Decides on a packet and assigns its numbers.
     pub fn forward(
         &mut self,
@@ -275,6 +281,7 @@ impl Subscription {
         }
         let frame_number = described(meta).map_or(0, |number| self.frames.apply(number));
         self.history.record(
+            meta.received_at,
             sequence,
             Sent {
                 source_low: meta.sequence as u32,

@@ -19,6 +19,8 @@ use crate::rtcp::TransportFeedback;
 
 /// The latest time for the next allocation.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// An estimate that has moved by less than this part waits for that.
+const MOVED: u64 = 50;
 /// Feedback that comes faster than this does not allocate again.
 const MIN_INTERVAL: Duration = Duration::from_millis(40);
 /// Probing aims this much above what is wanted, so that rising has its headroom.
@@ -126,6 +128,14 @@ impl Bandwidth {
         let bounds = [self.estimate_bps(now), self.limit_bps];
         bounds.into_iter().flatten().min()
     }
+
+    /// Whether the path carries something else than at the last allocation.
+    fn has_moved(&self, now: Instant) -> bool {
+        let (Some(before), Some(bps)) = (self.latest_bps, self.estimate_bps(now)) else {
+            return true;
+        };
+        bps.abs_diff(before) > before / MOVED
+    }
 }
 
 impl Shard {
@@ -163,7 +173,10 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.feedback_scratch);
         estimator.on_feedback(now, feedback, round_trip.unwrap_or_default(), &mut scratch);
         self.feedback_scratch = scratch;
-        self.reconsider(now, key, host);
+        // Feedback comes ten times a second, and each allocation looks at all that the peer gets.
+        if peer.bandwidth.has_moved(now) {
+            self.reconsider(now, key, host);
+        }
     }
 
     /// The receiver's own estimate (REMB): for those that send no transport feedback.

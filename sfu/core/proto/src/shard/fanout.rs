@@ -191,7 +191,7 @@ fn to_subscribers(
 /// thousands of subscribers it is in no cache, and each line of it would be waited for in turn.
 fn warm(key: usize, subscriptions: &Slab<SubscriptionEntry>, peers: &Slab<Peer>) {
     if let Some(entry) = subscriptions.get(key) {
-        black_box(entry.inner.ssrc);
+        black_box(entry.inner.warm());
         black_box(entry.transport_cc_id);
         if let Some(peer) = peers.get(entry.peer) {
             black_box(peer.path.is_some());

@@ -6,15 +6,20 @@ use crate::stats::{LayerStats, ShardStats, TrackStats, TransportStats};
 
 impl Shard {
     pub fn stats(&self) -> ShardStats {
-        ShardStats {
-            counters: self.counters.clone(),
-            transports: self.peers.len(),
-            tracks: self.tracks.len(),
-            subscriptions: self.subscriptions.len(),
-            shedding_level: self.shedding.level(),
-            track_stats: self.track_stats(),
-            transport_stats: self.transport_stats(),
-        }
+        let mut stats = ShardStats::default();
+        self.update_totals(&mut stats);
+        stats.track_stats = self.track_stats();
+        stats.transport_stats = self.transport_stats();
+        stats
+    }
+
+    /// Brings the parts up to date that do not go through every track and transport.
+    pub fn update_totals(&self, stats: &mut ShardStats) {
+        stats.counters.clone_from(&self.counters);
+        stats.transports = self.peers.len();
+        stats.tracks = self.tracks.len();
+        stats.subscriptions = self.subscriptions.len();
+        stats.shedding_level = self.shedding.level();
     }
 
     /// Tracks that are received here; copies of other shards' tracks are counted there.
