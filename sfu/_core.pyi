@@ -31,6 +31,7 @@ __all__ = [
     "TrackStats",
     "TransportInfo",
     "TransportStateChanged",
+    "release_free_memory",
     "set_log_level",
 ]
 
@@ -177,6 +178,9 @@ Event: TypeAlias = (
 
 def set_log_level(level: int) -> None:
     """Passes on log lines from this level (as in `logging`) on; 20 at first. Process-wide."""
+
+def release_free_memory() -> None:
+    """Gives what the allocator keeps for later back to the system. Takes some milliseconds."""
 
 # --- statistics -----------------------------------------------------------------------------
 

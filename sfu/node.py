@@ -10,6 +10,7 @@ from typing import Final
 from sfu import _core, ids, quality
 from sfu.clock import Cancellable, Clock
 from sfu.engine import Engine
+from sfu.memory import MemoryKeeper
 from sfu.notices import QualityReport
 from sfu.participant import Participant
 from sfu.room import Room
@@ -58,6 +59,7 @@ class Node:
     """Participants whose connection gives no sign of life at the moment."""
     _receptions: dict[int, _Reception] = field(default_factory=dict)
     _quality_timer: Cancellable | None = None
+    _memory: MemoryKeeper = field(default_factory=lambda: MemoryKeeper(_core.release_free_memory))
 
     def __post_init__(self) -> None:
         self.engine.watch_levels(self._levels)
@@ -145,6 +147,7 @@ class Node:
         if self._quality_timer is not None:
             self._quality_timer.cancel()
         self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self.measure)
+        self._memory.look(len(self._transport_owners))
         changed: dict[str, tuple[Room, list[QualityReport]]] = {}
         for sid, (owner, score) in self._scores(self.engine.core.stats()).items():
             if sid in self._lost:

@@ -7,6 +7,7 @@
 mod engine;
 mod events;
 mod logs;
+mod memory;
 mod stats;
 mod swarm;
 mod swarm_stats;
@@ -25,6 +26,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::logs::set_log_level;
+    #[pymodule_export]
+    use super::memory::release_free_memory;
     #[pymodule_export]
     use super::stats::{EngineStats, ShardStats, SubscriberStats, TrackStats};
     #[pymodule_export]

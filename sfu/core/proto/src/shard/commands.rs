@@ -18,6 +18,9 @@ use crate::receive::Section;
 use crate::rtp::ExtensionMap;
 use crate::transport::Transport;
 
+/// So few peers take no room that would be worth giving back.
+const SHRINK_FROM: usize = 16;
+
 impl Shard {
     pub(super) fn command(&mut self, now: Instant, command: Command, host: &mut dyn Host) {
         match command {
@@ -147,6 +150,24 @@ impl Shard {
                 host.source(*address, false);
             }
         }
+        self.shrink();
+    }
+
+    /// After half of the peers have left, their places are given back, as far as none behind them
+    /// is in use.
+    fn shrink(&mut self) {
+        let peers = self.peers.len();
+        self.most_peers = self.most_peers.max(peers + 1);
+        if peers * 2 > self.most_peers || self.most_peers < SHRINK_FROM {
+            return;
+        }
+        self.most_peers = peers;
+        self.peers.shrink_to_fit();
+        self.tracks.shrink_to_fit();
+        self.subscriptions.shrink_to_fit();
+        self.addresses.shrink_to_fit();
+        self.ufrags.shrink_to_fit();
+        self.timers.shrink();
     }
 
     fn publish(&mut self, request: &Publish, host: &mut dyn Host) {

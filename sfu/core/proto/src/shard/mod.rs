@@ -87,6 +87,8 @@ pub struct Shard {
     peers: Slab<Peer>,
     tracks: Slab<TrackEntry>,
     subscriptions: Slab<SubscriptionEntry>,
+    /// At their peak since room for them was given back.
+    most_peers: usize,
     transport_ids: BTreeMap<TransportId, usize>,
     track_ids: BTreeMap<TrackId, usize>,
     subscription_ids: BTreeMap<SubscriptionId, usize>,
@@ -128,6 +130,7 @@ impl Shard {
             peers: Slab::new(),
             tracks: Slab::new(),
             subscriptions: Slab::new(),
+            most_peers: 0,
             transport_ids: BTreeMap::new(),
             track_ids: BTreeMap::new(),
             subscription_ids: BTreeMap::new(),

@@ -64,6 +64,11 @@ impl Timers {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
+    /// Gives room back that is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.heap.shrink_to_fit();
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }

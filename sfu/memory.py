@@ -1,0 +1,35 @@
+"""When memory that nobody uses any more goes back to the system.
+
+What a thousand participants needed is free after they have left, but the allocator keeps it for the
+next thousand, in pieces all over its heap. Looking for whole free pages costs some milliseconds, so
+it is done once after many have left, not for each of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+FEW: Final = 16
+"""Fewer connections than this are not worth the search."""
+
+
+@dataclass(slots=True)
+class MemoryKeeper:
+    """Calls `release` when half of the connections, or more, have gone."""
+
+    release: Callable[[], None]
+    _most: int = 0
+    """Connections at their peak since the last time."""
+    _is_due: bool = False
+
+    def look(self, connections: int) -> None:
+        """To be told every few seconds how many there are.
+
+        Memory is released at the next look: what hangs on the last ones takes a moment to end.
+        """
+        if self._is_due:
+            self._is_due = False
+            self._most = connections
+            self.release()
+        self._most = max(self._most, connections)
+        self._is_due = self._most >= FEW and connections * 2 <= self._most

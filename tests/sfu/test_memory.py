@@ -1,0 +1,29 @@
+"""When memory is given back."""
+
+from sfu.memory import FEW, MemoryKeeper
+
+
+def releases(*counts: int) -> list[int]:
+    """At which of the looks memory was released."""
+    at: list[int] = []
+    keeper = MemoryKeeper(lambda: at.append(look))
+    for look, connections in enumerate(counts):  # noqa: B007 - read by the keeper's callback
+        keeper.look(connections)
+    return at
+
+
+def test_a_look_after_half_have_left() -> None:
+    assert releases(100, 60, 51, 50, 50, 50) == [4]
+
+
+def test_once_more_for_each_half() -> None:
+    assert releases(100, 40, 30, 15, 0, 0, 0) == [2, 4]
+    assert releases(100, 0, 0, 0, 100, 0, 0) == [2, 6]
+
+
+def test_not_for_a_few() -> None:
+    assert releases(FEW - 1, 0, 0, 0) == []
+
+
+def test_not_while_they_come_and_go() -> None:
+    assert releases(*(100, 70, 90, 60) * 10) == []
