@@ -19,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 import signalling
+from kinguicall.certificate import Certificate, CertificateError
 from kinguicall.config import Settings
 from sfu import _core
 from sfu.engine import Engine
@@ -56,17 +57,25 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
         failed.set()
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    certificate = _certificate(settings)
+    handlers: dict[signal.Signals, Callable[[], object]] = {
+        signal.SIGTERM: stop.set,
+        signal.SIGINT: stop.set,
+    }
+    if certificate is not None:
+        handlers[signal.SIGHUP] = certificate.reload
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     _raise_file_limit()
     _core.set_log_level(logging.getLogger().getEffectiveLevel())
     try:
-        async with running(settings, keys, on_failure=fail) as port:
+        tls = certificate.context if certificate is not None else None
+        async with running(settings, keys, tls, on_failure=fail) as port:
             announce(_page_url(settings, port))
             await stop.wait()
             log.info("stopping")
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handlers:
             loop.remove_signal_handler(number)
     log.info("stopped")
     if failed.is_set():
@@ -75,13 +84,15 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
 
 @asynccontextmanager
 async def running(
-    settings: Settings, keys: KeyRing, on_failure: Callable[[], None] = lambda: None
+    settings: Settings,
+    keys: KeyRing,
+    tls: ssl.SSLContext | None = None,
+    on_failure: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[int]:
     """The whole server; gives its HTTP port. Raises ServeError.
 
     `on_failure` is called when the engine has stopped by itself, after it has been taken apart.
     """
-    tls = _tls_context(settings)
     with _engine(settings) as engine:
 
         def failed() -> None:
@@ -128,15 +139,13 @@ async def _share_port(
     return engine.core.web_port or settings.port
 
 
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+def _certificate(settings: Settings) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ServeError(f"cannot use {settings.tls_cert}: {error}") from None
-    return context
+        return Certificate(settings.tls_cert, settings.tls_key)
+    except CertificateError as error:
+        raise ServeError(str(error)) from None
 
 
 def _raise_file_limit() -> None:

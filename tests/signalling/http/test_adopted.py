@@ -1,7 +1,6 @@
 """Connections accepted elsewhere are served like any other, with TLS and without."""
 
 import asyncio
-import datetime
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -9,12 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from signalling.http.adopted import Adopter
+from tests.support.certificates import write_certificate
 
 
 @pytest.fixture
@@ -32,17 +28,8 @@ async def runner() -> AsyncIterator[web.AppRunner]:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
-    builder = builder.public_key(key.public_key()).serial_number(1)
-    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(hours=1))
-    pem = serialization.Encoding.PEM
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(pem)
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     file = tmp_path / "both.pem"
-    file.write_bytes(certificate + secret)
+    write_certificate(file)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(file)
     return context
