@@ -59,7 +59,7 @@ class Node:
     """Participants whose connection gives no sign of life at the moment."""
     _receptions: dict[int, _Reception] = field(default_factory=dict)
     _quality_timer: Cancellable | None = None
-    _memory: MemoryKeeper = field(default_factory=lambda: MemoryKeeper(_core.release_free_memory))
+    _memory: MemoryKeeper = field(default_factory=MemoryKeeper)
 
     def __post_init__(self) -> None:
         self.engine.watch_levels(self._levels)

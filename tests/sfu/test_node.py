@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from sfu import memory
 from sfu.node import QUALITY_EVERY_S, Node, NodeStoppingError, TrackOwner
 from sfu.notices import QualityReport
 from sfu.values import ConnectionQuality, EndReason, RoomOptions
@@ -124,3 +125,19 @@ def test_a_stopping_node_ends_its_rooms_and_takes_nobody(node: Node) -> None:
     assert node.rooms == {}
     with pytest.raises(NodeStoppingError):
         node.room("hall", RoomOptions())
+
+
+def test_memory_is_given_back_after_many_have_left(
+    node: Node, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[float] = []
+    monkeypatch.setattr(memory._core, "release_free_memory", lambda: released.append(clock.time()))
+    seat = Seat(node.room("hall", RoomOptions()), "ada")
+    for transport_id in range(2 * memory.FEW):
+        node.own_transport(transport_id, TrackOwner(seat.room, seat.participant))
+    clock.advance(3 * QUALITY_EVERY_S)
+    assert released == []
+    for transport_id in range(memory.FEW):
+        node.disown_transport(transport_id)
+    clock.advance(3 * QUALITY_EVERY_S)
+    assert len(released) == 1
