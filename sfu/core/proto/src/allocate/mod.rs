@@ -2,9 +2,8 @@
 //!
 //! Audio has been taken off the budget before. Video goes by priority, then by what each tile asks
 //! for: first everybody's lowest layer, so that nobody stays black for somebody else's sharpness,
-//! then the higher layers, the more important ones first. Falling is
-//! immediate unless it is for little, rising waits for headroom and for a while without change, so
-//! that pictures do not flap.
+//! then the higher layers, the more important ones first. Falling is immediate unless it is for
+//! little, rising waits for headroom and for a while without change, so that pictures do not flap.
 
 mod rates;
 
