@@ -14,7 +14,7 @@ use kinguicall_proto::rtp::{ExtensionMap, Header};
 use kinguicall_swarm::outbox::Outbox;
 use kinguicall_swarm::transport::{Identity, Received, Session, Transport, TransportState};
 
-use crate::load::TRANSPORT_CC_EXTENSION;
+use crate::load::{AUDIO, TRANSPORT_CC_EXTENSION};
 
 const BUFFER_BYTES: usize = 2_048;
 /// Packets of the witness that others are compared with: more than arrive between two comparisons.
@@ -56,6 +56,7 @@ pub struct Client {
     pub received: u64,
     /// RTP and RTCP packets that were not.
     pub rejected: u64,
+    pub received_audio: u64,
 }
 
 impl Client {
@@ -88,6 +89,7 @@ impl Client {
             ahead: 0,
             received: 0,
             rejected: 0,
+            received_audio: 0,
         })
     }
 
@@ -118,6 +120,7 @@ impl Client {
             match self.transport.handle(now, from, datagram, out) {
                 Received::Rtp(header, len) => {
                     self.received += 1;
+                    self.received_audio += u64::from(header.payload_type == AUDIO.payload_type);
                     let extensions = self.extensions.read(&datagram[..len], &header);
                     if let Some(number) = extensions.transport_cc {
                         self.newest += u64::from(number.wrapping_sub(self.newest as u16));

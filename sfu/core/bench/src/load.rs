@@ -18,6 +18,8 @@ pub struct Stream {
     pub frames_per_s: u32,
     pub packets_per_s: u32,
     pub payload_bytes: usize,
+    /// Every other frame can be left out.
+    pub temporal_layers: bool,
 }
 
 pub const VIDEO: Stream = Stream {
@@ -28,6 +30,7 @@ pub const VIDEO: Stream = Stream {
     frames_per_s: 30,
     packets_per_s: 200,
     payload_bytes: 1_100,
+    temporal_layers: false,
 };
 
 pub const AUDIO: Stream = Stream {
@@ -38,6 +41,7 @@ pub const AUDIO: Stream = Stream {
     frames_per_s: 50,
     packets_per_s: 50,
     payload_bytes: 120,
+    temporal_layers: false,
 };
 
 /// One packet a frame: what a stream costs where nothing is saved by sending many at once.
@@ -100,7 +104,13 @@ impl Schedule {
         self.start += now.saturating_duration_since(self.due_at());
     }
 
-    fn due_at(&self) -> Instant {
+    /// From the next burst on frames are so much larger or smaller.
+    pub fn set_packets_per_s(&mut self, packets_per_s: u32) {
+        self.stream.packets_per_s = packets_per_s;
+    }
+
+    /// When the next burst is due.
+    pub fn due_at(&self) -> Instant {
         let slots_per_s = u64::from(self.publishers) * u64::from(self.stream.frames_per_s);
         self.start + Duration::from_nanos(self.slot * 1_000_000_000 / slots_per_s)
     }
@@ -162,7 +172,7 @@ impl Numbering {
         let header_len = write_header(buffer, &fields, &extensions);
         let len = header_len + stream.payload_bytes;
         if stream.codec == Codec::Vp8 {
-            write_vp8(&mut buffer[header_len..], position);
+            write_vp8(&mut buffer[header_len..], stream, position);
         }
         Plain {
             header_len,
@@ -172,18 +182,24 @@ impl Numbering {
     }
 }
 
-/// Payload descriptor with a 15-bit picture identifier, TL0PICIDX and one temporal layer, then the
+/// Payload descriptor with a 15-bit picture identifier, TL0PICIDX and the temporal layer, then the
 /// first bytes of a frame (RFC 7741, sections 4.2 and 4.3).
-fn write_vp8(payload: &mut [u8], position: Position) {
+fn write_vp8(payload: &mut [u8], stream: &Stream, position: Position) {
     let is_first = position.index == 0;
     let picture = (position.frame as u16 & 0x7fff | 0x8000).to_be_bytes();
+    let (base_frame, temporal) = match stream.temporal_layers {
+        // The higher layer, whose frames depend on the one below only.
+        true if position.frame % 2 == 1 => (position.frame / 2, 0x60),
+        true => (position.frame / 2, 0),
+        false => (position.frame, 0),
+    };
     payload[..6].copy_from_slice(&[
         0x80 | (u8::from(is_first) << 4),
         0xe0,
         picture[0],
         picture[1],
-        position.frame as u8,
-        0,
+        base_frame as u8,
+        temporal,
     ]);
     if is_first {
         payload[6] = u8::from(!position.is_key_frame);

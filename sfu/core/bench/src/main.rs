@@ -9,7 +9,12 @@
 mod client;
 mod floor;
 mod load;
+mod peers;
+mod rooms;
 mod scenario;
+mod stress;
+mod threads;
+mod totals;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -94,6 +99,9 @@ fn main() -> io::Result<()> {
         plan.duration /= 2;
         let floor = floor::run(&plan, outcome.profile)?;
         print(run, &arguments, &outcome, &floor);
+    }
+    if "rooms".contains(&arguments.only) {
+        stress::run()?;
     }
     Ok(())
 }

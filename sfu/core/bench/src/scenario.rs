@@ -2,16 +2,12 @@
 //! whose sockets drop what arrives, and the engine's own account of what that cost.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kinguicall_net::{Engine, EngineConfig, EngineEvent, Latency};
-use kinguicall_proto::api::{
-    Command, DtlsRole, Event, ExtensionId, ExtensionKind, Mid, Publish, ReceiveCodec,
-    RemoteDescription, SendCodec, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings, TrackId,
-    TransportId, TransportState,
-};
+use kinguicall_net::{Engine, EngineConfig, Latency};
+use kinguicall_proto::api::{ExtensionId, ExtensionKind, Ssrc};
 use kinguicall_proto::rtcp::TransportFeedbackHeader;
 use kinguicall_proto::rtcp::write::receiver_report;
 use kinguicall_proto::srtp::Profile;
@@ -19,19 +15,17 @@ use kinguicall_swarm::transport::Identity;
 
 use crate::client::Client;
 use crate::floor::Cost;
-use crate::load::{MID_EXTENSION, Numbering, Position, Schedule, Stream, TRANSPORT_CC_EXTENSION};
+use crate::load::{MID_EXTENSION, Position, Schedule, Stream, TRANSPORT_CC_EXTENSION};
+use crate::peers::{Publisher, connect, newly_connected, publish, subscribe};
 use crate::sleep_until;
+use crate::totals::totals;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Before the measured part: first packets, caches, receive buffers that fill up, estimates that
 /// rise to what is sent.
 const WARM_UP: Duration = Duration::from_secs(3);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Of transport feedback, as browsers send it.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
-/// Longer than the engine's snapshots are apart.
-const STATS_DELAY: Duration = Duration::from_millis(150);
-const MAX_PACKET: usize = 1_500;
 
 /// What a run has shown.
 pub struct Outcome {
@@ -45,12 +39,6 @@ pub struct Outcome {
     pub latency: Latency,
     pub bytes_per_subscriber: f64,
     pub profile: Profile,
-}
-
-struct Publisher {
-    client: Client,
-    track: TrackId,
-    numbering: Numbering,
 }
 
 /// What is run.
@@ -69,17 +57,6 @@ pub struct Plan {
 pub struct ServerOptions {
     pub single_udp_port: bool,
     pub dscp: bool,
-}
-
-/// Counters of all media threads together.
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    user_us: u64,
-    system_us: u64,
-    forwarded: u64,
-    datagrams: u64,
-    messages: u64,
-    latency: Latency,
 }
 
 /// A running engine with its peers.
@@ -103,12 +80,12 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     call.connect_subscribers(plan.subscribers)?;
     let mut schedule = Schedule::new(Instant::now(), plan.stream, plan.publishers);
     call.play(&mut schedule, WARM_UP)?;
-    let before = call.totals();
+    let before = totals(&call.engine);
     let witnessed_before = call.subscribers[0].received;
     schedule.resume_at(Instant::now());
     call.play(&mut schedule, plan.duration)?;
     call.subscribers[0].drive(Instant::now())?;
-    let after = call.totals();
+    let after = totals(&call.engine);
     let memory = resident_bytes()?.saturating_sub(memory_before);
     let profile = call.publishers[0].client.session().map(|s| s.profile);
     call.engine.stop();
@@ -125,7 +102,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
         witnessed: call.subscribers[0].received - witnessed_before,
         rejected: call.subscribers[0].rejected,
         run_length: (after.datagrams - before.datagrams) as f64 / messages.max(1) as f64,
-        latency: difference(&after.latency, &before.latency),
+        latency: after.latency_since(&before),
         bytes_per_subscriber: memory as f64 / plan.subscribers as f64,
         profile: profile.ok_or_else(|| io::Error::other("a publisher has no keys"))?,
     })
@@ -155,61 +132,22 @@ impl Call {
     }
 
     fn connect_publishers(&mut self, count: usize) -> io::Result<()> {
-        for (index, (id, client)) in self.connect(count)?.into_iter().enumerate() {
-            let publish = Publish {
-                track: TrackId(0),
-                transport: id,
-                kind: self.stream.kind,
-                mid: Mid::new(b"0").ok_or_else(|| io::Error::other("mid"))?,
-                codecs: vec![ReceiveCodec {
-                    payload_type: self.stream.payload_type,
-                    codec: self.stream.codec,
-                    clock_rate_hz: self.stream.clock_rate_hz,
-                    rtx_payload_type: None,
-                }],
-                extensions: extensions(),
-                rids: Vec::new(),
-                ssrcs: vec![(publisher_ssrc(index), None)],
-                nack: true,
-                microphone_of: None,
-            };
+        for (index, (id, client)) in connect(&self.engine, &self.identity, count)?
+            .into_iter()
+            .enumerate()
+        {
+            let publish = publish(id, index, &self.stream, extensions());
             let track = self.engine.publish(publish).map_err(io::Error::other)?;
-            self.publishers.push(Publisher {
-                client,
-                track,
-                numbering: Numbering::default(),
-            });
+            self.publishers.push(Publisher::new(client, track, index));
         }
         Ok(())
     }
 
     fn connect_subscribers(&mut self, count: usize) -> io::Result<()> {
-        for (id, mut client) in self.connect(count)? {
+        for (id, mut client) in connect(&self.engine, &self.identity, count)? {
             for (index, publisher) in self.publishers.iter().enumerate() {
-                let stream = &self.stream;
-                let subscribe = Subscribe {
-                    id: SubscriptionId(0),
-                    transport: id,
-                    track: publisher.track,
-                    kind: stream.kind,
-                    ssrc: Ssrc(1_000 + index as u32),
-                    rtx_ssrc: None,
-                    codecs: vec![SendCodec {
-                        from_payload_type: stream.payload_type,
-                        payload_type: stream.payload_type,
-                        rtx_payload_type: None,
-                        codec: stream.codec,
-                        clock_rate_hz: stream.clock_rate_hz,
-                    }],
-                    extensions: extensions(),
-                    first_sequence: 0,
-                    cname: format!("publisher-{index}"),
-                    settings: SubscriptionSettings {
-                        paused: false,
-                        max_layer: 2,
-                        ..SubscriptionSettings::default()
-                    },
-                };
+                let (track, stream) = (publisher.track, &self.stream);
+                let subscribe = subscribe(id, track, index, stream, extensions());
                 self.engine.subscribe(subscribe).map_err(io::Error::other)?;
             }
             client.forget_dtls();
@@ -222,61 +160,6 @@ impl Call {
             self.subscribers.push(client);
         }
         Ok(())
-    }
-
-    /// Connects `count` clients and waits until the engine and the clients say that all are: the
-    /// last flight of a handshake may still be on its way when the engine has its keys.
-    fn connect(&self, count: usize) -> io::Result<Vec<(TransportId, Client)>> {
-        let now = Instant::now();
-        let mut clients = Vec::with_capacity(count);
-        for _ in 0..count {
-            let opened = self.engine.open_transport(None, false);
-            let opened = opened.map_err(io::Error::other)?;
-            let port = self.engine.udp_ports()[usize::from(opened.id.shard().0)];
-            let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let remote = RemoteDescription {
-                ice: opened.ice,
-                fingerprint_sha256: self.engine.fingerprint_sha256(),
-                dtls_role: DtlsRole::Client,
-            };
-            let client = Client::new(now, &self.identity, server, remote)?;
-            let remote = Box::new(client.description(&self.identity));
-            let command = Command::SetRemote(opened.id, remote);
-            self.engine.command(command).map_err(io::Error::other)?;
-            clients.push((opened.id, client));
-        }
-        let mut connected = 0;
-        while connected < count || clients.iter_mut().any(|(_, c)| c.session().is_none()) {
-            let now_turn = Instant::now();
-            if now_turn > now + CONNECT_TIMEOUT {
-                let message = format!("{connected} of {count} peers have connected");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
-            }
-            for (_, client) in &mut clients {
-                client.drive(now_turn)?;
-            }
-            connected += self.newly_connected()?;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(clients)
-    }
-
-    fn newly_connected(&self) -> io::Result<usize> {
-        let mut connected = 0;
-        for event in self.engine.poll_events() {
-            match event {
-                EngineEvent::Shard(Event::TransportState(_, TransportState::Connected)) => {
-                    connected += 1;
-                }
-                EngineEvent::Shard(Event::TransportState(id, TransportState::Closed(why))) => {
-                    let message = format!("transport {id:?} closed: {why:?}");
-                    return Err(io::Error::other(message));
-                }
-                EngineEvent::Failed { message, .. } => return Err(io::Error::other(message)),
-                EngineEvent::Shard(_) => {}
-            }
-        }
-        Ok(connected)
     }
 
     /// Sends every burst that is due within `duration`.
@@ -297,7 +180,7 @@ impl Call {
                     is_last: index + 1 == burst.packets,
                     is_key_frame,
                 };
-                publisher.send(&self.stream, publisher_ssrc(burst.publisher), position)?;
+                publisher.send(&self.stream, position)?;
             }
             self.keep_alive(burst.at)?;
         }
@@ -305,7 +188,7 @@ impl Call {
 
     /// Consent for everybody, and each subscriber's receiver report once a second.
     fn keep_alive(&mut self, now: Instant) -> io::Result<()> {
-        self.newly_connected()?;
+        newly_connected(&self.engine)?;
         for publisher in &mut self.publishers {
             publisher.client.drive(now)?;
         }
@@ -371,43 +254,6 @@ impl Call {
         }
         Ok(())
     }
-
-    /// Statistics once the threads have told what they have just done.
-    fn totals(&self) -> Totals {
-        std::thread::sleep(STATS_DELAY);
-        let mut totals = Totals::default();
-        for thread in self.engine.stats() {
-            totals.user_us += thread.cpu_user_us;
-            totals.system_us += thread.cpu_system_us;
-            totals.forwarded += thread.shard.counters.media_packets_forwarded;
-            totals.datagrams += thread.io.sent.datagrams;
-            totals.messages += thread.io.sent.messages;
-            totals.latency = sum(&totals.latency, &thread.latency);
-        }
-        totals
-    }
-}
-
-impl Publisher {
-    fn send(&mut self, stream: &Stream, ssrc: Ssrc, position: Position) -> io::Result<()> {
-        let mut buffer = [0x5a; MAX_PACKET];
-        let plain = self
-            .numbering
-            .write(&mut buffer, stream, ssrc, b"0", position);
-        let Some(session) = self.client.session() else {
-            return Ok(());
-        };
-        let len = session
-            .outbound
-            .protect_rtp(&mut buffer, plain.header_len, plain.len, plain.rollover)
-            .map_err(io::Error::other)?;
-        self.client.socket().send(&buffer[..len])?;
-        Ok(())
-    }
-}
-
-fn publisher_ssrc(index: usize) -> Ssrc {
-    Ssrc(100 + index as u32)
 }
 
 fn extensions() -> Vec<ExtensionId> {
@@ -421,28 +267,6 @@ fn extensions() -> Vec<ExtensionId> {
             kind: ExtensionKind::TransportCc,
         },
     ]
-}
-
-fn sum(one: &Latency, other: &Latency) -> Latency {
-    let mut counts = one.counts;
-    for (count, more) in counts.iter_mut().zip(other.counts) {
-        *count += more;
-    }
-    Latency {
-        counts,
-        sum_us: one.sum_us + other.sum_us,
-    }
-}
-
-fn difference(to: &Latency, from: &Latency) -> Latency {
-    let mut counts = to.counts;
-    for (count, before) in counts.iter_mut().zip(from.counts) {
-        *count -= before;
-    }
-    Latency {
-        counts,
-        sum_us: to.sum_us - from.sum_us,
-    }
 }
 
 /// Resident memory of this process once the allocator has given back what it does not use.
