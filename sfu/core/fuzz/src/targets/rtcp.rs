@@ -7,6 +7,8 @@ use kinguicall_proto::rtcp::{
 /// Most sequence numbers that four bytes of a NACK stand for.
 const NACK_ITEM: usize = 17;
 const MAX_STATUSES: usize = 8_192;
+/// Its packet type (RFC 3550, section 6.5).
+const SOURCE_DESCRIPTION: u8 = 202;
 /// Units of 250 µs after which a feedback's time wraps.
 const WRAP: i64 = 1 << 32;
 
@@ -32,10 +34,19 @@ fn check_split(data: &[u8]) {
         for piece in split(data, max) {
             assert_eq!(piece, &data[at..at + piece.len()]);
             at += piece.len();
-            let first = 4 + 4 * usize::from(u16::from_be_bytes([piece[2], piece[3]]));
-            assert!(piece.len() <= max || piece.len() == first);
+            assert!(piece.len() <= max || is_one_group(piece));
         }
     }
+}
+
+/// Whether there is nothing to cut: one packet, and source descriptions that belong to it.
+fn is_one_group(piece: &[u8]) -> bool {
+    let len = |at: usize| 4 + 4 * usize::from(u16::from_be_bytes([piece[at + 2], piece[at + 3]]));
+    let mut at = len(0);
+    while at < piece.len() && piece[at + 1] == SOURCE_DESCRIPTION {
+        at += len(at);
+    }
+    at == piece.len()
 }
 
 fn check(len: usize, packet: &Packet<'_>) {
