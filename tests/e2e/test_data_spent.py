@@ -1,16 +1,13 @@
 """What a call costs people in data: by what their own browser and interface count."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.support import network
 from tests.support.browsers import ChromiumTab, chromium, chromium_launcher, chromium_tab
 from tests.support.livekit_js import join
 from tests.support.network import Link
-from tests.support.server import Server, running_server
+from tests.support.server import Server
 from tests.support.watch import watch, watch_until
 
 UNWATCHED_BPS = 20_000
@@ -86,19 +83,6 @@ async def test_unwatched_video_is_not_sent_and_a_bound_is_kept(server: Server) -
         assert bounded.bitrate_bps < LIMIT_KBPS * 1000, bounded
         assert bounded.gained("voice_packets") >= 45 * bounded.seconds, bounded
         assert bounded.gained("concealed") < 0.02 * bounded.gained("heard"), bounded
-
-
-@pytest.fixture
-def link(private_network: None) -> Iterator[Link]:
-    with network.behind_a_link() as made:
-        yield made
-
-
-@pytest.fixture
-def linked_server(link: Link, tmp_path: Path) -> Iterator[Server]:
-    options = ("--host=0.0.0.0", f"--bind={network.LINK_ADDRESS}")
-    with running_server(tmp_path, *options) as running:
-        yield running
 
 
 async def test_a_listener_receives_at_most_24_kbps(

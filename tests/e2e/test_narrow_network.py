@@ -6,7 +6,7 @@ link. Nothing is asserted of the first seconds after a change. `make network` ru
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.support import network
 from tests.support.browsers import ChromiumTab, chromium, chromium_launcher, chromium_tab
 from tests.support.livekit_js import join
 from tests.support.network import Link
-from tests.support.server import Server, running_server
+from tests.support.server import Server
 from tests.support.watch import Watched, watch, watch_until
 
 WIDTH = 640
@@ -51,19 +51,6 @@ PUBLISH = """async () => {
 }"""
 
 
-@pytest.fixture
-def link(private_network: None) -> Iterator[Link]:
-    with network.behind_a_link() as made:
-        yield made
-
-
-@pytest.fixture
-def server(link: Link, tmp_path: Path) -> Iterator[Server]:
-    options = ("--host=0.0.0.0", f"--bind={network.LINK_ADDRESS}")
-    with running_server(tmp_path, *options) as running:
-        yield running
-
-
 @contextlib.asynccontextmanager
 async def viewer(server: Server, link: Link, folder: Path) -> AsyncIterator[ChromiumTab]:
     """A tab at the far end of the link, which sees somebody's largest picture."""
@@ -92,19 +79,19 @@ async def settle_and_watch(tab: ChromiumTab, condition: str) -> Watched:
 
 @pytest.mark.parametrize("percent", [10, pytest.param(5, marks=pytest.mark.network)])
 async def test_loss_does_not_stop_the_picture(
-    server: Server, link: Link, tmp_path: Path, percent: int
+    linked_server: Server, link: Link, tmp_path: Path, percent: int
 ) -> None:
-    async with viewer(server, link, tmp_path) as bob:
+    async with viewer(linked_server, link, tmp_path) as bob:
         with link.losing(percent):
             await settle_and_watch(bob, f"{percent} % loss")
 
 
 @pytest.mark.network
 async def test_the_picture_follows_what_the_link_carries(
-    server: Server, link: Link, tmp_path: Path
+    linked_server: Server, link: Link, tmp_path: Path
 ) -> None:
     """Down to 300 kbit/s, and back."""
-    async with viewer(server, link, tmp_path) as bob:
+    async with viewer(linked_server, link, tmp_path) as bob:
         link.narrow(300)
         fell = await watch_until(bob, lambda seen: seen.width < WIDTH, timeout_s=5)
         narrow = await settle_and_watch(bob, "300 kbit/s")
