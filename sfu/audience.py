@@ -17,11 +17,17 @@ CHECK_EVERY_S: Final = 0.4
 
 
 class Audience:
-    """`recipients` are the members that may be told something now."""
+    """`recipients` are the members that may be told something now; `recipient` finds one by sid."""
 
-    def __init__(self, clock: Clock, recipients: Callable[[], Iterable[Participant]]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        recipients: Callable[[], Iterable[Participant]],
+        recipient: Callable[[str], Participant | None],
+    ) -> None:
         self._clock = clock
         self._recipients = recipients
+        self._recipient = recipient
         self._speakers = Speakers()
         self._timer: Cancellable | None = None
 
@@ -31,7 +37,24 @@ class Audience:
         self._watch_for_silence()
 
     def report_quality(self, reports: tuple[QualityReport, ...]) -> None:
-        """Tells changed connection qualities."""
+        """Tells changed connection qualities.
+
+        Nobody receives anything of most people in a large room, so theirs is told to them alone:
+        looking through everybody for each of them would take a second where a thousand are.
+        """
+        received = []
+        for report in reports:
+            participant = self._recipient(report.participant_sid)
+            if participant is None:
+                continue
+            if participant.is_publisher:
+                received.append(report)
+            else:
+                participant.sink.quality_changed(QualityChanged((report,)))
+        if received:
+            self._tell_quality(received)
+
+    def _tell_quality(self, reports: Iterable[QualityReport]) -> None:
         cache: dict[tuple[QualityReport, ...], QualityChanged] = {}
         for participant in self._recipients():
             seen = tuple(one for one in reports if _concerns(participant, one.participant_sid))

@@ -87,7 +87,7 @@ class Room:
         self._announcer = Announcer(
             self.clock, self._recipients, lambda: len(self.members), self.snapshot
         )
-        self._audience = Audience(self.clock, self._recipients)
+        self._audience = Audience(self.clock, self._recipients, self._recipient)
         self._arm_idle(self.options.empty_timeout_s)
 
     # --- looking ---------------------------------------------------------------------------
@@ -387,6 +387,11 @@ class Room:
 
     def _recipients(self) -> list[Participant]:
         return [p for p in self.members.values() if p.state is not ParticipantState.JOINING]
+
+    def _recipient(self, sid: str) -> Participant | None:
+        participant = self._by_sid.get(sid)
+        joining = participant is not None and participant.state is ParticipantState.JOINING
+        return None if joining else participant
 
     def _may_receive(self, subscriber: Participant, track: PublishedTrack) -> bool:
         publisher = self._by_sid.get(track.publisher_sid)

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sfu.notices import ParticipantState, QualityReport
 from sfu.permissions import SubscriptionPermission, TrackPermission
 from sfu.room import JoinOptions, RoomClosedError, RoomFullError
+from sfu.subscriptions import Subscriptions
 from sfu.values import Admission, ConnectionQuality, EndReason, Permissions, TrackSource
 from tests.support.node import ManualClock, RecordingSink, Seat, make_room
 
@@ -176,6 +177,30 @@ def test_quality_is_told_to_those_whom_it_concerns(clock: ManualClock) -> None:
     room.report_quality((report,))
     assert listener.sink.qualities[0].reports == (report,)
     assert publisher.sink.qualities == []
+    report = QualityReport(publisher.participant.sid, ConnectionQuality.POOR, 2.0)
+    room.report_quality((report,))
+    assert [seat.sink.qualities[-1].reports for seat in (publisher, listener)] == [(report,)] * 2
+
+
+def test_the_qualities_of_many_listeners_cost_no_search_each(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = make_room(clock)
+    seats = [Seat(room, f"p{number}") for number in range(50)]
+    seats[0].publish("TR_1")
+    hears, looks = Subscriptions.hears, 0
+
+    def counted(subscriptions: Subscriptions, sid: str) -> bool:
+        nonlocal looks
+        looks += 1
+        return hears(subscriptions, sid)
+
+    monkeypatch.setattr(Subscriptions, "hears", counted)
+    poor = [QualityReport(it.participant.sid, ConnectionQuality.POOR, 2.0) for it in seats]
+    room.report_quality(tuple(poor))
+    assert looks <= len(seats)
+    for seat, own in zip(seats[1:], poor[1:], strict=True):
+        assert {one for it in seat.sink.qualities for one in it.reports} == {poor[0], own}
 
 
 def test_the_first_subscriber_is_told_once(clock: ManualClock) -> None:
