@@ -55,7 +55,10 @@ class Engine:
         self._transports[transport_id] = handler
 
     def watch_track(self, track_id: int, handler: Callable[[_core.LayerStarted], None]) -> None:
-        """Calls `handler` when a layer of the track sends its first packet."""
+        """Calls `handler` when a layer of the track sends its first packet.
+
+        Until the track is ended by `unpublish` or `forget_track`.
+        """
         self._tracks[track_id] = handler
 
     def watch_subscription(self, subscription_id: int, handler: Callable[[], None]) -> None:
@@ -79,6 +82,10 @@ class Engine:
         self._subscriptions.pop(subscription_id, None)
         self._stream_states.pop(subscription_id, None)
         self._track_changes.pop(subscription_id, None)
+
+    def forget_track(self, track_id: int) -> None:
+        """Passes on no more events of a track that ends with its transport."""
+        self._tracks.pop(track_id, None)
 
     def watch_levels(self, handler: Callable[[_core.AudioLevels], None]) -> None:
         """Calls `handler` with the audio levels of every window. There is one handler."""
@@ -104,7 +111,7 @@ class Engine:
 
     def unpublish(self, track_id: int) -> None:
         """Ends a track."""
-        self._tracks.pop(track_id, None)
+        self.forget_track(track_id)
         if not self._stopped:
             self.core.unpublish(track_id)
 

@@ -130,6 +130,7 @@ class Publisher:
         """Closes the transport with everything on it."""
         for entry in self._published.values():
             self._context.node.disown_track(entry.engine_track_id)
+            self._context.engine.forget_track(entry.engine_track_id)
         self._published.clear()
         if self._info is not None:
             self._context.node.disown_transport(self._info.transport_id)
