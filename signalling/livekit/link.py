@@ -15,8 +15,9 @@ log = logging.getLogger(__name__)
 
 QUEUE_LIMIT: Final = 1_000
 """Messages that wait for a slow client. A session that would exceed it is ended."""
-PING_EVERY_S: Final = 10.0
-"""Keeps the way through address translators open; answers are not demanded."""
+PING_AFTER_S: Final = 25.0
+"""Silence that a ping ends, which keeps the way through proxies and address translators open: they
+wait for a minute or more. Answers are not demanded. A client that pings itself is never silent."""
 ABORT_AFTER_S: Final = 5.0
 """A client that does not take its last message by then is cut off."""
 NORMAL_CLOSURE: Final = 1000
@@ -32,6 +33,7 @@ class Link:
         self._transport = transport
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)
         self._closing: tuple[int, str] | None = None
+        self._sent_at = asyncio.get_running_loop().time()
 
     @property
     def closing(self) -> bool:
@@ -71,6 +73,7 @@ class Link:
                 message = await self._queue.get()
                 if message:
                     await self._socket.send_bytes(message)
+                    self._sent_at = asyncio.get_running_loop().time()
             code, reason = self._closing
             await self._socket.close(code=code, message=reason.encode())
         except (ConnectionError, ClientError, RuntimeError) as error:
@@ -79,7 +82,10 @@ class Link:
             pings.cancel()
 
     async def _ping(self) -> None:
+        clock = asyncio.get_running_loop()
         with contextlib.suppress(ConnectionError, ClientError, RuntimeError):
             while True:
-                await asyncio.sleep(PING_EVERY_S)
-                await self._socket.ping()
+                await asyncio.sleep(self._sent_at + PING_AFTER_S - clock.time())
+                if clock.time() >= self._sent_at + PING_AFTER_S:
+                    await self._socket.ping()
+                    self._sent_at = clock.time()

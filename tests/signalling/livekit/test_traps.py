@@ -6,9 +6,11 @@ Traps 1, 2, 3, 28 and 31 are about HTTP and are tested with the application (`te
 """
 
 import asyncio
+import contextlib
 import re
 import time
 
+import aiohttp
 import jwt
 import pytest
 from aiortc import RTCSessionDescription
@@ -324,11 +326,36 @@ async def test_trap_26_a_fresh_token_comes_at_the_start(edge: Edge) -> None:
 async def test_trap_29_a_client_that_never_pings_stays(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(link, "PING_AFTER_S", 0.05)
     async with MediaClient.connect(edge.url, edge.token("ada")) as client:
         await client.connected()
         await asyncio.sleep(1)
         assert not client.signal.socket.closed
+
+
+async def test_a_silent_link_gets_pings_and_a_busy_one_none(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "PING_AFTER_S", 0.6)
+    address = f"{edge.url}/rtc?access_token={edge.token('ada')}"
+    async with aiohttp.ClientSession() as http, http.ws_connect(address, autoping=False) as socket:
+
+        async def pings(seconds: float) -> int:
+            count, clock = 0, asyncio.get_running_loop()
+            until_s = clock.time() + seconds
+            while (left := until_s - clock.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    message = await socket.receive(left)
+                    count += message.type is aiohttp.WSMsgType.PING
+            return count
+
+        await pings(0.5)  # what a join brings
+        assert await pings(2.0) >= 2
+        busy = 0
+        for _ in range(10):
+            await socket.send_bytes(rtc.SignalRequest(ping=1).SerializeToString())
+            busy += await pings(0.1)
+        assert busy == 0
 
 
 async def test_trap_30_one_offer_at_a_time(edge: Edge) -> None:
