@@ -49,7 +49,7 @@ class RtcEndpoint:
         claims = self.keys.verify(token)
         claims.check_join()
         try:
-            return claims, parse(request.query)
+            return claims, parse(request.query, request.headers.get("User-Agent", ""))
         except QueryError as error:
             raise TokenError(400, str(error)) from None
 

@@ -7,6 +7,7 @@ Everything is optional and unknown parameters are ignored: clients of many versi
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,17 @@ _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t"})
 _TEXT_LIMIT: Final = 256
 _PROTOCOL_DEFAULT: Final = 12
 """For clients that do not say: the oldest protocol that is served."""
+_BROWSERS: Final = (
+    ("Firefox", re.compile(r"(?:firefox|fxios)/(\d{1,5})")),
+    ("Chrome", re.compile(r"(?:chrome|chromium|crios)/(\d{1,5})")),
+    ("Safari", re.compile(r"version/(\d{1,5}).* safari/")),
+)
+"""In this order, as most browsers name several others."""
+_IOS: Final = re.compile("iphone|ipad|ipod|(?:cri|fxi|edgi)os/")
+_USER_AGENT_LIMIT: Final = 512
+_CHROMIUM_TAKES_ACTIVE: Final = 120
+"""Older ones may refuse offers that say `setup:active` (RFC 8842, section 5.3): libwebrtc did, and
+takes them since the spring of 2023 at the latest."""
 
 
 class QueryError(Exception):
@@ -39,6 +51,23 @@ class ClientDescription:
     browser_version: str = ""
     device_model: str = ""
 
+    @property
+    def is_webkit(self) -> bool:
+        """Safari, or any browser on iOS: all are Safari within."""
+        on_ios = bool(self.browser) and self.os.lower() == "ios"
+        return on_ios or "safari" in self.browser.lower()
+
+    @property
+    def chooses_short_tags(self) -> bool:
+        """As a DTLS server it prefers AES-CM, whose SRTP tags have 10 bytes where GCM's have 16.
+
+        That is Chromium; Firefox prefers GCM, and other clients may refuse such an offer.
+        """
+        major = self.browser_version.partition(".")[0]
+        is_recent = len(major) < 6 and major.isdecimal() and int(major) >= _CHROMIUM_TAKES_ACTIVE
+        is_chromium = self.browser.lower() == "chrome" and not self.is_webkit
+        return self.sdk.lower() == "js" and is_chromium and is_recent
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectQuery:
@@ -53,17 +82,21 @@ class ConnectQuery:
     """The session that `reconnect` wants to resume."""
 
 
-def parse(query: Mapping[str, str]) -> ConnectQuery:
-    """Reads the parameters. Raises QueryError for malformed attributes."""
+def parse(query: Mapping[str, str], user_agent: str = "") -> ConnectQuery:
+    """Reads the parameters. Raises QueryError for malformed attributes.
+
+    The SDK for browsers does not name the browser: then its `User-Agent` does.
+    """
+    named = query if "browser" in query else {**query, **_named_by(user_agent)}
     client = ClientDescription(
         sdk=_text(query, "sdk"),
         version=_text(query, "version"),
         protocol=_integer(query, "protocol", _PROTOCOL_DEFAULT),
         client_protocol=_integer(query, "client_protocol", 0),
         capabilities=_capabilities(query.get("capabilities", "")),
-        os=_text(query, "os"),
-        browser=_text(query, "browser"),
-        browser_version=_text(query, "browser_version"),
+        os=_text(named, "os"),
+        browser=_text(named, "browser"),
+        browser_version=_text(named, "browser_version"),
         device_model=_text(query, "device_model"),
     )
     return ConnectQuery(
@@ -74,6 +107,15 @@ def parse(query: Mapping[str, str]) -> ConnectQuery:
         reconnect=query.get("reconnect", "0") in _TRUE,
         participant_sid=_text(query, "sid"),
     )
+
+
+def _named_by(user_agent: str) -> dict[str, str]:
+    text = user_agent[:_USER_AGENT_LIMIT].lower()
+    for name, pattern in _BROWSERS:
+        if match := pattern.search(text):
+            found = {"browser": name, "browser_version": match[1]}
+            return {**found, "os": "iOS"} if _IOS.search(text) else found
+    return {}
 
 
 def _text(query: Mapping[str, str], name: str) -> str:

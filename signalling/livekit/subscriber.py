@@ -76,7 +76,9 @@ class Subscriber:
         self._timer: Cancellable | None = None
         self._limit_bps: int | None = None
         self._sections = SubscriberSections(
-            secrets.randbits(62), reuse_sections="safari" not in context.client.browser.lower()
+            secrets.randbits(62),
+            reuse_sections=not context.client.is_webkit,
+            short_tags=context.client.chooses_short_tags,
         )
 
     @property

@@ -25,6 +25,7 @@ from signalling.sdp.model import (
     Setup,
     Ssrc,
     SsrcGroup,
+    Transport,
 )
 from signalling.sdp.serialise import serialise
 from signalling.sdp.transport import (
@@ -106,13 +107,18 @@ class SubscriberSections:
 
     Not for concurrent offers: between `offer` and `accept` the caller may add and remove tracks,
     which then need another offer, but must not offer again. `reuse_sections` is off for clients
-    that mishandle a reused section (Safari).
+    that mishandle a reused section (Safari). `short_tags` is on for clients that make SRTP tags
+    shorter when we are the DTLS client: if the first offer is about voices alone, we ask to be.
     """
 
-    def __init__(self, session_id: int, *, reuse_sections: bool = True) -> None:
+    def __init__(
+        self, session_id: int, *, reuse_sections: bool = True, short_tags: bool = False
+    ) -> None:
         self._session_id = session_id
         self._version = 0
         self._reuse = reuse_sections
+        self._short_tags = short_tags
+        self._setup = Setup.ACTPASS
         self._slots: list[_Slot] = []
         self._by_track: dict[str, _Slot] = {}
         self._offered: tuple[tuple[_Slot, OfferedTrack | None], ...] | None = None
@@ -160,8 +166,12 @@ class SubscriberSections:
         if self._offered is not None:
             raise RuntimeError("an offer is outstanding")
         self._offered = tuple((slot, slot.track) for slot in self._slots)
+        if self._version == 0 and self._short_tags and {s.kind for s in self._slots} == {"audio"}:
+            self._setup = Setup.ACTIVE  # to the end: the first handshake is the only one
         self._version += 1
-        media = [_data_section(local), *(_media_section(slot, local) for slot in self._slots)]
+        transport = local.attributes(self._setup)
+        media = [_data_section(local, transport)]
+        media += [_media_section(slot, transport) for slot in self._slots]
         bundle = tuple(section.mid for section in media if not section.rejected)
         description = SessionDescription(
             origin=f"- {self._session_id} {self._version} IN IP4 127.0.0.1",
@@ -256,14 +266,14 @@ class SubscriberSections:
         return next((s for s in self._slots if s.kind == kind and s.state is _State.FREE), None)
 
 
-def _data_section(local: LocalTransport) -> MediaSection:
+def _data_section(local: LocalTransport, transport: Transport) -> MediaSection:
     return MediaSection(
         kind="application",
         port=9,
         protocol="UDP/DTLS/SCTP",
         formats=("webrtc-datachannel",),
         mid=_DATA_MID,
-        transport=local.attributes(Setup.ACTPASS),
+        transport=transport,
         candidates=local.candidates,
         end_of_candidates=True,
         sctp_port=SCTP_PORT,
@@ -271,7 +281,7 @@ def _data_section(local: LocalTransport) -> MediaSection:
     )
 
 
-def _media_section(slot: _Slot, local: LocalTransport) -> MediaSection:
+def _media_section(slot: _Slot, transport: Transport) -> MediaSection:
     dead = slot.state is _State.DEAD
     section = MediaSection(
         kind=slot.kind,
@@ -296,7 +306,7 @@ def _media_section(slot: _Slot, local: LocalTransport) -> MediaSection:
         extensions=_offered_extensions(track),
         ssrcs=tuple(_ssrcs(track)) if track else (),
         ssrc_groups=_ssrc_groups(track) if track else (),
-        transport=local.attributes(Setup.ACTPASS),
+        transport=transport,
         rtcp_mux=True,
         rtcp_rsize=True,
     )

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from tests.support.browsers import RECEIVED, chromium, chromium_tab
-from tests.support.livekit_js import join, wait_for_media
+from tests.support.livekit_js import LISTENER, join, wait_for_media
 from tests.support.server import Server
 
 SAY = """async (text) => {
@@ -19,6 +19,16 @@ RECONNECT = """(scenario) => new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error('not reconnected')), 15000);
   room.simulateScenario(scenario);
 })"""
+
+# SRTP profile and DTLS role of the browser's own transports.
+PROTECTION = """(async () => {
+  const found = [];
+  for (const connection of peerConnections)
+    (await connection.getStats()).forEach((entry) => {
+      if (entry.type === 'transport') found.push([entry.srtpCipher, entry.dtlsRole]);
+    });
+  return found;
+})()"""
 
 
 async def test_two_tabs_exchange_media_and_data(server: Server) -> None:
@@ -38,6 +48,27 @@ async def test_two_tabs_exchange_media_and_data(server: Server) -> None:
         await asyncio.sleep(0.5)
         assert await bob.evaluate("data") == ["alice: hello from alice"] * 2
         assert await alice.evaluate("data") == ["bob: hello from bob"] * 2
+
+
+async def test_a_listener_gets_short_tags_and_keeps_them(server: Server) -> None:
+    """The server leads the handshake of who finds voices alone, whatever comes later."""
+    async with chromium() as browser:
+        alice, bob = await chromium_tab(browser), await chromium_tab(browser)
+        await join(alice, server, "alice", media=False)
+        await alice.page.evaluate("room.localParticipant.setMicrophoneEnabled(true)")
+        await join(bob, server, "bob", media=False, grants=LISTENER)
+        await bob.page.wait_for_function("tracks.length === 1", timeout=10000)
+        short_tags = [["SRTP_AES128_CM_HMAC_SHA1_80", "server"]]
+        assert await bob.evaluate(PROTECTION) == short_tags
+
+        await alice.page.evaluate("room.localParticipant.setCameraEnabled(true)")
+        before = _frames(await wait_for_media(bob, 20))
+        await bob.page.evaluate(RECONNECT, "signal-reconnect")
+        await alice.page.evaluate(SAY, "hello from alice")
+        await asyncio.sleep(2)
+        assert _frames(await bob.evaluate(RECEIVED)) > before + 10
+        assert await bob.evaluate("data") == ["alice: hello from alice"] * 2
+        assert await bob.evaluate(PROTECTION) == short_tags
 
 
 async def test_leaving_is_seen_by_the_other(server: Server) -> None:

@@ -1,6 +1,7 @@
 """livekit-client for browsers, unmodified, on a page of the server that has no scripts."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from tests.support.browsers import RECEIVED, ChromiumTab
@@ -46,15 +47,24 @@ async def open_page(tab: ChromiumTab, server: Server) -> None:
     await tab.page.add_script_tag(path=LIBRARY)
 
 
+LISTENER: Mapping[str, object] = {"canPublish": False}
+
+
 async def join(
-    tab: ChromiumTab, server: Server, identity: str, *, media: bool = True, **options: object
+    tab: ChromiumTab,
+    server: Server,
+    identity: str,
+    *,
+    media: bool = True,
+    grants: Mapping[str, object] | None = None,
+    **options: object,
 ) -> None:
     """Connects to `server.room`; the page then has `room`, `tracks` and `data`.
 
     `options` are those of livekit-client's `Room`.
     """
     await open_page(tab, server)
-    token = server.token(server.room, identity, canUpdateOwnMetadata=True)
+    token = server.token(server.room, identity, canUpdateOwnMetadata=True, **(grants or {}))
     await tab.page.evaluate(CONNECT, [server.ws_url, token, media, options])
 
 

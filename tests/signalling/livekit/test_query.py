@@ -43,6 +43,36 @@ def test_what_other_clients_need_to_know_is_kept() -> None:
     assert len(client.capabilities) == 1
 
 
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15"
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/17.4.1 Safari/605.1.15"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "query", "is_webkit", "short_tags"),
+    [
+        (CHROME.format(156) + " Safari/537.36", {}, False, True),
+        (CHROME.format(156) + " Safari/537.36 Edg/156.0.0.0", {}, False, True),
+        (CHROME.format(119) + " Safari/537.36", {}, False, False),
+        (CHROME.format(156), {"sdk": "reactnative"}, False, False),
+        (CHROME.format(156), {"browser": "Safari", "browser_version": "17.4"}, True, False),
+        (f"{IPHONE} CriOS/156.0.1 Mobile/15E148 Safari/604.1", {}, True, False),
+        (f"{IPHONE} Version/17.0 Mobile/15E148 Safari/604.1", {}, True, False),
+        (SAFARI, {}, True, False),
+        (FIREFOX, {}, False, False),
+        (CHROME.format(156), {"browser": "Chrome", "browser_version": "new"}, False, False),
+        ("livekit/2.0", {"sdk": "swift", "os": "iOS"}, False, False),
+        ("", {}, False, False),
+    ],
+)
+def test_a_browser_is_known_by_its_user_agent(
+    user_agent: str, query: dict[str, str], is_webkit: bool, short_tags: bool
+) -> None:
+    client = parse({"sdk": "js", **query}, user_agent).client
+    assert (client.is_webkit, client.chooses_short_tags) == (is_webkit, short_tags)
+
+
 @pytest.mark.parametrize("padding", [True, False])
 def test_attributes_with_and_without_padding(padding: bool) -> None:
     text = encoded({"role": "hôte"}, padding=padding)

@@ -264,6 +264,39 @@ def test_passive_answer_makes_us_the_dtls_client() -> None:
     assert sections.accept(parse(answer)).remote.dtls_role == "client"
 
 
+def test_voices_alone_make_us_ask_to_be_the_dtls_client() -> None:
+    sections = SubscriberSections(7, short_tags=True)
+    sections.add(audio("TR_a"))
+    first = sections.offer(LOCAL)
+    answer = answer_as_browser(first).replace("setup:active", "setup:passive")
+    assert sections.accept(parse(answer)).remote.dtls_role == "client"
+
+    sections.add(video("TR_v"))
+    later = sections.offer(LOCAL)
+    for offer in (first, later):
+        assert {section.transport.setup for section in parse(offer).media} == {"active"}
+
+
+@pytest.mark.parametrize(
+    ("tracks", "short_tags"),
+    [
+        ((), True),
+        ((video("TR_v"),), True),
+        ((audio("TR_a"), video("TR_v")), True),
+        ((audio("TR_a"),), False),
+    ],
+)
+def test_otherwise_the_peer_chooses(tracks: tuple[OfferedTrack, ...], short_tags: bool) -> None:
+    sections = SubscriberSections(7, short_tags=short_tags)
+    for track in tracks:
+        sections.add(track)
+    first = sections.offer(LOCAL)
+    sections.accept(parse(answer_as_browser(first)))
+    sections.add(audio("TR_later"))
+    for offer in (first, sections.offer(LOCAL)):
+        assert {section.transport.setup for section in parse(offer).media} == {"actpass"}
+
+
 def test_every_offer_raises_the_version_of_the_session() -> None:
     sections = SubscriberSections(7)
     origins = []
