@@ -6,6 +6,7 @@ it is done once after many have left, not for each of them.
 """
 
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,9 +16,18 @@ from sfu import _core
 FEW: Final = 16
 """Fewer connections than this are not worth the search."""
 
+_clear_type_cache: Final[Callable[[], None]] = getattr(
+    sys,
+    "_clear_internal_caches",  # its name from Python 3.13 on
+    sys._clear_type_cache,
+)
+
 
 def release() -> None:
     """Ends what only refers to itself, then gives all free pages back. Takes some milliseconds."""
+    # The interpreter remembers where it has found attributes, and with it up to 4,096 names: those
+    # that C code made for one look-up each hold on to the page that they happened to lie on.
+    _clear_type_cache()
     gc.collect()
     _core.release_free_memory()
 

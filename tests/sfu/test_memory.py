@@ -1,6 +1,8 @@
-"""When memory is given back."""
+"""When memory is given back, and what is let go of before."""
 
-from sfu.memory import FEW, MemoryKeeper
+import sys
+
+from sfu.memory import FEW, MemoryKeeper, release
 
 
 def releases(*counts: int) -> list[int]:
@@ -27,3 +29,11 @@ def test_not_for_a_few() -> None:
 
 def test_not_while_they_come_and_go() -> None:
     assert releases(*(100, 70, 90, 60) * 10) == []
+
+
+def test_the_interpreter_lets_go_of_names_that_were_looked_up_once() -> None:
+    name = "-".join(("made", "for", "one", "look-up"))
+    references = sys.getrefcount(name)
+    assert getattr(MemoryKeeper(), name, None) is None
+    release()
+    assert sys.getrefcount(name) == references
