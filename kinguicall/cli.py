@@ -212,5 +212,5 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point of the `kinguicall` command."""
+    """Runs the command that the arguments name."""
     app()

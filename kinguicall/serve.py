@@ -21,7 +21,7 @@ from aiohttp import web
 import signalling
 from kinguicall.certificate import Certificate, CertificateError
 from kinguicall.config import Settings
-from sfu import _core
+from sfu import _core, memory
 from sfu.engine import Engine
 from sfu.node import Node
 from signalling.http.adopted import Adopter
@@ -72,6 +72,7 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
         tls = certificate.context if certificate is not None else None
         async with running(settings, keys, tls, on_failure=fail) as port:
             announce(_page_url(settings, port))
+            memory.release()  # what the start needed and nothing else will
             await stop.wait()
             log.info("stopping")
     finally:

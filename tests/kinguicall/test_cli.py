@@ -14,17 +14,29 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-bytes-for-tests"
-COMMAND = [sys.executable, "-c", "from kinguicall.cli import main; main()"]
+MODULE = (sys.executable, "-m", "kinguicall")
+SCRIPT = (str(Path(sys.executable).parent / "kinguicall"),)
+# As in a packed program, which cannot start itself by its interpreter.
+WITHOUT_INTERPRETER = (
+    sys.executable,
+    "-c",
+    "import sys; sys.executable = '/nowhere'; from kinguicall.__main__ import main; main()",
+)
 
 
-def start(*arguments: str, keys: str | None = f"main:{SECRET}") -> subprocess.Popen[str]:
+def start(
+    *arguments: str,
+    keys: str | None = f"main:{SECRET}",
+    command: tuple[str, ...] = MODULE,
+    **extra: str,
+) -> subprocess.Popen[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KINGUICALL_")}
     if keys is not None:
         environment["KINGUICALL_API_KEYS"] = keys
     return subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         cwd=ROOT,
-        env=environment,
+        env={**environment, **extra},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -57,6 +69,34 @@ def test_serve_says_where_the_page_is_and_stops_cleanly(number: signal.Signals) 
         "stopping",
         "stopped",
     ]
+
+
+@pytest.mark.parametrize("command", [MODULE, SCRIPT])
+@pytest.mark.parametrize(
+    ("given", "used"), [({}, "malloc"), ({"PYTHONMALLOC": "pymalloc"}, "pymalloc")]
+)
+def test_serve_takes_the_systems_allocator_unless_told_otherwise(
+    command: tuple[str, ...], given: dict[str, str], used: str
+) -> None:
+    arguments = ("serve", "--port=0", "--udp-port=0", "--tcp-port=0", "--bind=127.0.0.1")
+    with start(*arguments, command=command, **given) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Kinguicall is at ")
+        # What the process has been started with last.
+        environment = Path(f"/proc/{process.pid}/environ").read_text().split("\0")
+        process.terminate()
+    settings = [entry for entry in environment if entry.startswith("PYTHONMALLOC=")]
+    assert settings == [f"PYTHONMALLOC={used}"]
+    assert process.returncode == 0
+
+
+def test_serve_goes_on_where_it_cannot_start_itself_again() -> None:
+    arguments = ("serve", "--port=0", "--udp-port=0", "--tcp-port=0", "--bind=127.0.0.1")
+    with start(*arguments, command=WITHOUT_INTERPRETER) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Kinguicall is at ")
+        process.terminate()
+    assert process.returncode == 0
 
 
 def test_serve_without_keys_refuses_and_explains() -> None:
