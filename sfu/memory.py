@@ -41,6 +41,10 @@ class MemoryKeeper:
     """Connections at their peak since the last time."""
     _is_due: bool = False
 
+    def grown(self, connections: int) -> None:
+        """To be told of each that comes: a crowd may be gone again before the next look."""
+        self._most = max(self._most, connections)
+
     def look(self, connections: int) -> None:
         """To be told every few seconds how many there are.
 
@@ -50,5 +54,4 @@ class MemoryKeeper:
             self._is_due = False
             self._most = connections
             self.release()
-        self._most = max(self._most, connections)
         self._is_due = self._most >= FEW and connections * 2 <= self._most

@@ -97,6 +97,7 @@ class Node:
     def own_transport(self, transport_id: int, owner: TrackOwner) -> None:
         """Measurements of this transport are the owner's."""
         self._transport_owners[transport_id] = owner
+        self._memory.grown(len(self._transport_owners))
 
     def disown_transport(self, transport_id: int) -> None:
         """The transport has been closed."""

@@ -10,6 +10,7 @@ def releases(*counts: int) -> list[int]:
     at: list[int] = []
     keeper = MemoryKeeper(lambda: at.append(look))
     for look, connections in enumerate(counts):  # noqa: B007 - read by the keeper's callback
+        keeper.grown(connections)
         keeper.look(connections)
     return at
 
@@ -21,6 +22,15 @@ def test_a_look_after_half_have_left() -> None:
 def test_once_more_for_each_half() -> None:
     assert releases(100, 40, 30, 15, 0, 0, 0) == [2, 4]
     assert releases(100, 0, 0, 0, 100, 0, 0) == [2, 6]
+
+
+def test_after_a_crowd_that_no_look_has_seen() -> None:
+    releases: list[bool] = []
+    keeper = MemoryKeeper(lambda: releases.append(True))
+    keeper.grown(100)
+    keeper.look(0)
+    keeper.look(0)
+    assert releases == [True]
 
 
 def test_not_for_a_few() -> None:
