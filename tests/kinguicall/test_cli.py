@@ -71,9 +71,9 @@ def test_serve_says_where_the_page_is_and_stops_cleanly(number: signal.Signals) 
     ]
 
 
-@pytest.mark.parametrize("command", [MODULE, SCRIPT])
 @pytest.mark.parametrize(
-    ("given", "used"), [({}, "malloc"), ({"PYTHONMALLOC": "pymalloc"}, "pymalloc")]
+    ("command", "given", "used"),
+    [(SCRIPT, {}, "malloc"), (MODULE, {"PYTHONMALLOC": "pymalloc"}, "pymalloc")],
 )
 def test_serve_takes_the_systems_allocator_unless_told_otherwise(
     command: tuple[str, ...], given: dict[str, str], used: str
