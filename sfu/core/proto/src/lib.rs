@@ -3,7 +3,7 @@
 //! A [`shard::Shard`] takes datagrams, commands and the time, and hands datagrams, events and peer
 //! messages to its [`api::Host`]. Everything below it is a part that can be tested by itself.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod allocate;
 pub mod api;
@@ -11,6 +11,7 @@ pub mod bwe;
 pub mod data;
 pub mod egress;
 pub mod forward;
+mod prefetch;
 pub mod receive;
 pub mod rtcp;
 pub mod rtp;

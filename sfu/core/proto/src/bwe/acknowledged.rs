@@ -49,8 +49,8 @@ impl Acknowledged {
         self.estimate_kbps.map(|kbps| kbps.min(best) * 1_000.0)
     }
 
-    /// A packet has arrived, by the receiver's clock.
-    pub fn on_packet(&mut self, arrived_us: i64, size: u16) {
+    /// A packet has arrived, or several at the same time, by the receiver's clock.
+    pub fn on_packet(&mut self, arrived_us: i64, size: u32) {
         let window_us = match self.estimate_kbps {
             None => FIRST_WINDOW_US,
             Some(_) => WINDOW_US,
@@ -98,7 +98,7 @@ mod tests {
         let mut rate = Acknowledged::default();
         let mut feed = |from_ms: i64, kbps: i64| {
             for ms in (from_ms..from_ms + 2_000).step_by(10) {
-                rate.on_packet(ms * 1_000, (kbps * 10 / 8) as u16);
+                rate.on_packet(ms * 1_000, (kbps * 10 / 8) as u32);
             }
             rate.bitrate_bps().expect("known") / 1_000.0
         };

@@ -66,22 +66,27 @@ impl SendHistory {
     }
 
     /// The packet numbered `next_sequence` has left.
-    pub fn record(&mut self, sent_us: i64, size: usize, cluster: u8) {
-        let mut index = self.next as usize % self.entries.len();
+    pub fn record(&mut self, sent_us: i64, size: u16, cluster: u8) {
+        let mut index = self.index(self.next as usize);
         let oldest = &self.entries[index];
         let is_wanted = self.next >= self.entries.len() as u64
             && (sent_us as u32).wrapping_sub(oldest.sent_us) < KEEP_US;
         if is_wanted && self.entries.len() < PACKETS {
             self.grow();
-            index = self.next as usize % self.entries.len();
+            index = self.index(self.next as usize);
         }
         self.entries[index] = Entry {
             sent_us: sent_us as u32,
-            size: size.min(usize::from(u16::MAX)) as u16,
+            size,
             state: State::InFlight,
             cluster,
         };
         self.next += 1;
+    }
+
+    /// Where a packet is: the number of entries is a power of two.
+    fn index(&self, number: usize) -> usize {
+        number & (self.entries.len() - 1)
     }
 
     /// Twice the entries, each at the place where it is looked for from now on.
@@ -108,7 +113,7 @@ impl SendHistory {
         if back == 0 || back > packets || back as u64 > self.next {
             return None;
         }
-        let index = (self.next as usize).wrapping_sub(back) % packets;
+        let index = self.index((self.next as usize).wrapping_sub(back));
         let entry = self.entries.get_mut(index)?;
         entry.state = match (entry.state, arrived_us) {
             (State::Settled, _) | (State::Missing, None) => return None,
@@ -155,7 +160,7 @@ mod tests {
         for (rate, packets) in [(20i64, 64), (60, 128), (300, 1_024), (3_000, 1_024)] {
             let mut history = SendHistory::default();
             for n in 0..10 * rate {
-                history.record(n * 1_000_000 / rate, n as usize % 1_000, 0);
+                history.record(n * 1_000_000 / rate, (n % 1_000) as u16, 0);
             }
             assert_eq!(history.entries.len(), packets, "{rate} a second");
             for n in 10 * rate - (2 * rate - 2).min(1_024)..10 * rate {

@@ -20,6 +20,7 @@ mod probe;
 mod train;
 mod trendline;
 
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 use self::acknowledged::Acknowledged;
@@ -30,6 +31,7 @@ use self::loss::LossBound;
 use self::probe::Prober;
 use self::train::Trains;
 use self::trendline::{Trendline, Usage};
+use crate::prefetch::prefetch;
 use crate::rtcp::TransportFeedback;
 
 pub use self::history::PacketResult;
@@ -44,21 +46,23 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(2);
 const REPAIR_BURST_US: f64 = 100_000.0;
 const REPAIR_BURST_BYTES: f64 = 6_000.0;
 
-/// The estimator of one transport.
+/// The estimator of one transport. What every packet needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Estimator {
     started: Instant,
     history: SendHistory,
+    first_sent_us: Option<i64>,
+    prober: Prober,
+    /// The rate of packets as they leave.
+    sent: Acknowledged,
+    /// And as they arrive.
+    acknowledged: Acknowledged,
     groups: InterArrival,
     trendline: Trendline,
-    acknowledged: Acknowledged,
-    /// The same for packets as they leave.
-    sent: Acknowledged,
     trains: Trains,
     aimd: Aimd,
     loss: LossBound,
-    prober: Prober,
-    first_sent_us: Option<i64>,
     heard: bool,
     usage_at_us: i64,
     /// Receiver's clock in units of 64 ms, with rollovers.
@@ -107,17 +111,31 @@ impl Estimator {
         self.history.next_sequence()
     }
 
-    /// The packet numbered `next_sequence` has left, `size` bytes of datagram.
-    pub fn on_sent(&mut self, now: Instant, size: usize) {
+    /// Brings what the next packet needs nearer.
+    pub fn prefetch_for_packet(&self) {
+        prefetch(self, offset_of!(Self, acknowledged));
+    }
+
+    /// Brings what a feedback packet needs nearer.
+    pub fn prefetch_for_feedback(&self) {
+        prefetch(self, size_of::<Self>());
+    }
+
+    /// Packets numbered from `next_sequence` on have left together, each of so many bytes of
+    /// datagram.
+    pub fn on_sent(&mut self, now: Instant, sizes: &[u16]) {
         let now_us = self.us(now);
         self.first_sent_us.get_or_insert(now_us);
         let cluster = self.prober.current();
-        self.history.record(now_us, size, cluster);
-        let bytes = size.min(usize::from(u16::MAX)) as u16;
-        self.sent.on_packet(now_us, bytes);
-        if cluster != 0 {
-            self.prober.on_sent(size);
+        let mut bytes = 0;
+        for size in sizes {
+            self.history.record(now_us, *size, cluster);
+            bytes += u32::from(*size);
+            if cluster != 0 {
+                self.prober.on_sent(usize::from(*size));
+            }
         }
+        self.sent.on_packet(now_us, bytes);
     }
 
     /// Whether a retransmission of about `size` bytes fits the budget, which it then takes from.
@@ -158,7 +176,8 @@ impl Estimator {
             let Some(arrived_us) = result.arrived_us else {
                 continue;
             };
-            self.acknowledged.on_packet(arrived_us, result.size);
+            self.acknowledged
+                .on_packet(arrived_us, u32::from(result.size));
             self.trains
                 .on_packet(result.sent_us, arrived_us, result.size);
             if result.cluster == 0

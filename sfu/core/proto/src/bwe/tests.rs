@@ -50,7 +50,7 @@ impl Path {
                 .push((self.sequence, self.free_at_us + 25_000));
         }
         self.sequence += 1;
-        self.estimator.on_sent(self.now, size);
+        self.estimator.on_sent(self.now, &[size as u16]);
     }
 
     /// Sends at `media_bps`, or at the estimate if that is less, for so long.
@@ -172,7 +172,7 @@ fn drop_and_recover(phase: u32) {
 fn a_peer_without_feedback_has_no_estimate() {
     let now = Instant::now();
     let mut estimator = Estimator::new(now);
-    estimator.on_sent(now, 1_000);
+    estimator.on_sent(now, &[1_000]);
     assert!(estimator.bitrate_bps(now).is_some());
     assert!(
         estimator

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::api::Layer;
+use crate::prefetch::prefetch;
 
 /// Most retransmissions of one packet to one subscriber: four requests, all but the first answered
 /// twice. At 20 % of loss three packets would leave a picture waiting for a key frame every ten
@@ -104,9 +105,9 @@ impl History {
         }
     }
 
-    /// Touches the place of the packet that will leave as `out`.
-    pub fn warm(&self, out: u64) -> u16 {
-        self.entries[self.index(out as u16)].out_low
+    /// Brings the place of the packet that will leave as `out` nearer.
+    pub fn prefetch(&self, out: u64) {
+        prefetch(&self.entries[self.index(out as u16)], size_of::<Entry>());
     }
 
     pub fn record(&mut self, now: Instant, out: u64, sent: Sent) {

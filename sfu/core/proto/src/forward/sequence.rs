@@ -76,6 +76,11 @@ impl SequenceMap {
         self.restart(source, 0);
     }
 
+    /// Where this stretch began.
+    pub fn first_source(&self) -> u64 {
+        self.first_source
+    }
+
     /// Where `source` goes, or `None` if it lies before the stretch or has been left out.
     pub fn map(&mut self, source: u64) -> Option<Mapped> {
         let mut shift = self.shift_at(source)?;

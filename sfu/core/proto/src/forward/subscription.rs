@@ -4,6 +4,9 @@
 //! arrives → it flows; a new target waits for its own switch point while the old layer goes on.
 //! Pausing stops at once and keeps all numbers, so that resuming continues where it stopped.
 
+mod repeat;
+
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 use super::clock::LayerClock;
@@ -17,6 +20,7 @@ use crate::api::{
     Codec, Dependencies, ExtensionKind, Layer, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
     SubscriptionSettings,
 };
+use crate::prefetch::prefetch;
 use crate::rtp::payload::vp8;
 
 /// Packets that can be asked for again: about two seconds of video, and of speech.
@@ -49,49 +53,59 @@ pub enum Verdict {
 }
 
 /// A subscriber's side of a track.
+///
+/// What every packet needs comes first and lies together (hence the C order): with thousands of
+/// subscribers little of them is in the processor's caches, and each further line is waited for.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Subscription {
+    codecs: Box<[SendCodec]>,
+    numbers: SequenceMap,
+    history: History,
+    last_sent_at: Option<Instant>,
+    timestamp_shift: [Option<u32>; MAX_LAYERS],
     pub ssrc: Ssrc,
-    pub rtx_ssrc: Option<Ssrc>,
-    pub cname: Box<str>,
+    pub packets_sent: u32,
+    pub octets_sent: u32,
+    last_timestamp: u32,
+    /// `MediaMeta::stretch` of the last packet.
+    stretch: u16,
     /// Identifier under which the subscriber negotiated absolute capture time.
     pub abs_capture_time_id: Option<u8>,
     /// Identifier under which the subscriber negotiated the dependency descriptor.
     pub descriptor_id: Option<u8>,
-    pub packets_sent: u32,
-    pub octets_sent: u32,
-    kind: MediaKind,
-    codecs: Box<[SendCodec]>,
-    settings: SubscriptionSettings,
-    /// Of spatial and temporal layers, see `restrict`.
-    limits: (u8, u8),
     current: Option<Layer>,
     target: Option<Layer>,
-    numbers: SequenceMap,
+    kind: MediaKind,
     /// Redundant audio is passed on as it is: the subscriber has reported loss, or not reported yet.
     redundancy: bool,
-    /// The last report of loss, or the first one of none.
-    last_loss: Option<Instant>,
+    vp8: Vp8Shift,
+    frames: FrameShift,
+    temporal: TemporalLayers,
+
+    // From here on what few packets need.
+    /// From the first packet of a scalable stream on.
+    scalable: Option<Box<ScalableLayers>>,
     /// Packets before this one would look different now, or are of no use any more. One number must
     /// never be encrypted with two contents, so they are not repeated.
     repeatable_from: u64,
-    /// `MediaMeta::stretch` of the last packet.
-    stretch: u16,
-    timestamp_shift: [Option<u32>; MAX_LAYERS],
+    settings: SubscriptionSettings,
+    /// Of spatial and temporal layers, see `restrict`.
+    limits: (u8, u8),
     last_layer: Option<Layer>,
+    /// The last report of loss, or the first one of none.
+    last_loss: Option<Instant>,
     /// The clock of what was sent of the track before this one.
     clock_before: Option<Box<LayerClock>>,
-    last_timestamp: u32,
-    last_sent_at: Option<Instant>,
-    vp8: Vp8Shift,
-    temporal: TemporalLayers,
-    scalable: ScalableLayers,
-    frames: FrameShift,
-    history: History,
+    pub rtx_ssrc: Option<Ssrc>,
     rtx_sequence: u64,
+    pub cname: Box<str>,
 }
 
 impl Subscription {
+    /// What every packet needs lies within the first so many bytes.
+    pub const HOT_BYTES: usize = offset_of!(Self, scalable);
+
     pub fn new(request: &Subscribe, now: Instant) -> Self {
         let history = match request.kind {
             MediaKind::Audio => AUDIO_HISTORY,
@@ -130,10 +144,7 @@ impl Subscription {
             last_sent_at: None,
             vp8: Vp8Shift::default(),
             temporal: TemporalLayers::new(request.settings.max_temporal_layer),
-            scalable: ScalableLayers::new(
-                request.settings.max_layer,
-                request.settings.max_temporal_layer,
-            ),
+            scalable: None,
             frames: FrameShift::default(),
             history: History::new(history, now),
             rtx_sequence: u64::from(request.first_sequence & 0x7fff),
@@ -165,10 +176,30 @@ impl Subscription {
     }
 
     fn apply_limits(&mut self) {
+        let (spatial, temporal) = self.highest_layers();
+        self.temporal.set_max(temporal);
+        if let Some(scalable) = &mut self.scalable {
+            scalable.set_max(spatial, temporal);
+        }
+    }
+
+    /// Spatial and temporal.
+    fn highest_layers(&self) -> (u8, u8) {
         let spatial = self.settings.max_layer.min(self.limits.0);
         let temporal = self.settings.max_temporal_layer.min(self.limits.1);
-        self.temporal.set_max(temporal);
-        self.scalable.set_max(spatial, temporal);
+        (spatial, temporal)
+    }
+
+    /// Made when the first packet asks for it: most streams have one layer, and a subscriber many
+    /// streams.
+    fn scalable(&mut self) -> &mut ScalableLayers {
+        let (spatial, temporal) = self.highest_layers();
+        let begun_at = self.numbers.first_source();
+        self.scalable.get_or_insert_with(|| {
+            let mut layers = ScalableLayers::new(spatial, temporal);
+            layers.start(begun_at);
+            Box::new(layers)
+        })
     }
 
     /// `best` is the layer that the settings ask for among those that arrive.
@@ -232,7 +263,8 @@ impl Subscription {
 
     /// A layer whose key frame would bring more spatial layers, or others, of its stream.
     pub fn needs_key_frame(&self) -> Option<Layer> {
-        self.current.filter(|_| self.scalable.needs_key_frame())
+        let scalable = self.scalable.as_ref()?;
+        self.current.filter(|_| scalable.needs_key_frame())
     }
 
     /// The layer that flows.
@@ -240,10 +272,13 @@ impl Subscription {
         self.current
     }
 
-    /// Touches what the next packet needs that lies elsewhere.
-    pub fn warm(&self) -> u16 {
+    /// Brings what the next packet needs beside this structure nearer.
+    pub fn prefetch_next(&self) {
         let next = self.numbers.highest().map_or(0, |highest| highest + 1);
-        self.history.warm(next)
+        self.history.prefetch(next);
+        if let Some(codec) = self.codecs.first() {
+            prefetch(codec, size_of::<SendCodec>());
+        }
     }
 
     /// Decides on a packet and assigns its numbers.
@@ -302,61 +337,6 @@ impl Subscription {
         })
     }
 
-    /// What has been sent as `out`, if it may be sent again now.
-    pub fn answer_nack(
-        &mut self,
-        out: u16,
-        now: Instant,
-        spacing: Duration,
-    ) -> Option<(u64, Sent)> {
-        let sent = self.history.answer(out, now, spacing)?;
-        let sequence = widen(self.numbers.highest()?, out);
-        (sequence >= self.repeatable_from).then_some((sequence, sent))
-    }
-
-    /// Whether a repeat of the packet that left as `out` seems to have been lost, too.
-    pub fn is_asked_again(&self, out: u16) -> bool {
-        self.history.is_asked_again(out)
-    }
-
-    /// How the packet `meta`, sent before as `sequence`, has to look when it is repeated.
-    pub fn repeat(&self, meta: &MediaMeta, sequence: u64, sent: &Sent) -> Option<Outgoing> {
-        let codec = self.codec_of(meta)?;
-        Some(Outgoing {
-            sequence,
-            timestamp: meta.timestamp.wrapping_add(self.shift_of(sent.layer)),
-            payload_type: codec.payload_type,
-            vp8: (codec.codec == Codec::Vp8).then_some(Vp8Numbers {
-                picture_id: sent.picture_id,
-                tl0_pic_idx: sent.tl0_pic_idx,
-            }),
-            frame_number: described(meta).map_or(0, |_| sent.picture_id),
-            marker: sent.marker,
-            unwrap_red: unwraps_red(meta, codec),
-        })
-    }
-
-    /// Payload type and next sequence number of the retransmission stream, where negotiated.
-    pub fn next_rtx(&mut self, source_payload_type: u8) -> Option<(Ssrc, u8, u64)> {
-        let payload_type = self.codec_for(source_payload_type)?.rtx_payload_type?;
-        let ssrc = self.rtx_ssrc?;
-        self.rtx_sequence += 1;
-        Some((ssrc, payload_type, self.rtx_sequence))
-    }
-
-    /// SSRC, payload type, number and timestamp of a padding packet on the retransmission stream,
-    /// where negotiated.
-    pub fn next_padding(&mut self) -> Option<(Ssrc, u8, u64, u32)> {
-        let codec = self.codecs.iter().find(|c| c.rtx_payload_type.is_some())?;
-        let (ssrc, payload_type, number) = self.next_rtx(codec.from_payload_type)?;
-        Some((ssrc, payload_type, number, self.last_timestamp))
-    }
-
-    /// There is a retransmission stream, which padding may be sent on.
-    pub fn can_pad(&self) -> bool {
-        self.rtx_ssrc.is_some() && self.codecs.iter().any(|c| c.rtx_payload_type.is_some())
-    }
-
     /// Sends no more of the layer that flows: it does not fit the path any longer. What has been
     /// sent is not repeated either, as whatever comes next begins with a key frame.
     pub fn stop(&mut self) {
@@ -392,7 +372,7 @@ impl Subscription {
             return Some(meta.marker);
         }
         let admitted = self
-            .scalable
+            .scalable()
             .admits(sequence, timestamp, meta.frame.as_ref());
         if admitted.is_none() {
             self.numbers.exclude(sequence, false);
@@ -419,7 +399,9 @@ impl Subscription {
         self.current = Some(meta.layer);
         self.numbers.start(meta.sequence);
         self.temporal.start(meta.sequence);
-        self.scalable.start(meta.sequence);
+        if let Some(scalable) = &mut self.scalable {
+            scalable.start(meta.sequence);
+        }
         if let Some(number) = described(meta) {
             self.frames.start(number);
         }
@@ -521,18 +503,6 @@ fn described(meta: &MediaMeta) -> Option<u16> {
 
 fn unwraps_red(meta: &MediaMeta, codec: &SendCodec) -> bool {
     meta.codec == Codec::Red && codec.codec != Codec::Red
-}
-
-/// The extended number nearest to `near` whose low half is `low`.
-fn widen(near: u64, low: u16) -> u64 {
-    let candidate = (near & !0xffff) | u64::from(low);
-    if candidate > near + 0x8000 && candidate >= 0x1_0000 {
-        candidate - 0x1_0000
-    } else if candidate + 0x8000 < near {
-        candidate + 0x1_0000
-    } else {
-        candidate
-    }
 }
 
 #[cfg(test)]

@@ -279,14 +279,6 @@ fn redundancy_comes_and_goes_with_loss() {
     assert_eq!(forward(&mut sub, 70_101).0, 64);
 }
 
-#[test]
-fn widening_takes_the_nearest_number() {
-    assert_eq!(widen(0x1_0005, 0xfff0), 0xfff0);
-    assert_eq!(widen(0xfff0, 0x0005), 0x1_0005);
-    assert_eq!(widen(0x2_8000, 0x8001), 0x2_8001);
-    assert_eq!(widen(5, 0xfff0), 0xfff0);
-}
-
 fn sent(verdict: Verdict) -> Outgoing {
     match verdict {
         Verdict::Send(outgoing) => outgoing,

@@ -48,6 +48,17 @@ pub(super) struct Stamps {
     id: u8,
 }
 
+impl Stamp {
+    /// That of the packet `count` packets later.
+    pub(super) fn after(self, count: usize) -> Self {
+        let sequence = u16::from_be_bytes(self.sequence).wrapping_add(count as u16);
+        Self {
+            sequence: sequence.to_be_bytes(),
+            ..self
+        }
+    }
+}
+
 impl Stamps {
     /// `repairable` are the codecs, if there is a retransmission stream.
     pub(super) fn new(
@@ -97,8 +108,9 @@ pub(super) fn transport_cc_id(request: &Subscribe) -> Option<u8> {
         .map(|extension| extension.id)
 }
 
-/// A peer's bandwidth.
+/// A peer's bandwidth. What every packet needs comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Bandwidth {
     /// From the first video subscription with transport feedback on.
     pub(super) estimator: Option<Box<Estimator>>,

@@ -4,7 +4,6 @@
 //! subscriber lies side by side in the batch. Nothing here allocates or looks at the other tracks
 //! of a subscriber.
 
-use std::hint::black_box;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -19,6 +18,7 @@ use crate::api::{Codec, Event, Host, Layer};
 use crate::forward::{
     MAX_LAYERS, MAX_PENDING, Pending, StoredPacket, Subscription, Track, Verdict,
 };
+use crate::prefetch::prefetch;
 use crate::rtp::payload::vp8;
 use crate::stats::DropReason;
 
@@ -126,9 +126,8 @@ fn to_subscribers(
 ) -> [bool; MAX_LAYERS] {
     let mut key_frames = [false; MAX_LAYERS];
     for (index, key) in track.subscriptions.iter().enumerate() {
-        if let Some(next) = track.subscriptions.get(index + 1) {
-            warm(*next, subscriptions, peers);
-        }
+        let following = track.subscriptions.get(index + 1..).unwrap_or_default();
+        prefetch_ahead(following, subscriptions, peers);
         let Some(entry) = subscriptions.get_mut(*key) else {
             continue;
         };
@@ -136,6 +135,8 @@ fn to_subscribers(
             continue;
         };
         let subscription = &mut entry.inner;
+        let first_stamp = sending.next_stamp(entry.transport_cc_id, subscription.kind());
+        let mut stamped: ArrayVec<u16, MAX_PENDING> = ArrayVec::new();
         for item in prepared {
             let StoredPacket { meta, payload, .. } = item.packet;
             let verdict = subscription.forward(meta, item.vp8.as_ref(), &track.clocks);
@@ -155,7 +156,7 @@ fn to_subscribers(
                 },
                 vp8: item.vp8.as_ref(),
                 subscription,
-                stamp: sending.next_stamp(entry.transport_cc_id, subscription.kind()),
+                stamp: first_stamp.map(|stamp| stamp.after(stamped.len())),
                 received_at: Some(meta.received_at),
             };
             let stamp = packet.stamp;
@@ -166,10 +167,11 @@ fn to_subscribers(
                 writer.counters.media_packets_forwarded += 1;
                 entry.stamps.record(out.sequence, stamp);
                 if stamp.is_some() {
-                    sending.on_stamped(writer.now, len);
+                    stamped.push(len as u16);
                 }
             }
         }
+        sending.on_stamped(writer.now, &stamped);
         if let Some(at) = entry.begin_reports(now)
             && let Some(peer) = peers.get_mut(entry.peer)
         {
@@ -187,16 +189,26 @@ fn to_subscribers(
     key_frames
 }
 
-/// Brings what the next subscriber needs nearer while this one's packets are encrypted: with
-/// thousands of subscribers it is in no cache, and each line of it would be waited for in turn.
-fn warm(key: usize, subscriptions: &Slab<SubscriptionEntry>, peers: &Slab<Peer>) {
-    if let Some(entry) = subscriptions.get(key) {
-        black_box(entry.inner.warm());
-        black_box(entry.transport_cc_id);
-        if let Some(peer) = peers.get(entry.peer) {
-            black_box(peer.path.is_some());
-            black_box(peer.bandwidth.estimator.is_some());
+/// Brings what the next subscribers need nearer while this one's packets are encrypted, step by step:
+/// what the third one ahead is, then what it refers to, then what that refers to.
+fn prefetch_ahead(
+    following: &[usize],
+    subscriptions: &Slab<SubscriptionEntry>,
+    peers: &Slab<Peer>,
+) {
+    let entry_of = |ahead: usize| subscriptions.get(*following.get(ahead)?);
+    let peer_of = |entry: &SubscriptionEntry| peers.get(entry.peer);
+    if let Some(entry) = entry_of(2) {
+        prefetch(entry, SubscriptionEntry::HOT_BYTES);
+    }
+    if let Some(entry) = entry_of(1) {
+        entry.inner.prefetch_next();
+        if let Some(peer) = peer_of(entry) {
+            prefetch(peer, Peer::HOT_BYTES);
         }
+    }
+    if let Some(peer) = entry_of(0).and_then(peer_of) {
+        peer.prefetch_estimator();
     }
 }
 

@@ -119,7 +119,12 @@ impl Shard {
         host: &mut dyn Host,
     ) -> Result<(), DropReason> {
         let key = *self.addresses.get(&from).ok_or(DropReason::UnknownSource)?;
-        let inbound = self.peers[key].inbound.as_mut().ok_or(DropReason::Srtp)?;
+        let peer = &mut self.peers[key];
+        if let Some(estimator) = &peer.bandwidth.estimator {
+            // Most of what subscribers send is transport feedback.
+            estimator.prefetch_for_feedback();
+        }
+        let inbound = peer.inbound.as_mut().ok_or(DropReason::Srtp)?;
         let len = inbound
             .unprotect_rtcp(datagram)
             .map_err(|_| DropReason::Srtp)?;

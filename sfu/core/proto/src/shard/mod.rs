@@ -50,7 +50,7 @@ use crate::stats::Counters;
 use crate::transport::{POLL_BUFFER, TransportSettings};
 
 /// Most datagrams that wait in a shard before they are sent.
-const BATCH_DATAGRAMS: usize = 512;
+const BATCH_DATAGRAMS: usize = 96;
 /// How often a publisher's losses and arrivals are looked at while it sends.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two receiver reports.

@@ -1,6 +1,7 @@
 //! A peer connection as the shard keeps it: transport, keys, what it publishes and receives.
 
 use std::collections::BTreeMap;
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -61,10 +62,10 @@ impl Sending<'_> {
         Some(Stamp { id: id?, sequence })
     }
 
-    /// The packet with the next stamp has left in a datagram of `len` bytes.
-    pub(super) fn on_stamped(&mut self, now: Instant, len: usize) {
-        if let Some(estimator) = &mut self.estimator {
-            estimator.on_sent(now, len);
+    /// Packets with the next stamps have left, in datagrams of so many bytes.
+    pub(super) fn on_stamped(&mut self, now: Instant, lengths: &[u16]) {
+        if let (Some(estimator), false) = (&mut self.estimator, lengths.is_empty()) {
+            estimator.on_sent(now, lengths);
         }
     }
 }
@@ -94,9 +95,14 @@ pub(super) struct Publishing {
     pub(super) last_media_at: Instant,
 }
 
-/// One peer connection. What a packet on its way out does not need is boxed: the rest of all peers
-/// is walked for every packet, and has to stay in the processor's caches.
+/// One peer connection. What a packet on its way out needs comes first, and most of what it does not
+/// need is boxed: all peers are walked for every packet, and have to stay in the processor's caches.
+#[repr(C)]
 pub(super) struct Peer {
+    pub(super) path: Option<Path>,
+    outbound: Option<Outbound>,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) reports_due: Due,
     pub(super) id: TransportId,
     pub(super) state: TransportState,
     pub(super) transport: Box<Transport>,
@@ -104,9 +110,6 @@ pub(super) struct Peer {
     pub(super) channels: Option<Box<Channels>>,
     pub(super) opens_channels: bool,
     pub(super) inbound: Option<Box<Inbound>>,
-    outbound: Option<Outbound>,
-    pub(super) path: Option<Path>,
-    pub(super) bandwidth: Bandwidth,
     pub(super) publishing: Box<Publishing>,
     /// Subscriptions by the SSRC that they are sent under.
     pub(super) sent: BTreeMap<u32, usize>,
@@ -115,7 +118,6 @@ pub(super) struct Peer {
     pub(super) ufrags: Vec<String>,
     pub(super) transport_due: Due,
     pub(super) feedback_due: Due,
-    pub(super) reports_due: Due,
 }
 
 impl Peer {
@@ -151,6 +153,16 @@ impl Peer {
             transport_due: Due::default(),
             feedback_due: Due::default(),
             reports_due: Due::default(),
+        }
+    }
+
+    /// What a packet on its way out needs lies within the first so many bytes.
+    pub(super) const HOT_BYTES: usize = offset_of!(Self, reports_due);
+
+    /// Brings what a packet needs of the estimator nearer.
+    pub(super) fn prefetch_estimator(&self) {
+        if let Some(estimator) = &self.bandwidth.estimator {
+            estimator.prefetch_for_packet();
         }
     }
 

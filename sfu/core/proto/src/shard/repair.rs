@@ -81,7 +81,7 @@ pub(super) fn retransmit(
     sending.path.repeats.spend(source.payload.len());
     let len = written?;
     if rtx.is_some() && stamp.is_some() {
-        sending.on_stamped(writer.now, len);
+        sending.on_stamped(writer.now, &[len as u16]);
     }
     Some(source.payload.len())
 }
@@ -98,7 +98,7 @@ pub(super) fn pad(
         let Some(len) = write_padding(entry, &mut sending, writer) else {
             break;
         };
-        sending.on_stamped(writer.now, len);
+        sending.on_stamped(writer.now, &[len as u16]);
         written += len;
     }
     sending.path.bytes_sent += written as u64;
