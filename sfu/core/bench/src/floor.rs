@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use kinguicall_net::{SendBatch, thread_cpu};
@@ -27,6 +27,12 @@ pub struct Cost {
 }
 
 impl Cost {
+    pub fn add(&mut self, other: &Self) {
+        self.user_us += other.user_us;
+        self.system_us += other.system_us;
+        self.packets += other.packets;
+    }
+
     /// User, system and both in microseconds per packet.
     pub fn per_packet(&self) -> (f64, f64, f64) {
         let packets = self.packets.max(1) as f64;
@@ -43,46 +49,70 @@ struct Subscriber {
     _sink: UdpSocket,
 }
 
-/// Runs the plan's schedule on the calling thread.
-pub fn run(plan: &Plan, profile: Profile) -> io::Result<Cost> {
-    let stream = plan.stream;
-    let sockets = [UdpSocket::bind("127.0.0.1:0")?];
-    socket2::SockRef::from(&sockets[0]).set_send_buffer_size(4 * 1024 * 1024)?;
-    let mut subscribers: Vec<Subscriber> = (0..plan.subscribers)
-        .map(|_| subscriber(plan.publishers, profile))
-        .collect::<io::Result<_>>()?;
-    let mut batch = Batch::new(BATCH_DATAGRAMS);
-    let mut send = SendBatch::new(1, BATCH_DATAGRAMS);
-    let payload = vec![0x5a; stream.payload_bytes];
+/// The same load as a run's, with nothing done but what must be.
+pub struct Floor {
+    stream: Stream,
+    subscribers: Vec<Subscriber>,
+    schedule: Schedule,
+    sockets: [UdpSocket; 1],
+    batch: Batch,
+    send: SendBatch,
+    payload: Vec<u8>,
+}
 
-    let start = Instant::now();
-    let mut schedule = Schedule::new(start, stream, plan.publishers);
-    let mut packets = 0;
-    let (user_before, system_before) = thread_cpu();
-    loop {
-        let burst = schedule.next_burst();
-        if burst.at >= start + plan.duration {
-            break;
+impl Floor {
+    pub fn new(plan: &Plan, profile: Profile) -> io::Result<Self> {
+        let stream = plan.stream;
+        let sockets = [UdpSocket::bind("127.0.0.1:0")?];
+        socket2::SockRef::from(&sockets[0]).set_send_buffer_size(4 * 1024 * 1024)?;
+        let subscribers = (0..plan.subscribers).map(|_| subscriber(plan.publishers, profile));
+        Ok(Self {
+            stream,
+            subscribers: subscribers.collect::<io::Result<_>>()?,
+            schedule: Schedule::new(Instant::now(), stream, plan.publishers),
+            sockets,
+            batch: Batch::new(BATCH_DATAGRAMS),
+            send: SendBatch::new(1, BATCH_DATAGRAMS),
+            payload: vec![0x5a; stream.payload_bytes],
+        })
+    }
+
+    /// Runs the schedule on the calling thread for so long.
+    pub fn run(&mut self, duration: Duration) -> io::Result<Cost> {
+        let end = Instant::now() + duration;
+        self.schedule.resume_at(Instant::now());
+        let mut packets = 0;
+        let (user_before, system_before) = thread_cpu();
+        while self.schedule.due_at() < end {
+            let burst = self.schedule.next_burst();
+            sleep_until(burst.at);
+            packets += self.send(burst)?;
         }
-        sleep_until(burst.at);
-        for subscriber in &mut subscribers {
+        let (user, system) = thread_cpu();
+        Ok(Cost {
+            user_us: user - user_before,
+            system_us: system - system_before,
+            packets,
+        })
+    }
+
+    fn send(&mut self, burst: Burst) -> io::Result<u64> {
+        let mut packets = 0;
+        for subscriber in &mut self.subscribers {
             for index in 0..burst.packets {
-                if !batch.has_room() {
-                    packets += send.send(Instant::now(), &sockets, &batch).datagrams;
-                    batch.clear();
+                if !self.batch.has_room() {
+                    let sent = self.send.send(Instant::now(), &self.sockets, &self.batch);
+                    packets += sent.datagrams;
+                    self.batch.clear();
                 }
-                put(&mut batch, subscriber, &stream, &payload, burst, index)?;
+                let (stream, payload) = (&self.stream, &self.payload);
+                put(&mut self.batch, subscriber, stream, payload, burst, index)?;
             }
         }
-        packets += send.send(Instant::now(), &sockets, &batch).datagrams;
-        batch.clear();
+        let sent = self.send.send(Instant::now(), &self.sockets, &self.batch);
+        self.batch.clear();
+        Ok(packets + sent.datagrams)
     }
-    let (user, system) = thread_cpu();
-    Ok(Cost {
-        user_us: user - user_before,
-        system_us: system - system_before,
-        packets,
-    })
 }
 
 fn subscriber(publishers: usize, profile: Profile) -> io::Result<Subscriber> {

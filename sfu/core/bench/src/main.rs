@@ -1,7 +1,7 @@
 //! What a forwarded packet costs: CPU, memory and time, next to the floor of this machine.
 //!
 //! Publishers and subscribers are real peers (ICE, DTLS, SRTP) over loopback. CPU time is the media
-//! thread's own, so other work on the machine disturbs it little; the floor is taken right after
+//! thread's own, so other work on the machine disturbs it little; the floor is taken in turns with
 //! each run, on the same schedule.
 
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
@@ -9,6 +9,7 @@
 mod client;
 mod floor;
 mod load;
+mod outcome;
 mod peers;
 mod rooms;
 mod scenario;
@@ -19,9 +20,9 @@ mod totals;
 use std::io;
 use std::time::{Duration, Instant};
 
-use floor::Cost;
 use load::{AUDIO, SINGLES, SLOW_SINGLES, Stream, VIDEO};
-use scenario::{Outcome, Plan, ServerOptions};
+use outcome::Outcome;
+use scenario::{Plan, ServerOptions};
 
 const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T] [--only NAME] [--single-udp-port 1] [--dscp 1]
 
@@ -87,7 +88,7 @@ fn main() -> io::Result<()> {
         load_average(),
     );
     for run in RUNS.iter().filter(|it| it.name.contains(&arguments.only)) {
-        let mut plan = Plan {
+        let plan = Plan {
             stream: run.stream,
             publishers: run.publishers,
             subscribers: arguments.subscribers,
@@ -95,10 +96,7 @@ fn main() -> io::Result<()> {
             options: arguments.options,
             duration: arguments.duration,
         };
-        let outcome = scenario::run(&plan)?;
-        plan.duration /= 2;
-        let floor = floor::run(&plan, outcome.profile)?;
-        print(run, &arguments, &outcome, &floor);
+        print(run, &arguments, &scenario::run(&plan)?);
     }
     if "rooms".contains(&arguments.only) {
         stress::run()?;
@@ -140,9 +138,9 @@ fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
     Some(parsed)
 }
 
-fn print(run: &Run, arguments: &Arguments, outcome: &Outcome, floor: &Cost) {
+fn print(run: &Run, arguments: &Arguments, outcome: &Outcome) {
     let (user, system, total) = outcome.cost.per_packet();
-    let (floor_user, floor_system, floor_total) = floor.per_packet();
+    let (floor_user, floor_system, floor_total) = outcome.floor.per_packet();
     let packets = outcome.cost.packets;
     let arrived = 100.0 * packets as f64 / outcome.expected_packets.max(1) as f64;
     let quantile = |q| outcome.latency.quantile_us(q).unwrap_or(f64::NAN);
@@ -162,9 +160,10 @@ fn print(run: &Run, arguments: &Arguments, outcome: &Outcome, floor: &Cost) {
     println!(
         "  floor            {floor_total:.2} us (user {floor_user:.2}, system {floor_system:.2})"
     );
-    println!("  ratio            {:.2}", total / floor_total);
+    let (low, median, high) = outcome.ratios();
+    println!("  ratio            {median:.2} (median of slices from {low:.2} to {high:.2})");
     println!("  a core forwards  {:.0} packets/s", 1e6 / total);
-    println!("  GSO run          {:.1} datagrams", outcome.run_length);
+    println!("  GSO run          {:.1} datagrams", outcome.run_length());
     println!(
         "  latency          p50 {:.0} us, p99 {:.0} us",
         quantile(0.5),

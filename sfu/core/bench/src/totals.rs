@@ -61,7 +61,7 @@ impl Totals {
     }
 }
 
-fn sum(one: &Latency, other: &Latency) -> Latency {
+pub fn sum(one: &Latency, other: &Latency) -> Latency {
     let mut counts = one.counts;
     for (count, more) in counts.iter_mut().zip(other.counts) {
         *count += more;
