@@ -1,7 +1,9 @@
-"""Log records as machines read them."""
+"""Log records as machines and as people at a terminal read them."""
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -49,3 +51,23 @@ def test_a_traceback_stays_inside_its_line(capsys: pytest.CaptureFixture[str]) -
 
     (line,) = capsys.readouterr().err.splitlines()
     assert "ValueError: broken" in json.loads(line)["exception"]
+
+
+AT_A_TERMINAL = """
+import logging, sys
+sys.stderr.isatty = lambda: True
+from kinguicall import logs
+logs.configure("info")
+participant = "Ada Lovelace"
+try:
+    raise ValueError("broken")
+except ValueError:
+    logging.getLogger("library").exception("failed")
+"""
+
+
+def test_a_traceback_at_a_terminal_shows_no_names_of_people() -> None:
+    command = [sys.executable, "-c", AT_A_TERMINAL]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "ValueError: broken" in shown
+    assert "Lovelace" not in shown
