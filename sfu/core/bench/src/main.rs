@@ -87,6 +87,7 @@ fn main() -> io::Result<()> {
         arguments.duration,
         load_average(),
     );
+    let before = machine_time();
     for run in RUNS.iter().filter(|it| it.name.contains(&arguments.only)) {
         let plan = Plan {
             stream: run.stream,
@@ -100,6 +101,13 @@ fn main() -> io::Result<()> {
     }
     if "rooms".contains(&arguments.only) {
         stress::run()?;
+    }
+    if let (Some((all, stolen)), Some((all_before, stolen_before))) = (machine_time(), before) {
+        let share = (stolen - stolen_before) as f64 / (all - all_before).max(1) as f64;
+        println!(
+            "\nThe hypervisor kept {:.1} % of the machine's time for others.",
+            100.0 * share
+        );
     }
     Ok(())
 }
@@ -179,6 +187,17 @@ fn print(run: &Run, arguments: &Arguments, outcome: &Outcome) {
 fn load_average() -> String {
     let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     averages.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// What all cores have done since the machine was started, and what the hypervisor has kept of that
+/// (proc(5), /proc/stat): it is why a figure may differ from the one before.
+fn machine_time() -> Option<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let fields = stat.lines().next()?.split_ascii_whitespace().skip(1);
+    let times: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    let stolen = *times.get(7)?;
+    // Guests' time is in that of users already.
+    Some((times[..8].iter().sum(), stolen))
 }
 
 fn sleep_until(at: Instant) {
