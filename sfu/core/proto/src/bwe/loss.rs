@@ -64,6 +64,8 @@ pub struct LossBound {
     limits: bool,
     grows_from_us: Option<i64>,
     growth_limit_bps: f64,
+    /// What the average loss alone allows.
+    instant_bps: f64,
 }
 
 impl Default for LossBound {
@@ -79,6 +81,7 @@ impl Default for LossBound {
             limits: false,
             grows_from_us: None,
             growth_limit_bps: MAX_BPS,
+            instant_bps: MAX_BPS,
         }
     }
 }
@@ -91,7 +94,7 @@ impl LossBound {
         } else {
             MAX_BPS
         };
-        bound.min(self.instant_bound_bps())
+        bound.min(self.instant_bps)
     }
 
     /// Takes in what one feedback has told. `delay_bps` is the delay-based rate.
@@ -105,29 +108,28 @@ impl LossBound {
         let now_us = self.partial.last_us;
         self.partial = Partial::default();
         let average = self.average_loss();
-        let mut best = self.channel;
-        let mut best_objective = f64::NEG_INFINITY;
+        self.instant_bps = instant_bound_bps(average);
         let current = self.channel.bandwidth_bps.min(delay_bps);
         let limited = self.channel.bandwidth_bps < delay_bps;
         let by_factor = FACTORS.map(|factor| Some(current * factor));
         let others = [arriving_bps.filter(|bps| *bps < current), Some(delay_bps)];
-        for bandwidth in by_factor.into_iter().chain(others).flatten() {
-            let upper = if limited {
-                self.growth_limit_bps
-            } else {
-                MAX_BPS
-            };
-            let mut candidate = Channel {
-                bandwidth_bps: bandwidth.min(upper.max(current)).clamp(MIN_BPS, MAX_BPS),
-                inherent: self.channel.inherent,
-            };
-            self.newton(&mut candidate);
-            let objective = self.objective(&candidate, average);
-            if objective > best_objective {
-                best_objective = objective;
-                best = candidate;
+        let upper = if limited {
+            self.growth_limit_bps
+        } else {
+            MAX_BPS
+        };
+        let candidates = by_factor.into_iter().chain(others).flatten();
+        let candidates =
+            candidates.map(|bandwidth| bandwidth.min(upper.max(current)).clamp(MIN_BPS, MAX_BPS));
+        let mut best = if average > 0.0 {
+            self.likeliest(candidates, average)
+        } else {
+            // The same, found at once: without any loss more is likelier than less.
+            Channel {
+                bandwidth_bps: candidates.fold(MIN_BPS, f64::max),
+                inherent: MIN_INHERENT,
             }
-        }
+        };
         if average > best.inherent {
             best.bandwidth_bps = best.bandwidth_bps.min(current);
         }
@@ -139,6 +141,24 @@ impl LossBound {
             self.growth_limit_bps = (best.bandwidth_bps * MAX_GROWTH).max(MIN_BPS);
             self.grows_from_us = Some(now_us);
         }
+    }
+
+    /// The channel by which what has been observed is the likeliest.
+    fn likeliest(&self, bandwidths_bps: impl Iterator<Item = f64>, average_loss: f64) -> Channel {
+        let (mut best, mut best_objective) = (self.channel, f64::NEG_INFINITY);
+        for bandwidth_bps in bandwidths_bps {
+            let mut candidate = Channel {
+                bandwidth_bps,
+                inherent: self.channel.inherent,
+            };
+            self.newton(&mut candidate);
+            let objective = self.objective(&candidate, average_loss);
+            if objective > best_objective {
+                best_objective = objective;
+                best = candidate;
+            }
+        }
+        best
     }
 
     /// The path has just carried so much without loss: what it lost before no longer tells.
@@ -180,15 +200,6 @@ impl LossBound {
         if packets > 0.0 { lost / packets } else { 0.0 }
     }
 
-    fn instant_bound_bps(&self) -> f64 {
-        let loss = self.average_loss();
-        if loss > OFFSET {
-            BALANCE_BPS / (loss - OFFSET)
-        } else {
-            MAX_BPS
-        }
-    }
-
     /// One step towards the likeliest inherent loss for the candidate's bandwidth.
     fn newton(&self, candidate: &mut Channel) {
         candidate.bound();
@@ -222,6 +233,14 @@ impl LossBound {
     }
 }
 
+fn instant_bound_bps(loss: f64) -> f64 {
+    if loss > OFFSET {
+        BALANCE_BPS / (loss - OFFSET)
+    } else {
+        MAX_BPS
+    }
+}
+
 impl Channel {
     fn loss_at(&self, sending_bps: f64) -> f64 {
         let excess = (sending_bps - self.bandwidth_bps).max(0.0) / sending_bps.max(1.0);
@@ -250,6 +269,24 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_loss_the_short_way_finds_what_the_long_one_does() {
+        let mut bound = LossBound::default();
+        let average = 0.0;
+        for (sending_bps, inherent) in [(90e3, 0.001), (800e3, 0.01), (4e6, 0.4)] {
+            bound.observations[0] = Observation {
+                packets: 30.0,
+                lost: 0.0,
+                sending_bps,
+            };
+            bound.count = 1;
+            bound.channel.inherent = inherent;
+            let candidates = [1e6, 2e6, 1.1e6];
+            let found = bound.likeliest(candidates.into_iter(), average);
+            assert_eq!((found.bandwidth_bps, found.inherent), (2e6, MIN_INHERENT));
+        }
+    }
 
     /// Ten seconds at `sending_bps` in packets of 1,000 bytes of which every `lost_every`th is lost.
     fn after(sending_bps: f64, lost_every: usize, delay_bps: f64) -> f64 {

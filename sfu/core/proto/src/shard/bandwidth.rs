@@ -17,8 +17,9 @@ use crate::api::{ExtensionKind, Host, MediaKind, SendCodec, Subscribe};
 use crate::bwe::Estimator;
 use crate::rtcp::TransportFeedback;
 
-/// The latest time for the next allocation.
+/// The latest time for the next allocation; where all that is wanted flows, little can change.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+const SATISFIED_INTERVAL: Duration = Duration::from_millis(500);
 /// An estimate that has moved by less than this part waits for that.
 const MOVED: u64 = 50;
 /// Feedback that comes faster than this does not allocate again.
@@ -123,6 +124,8 @@ pub(super) struct Bandwidth {
     receiver_bps: Option<u64>,
     limit_bps: Option<u64>,
     allocated_at: Option<Instant>,
+    /// All that was wanted at that time has been allowed, and fits.
+    satisfied: bool,
     /// The estimate at that time.
     pub(super) latest_bps: Option<u64>,
     pub(super) due: Due,
@@ -141,12 +144,21 @@ impl Bandwidth {
         bounds.into_iter().flatten().min()
     }
 
-    /// Whether the path carries something else than at the last allocation.
+    /// Whether the path carries something else than at the last allocation, and it matters.
     fn has_moved(&self, now: Instant) -> bool {
         let (Some(before), Some(bps)) = (self.latest_bps, self.estimate_bps(now)) else {
             return true;
         };
-        bps.abs_diff(before) > before / MOVED
+        let matters = bps < before || !self.satisfied;
+        matters && bps.abs_diff(before) > before / MOVED
+    }
+
+    fn check_interval(&self) -> Duration {
+        if self.satisfied {
+            SATISFIED_INTERVAL
+        } else {
+            CHECK_INTERVAL
+        }
     }
 }
 
@@ -260,6 +272,7 @@ impl Shard {
                 // What flows for now without fitting the estimate has to be probed for, too.
                 let fits = !outcome.starved;
                 let satisfied = fits && outcome.wanted_bps == outcome.allocated_bps;
+                bandwidth.satisfied = satisfied;
                 if let Some(estimator) = &mut bandwidth.estimator {
                     estimator.want(if satisfied { 0 } else { wanted }, can_probe);
                 }
@@ -390,7 +403,7 @@ impl Shard {
         if peer.sent.is_empty() || bandwidth.bound_bps(now).is_none() {
             return;
         }
-        let check = now + CHECK_INTERVAL;
+        let check = now + bandwidth.check_interval();
         let probe = bandwidth
             .estimator
             .as_ref()
