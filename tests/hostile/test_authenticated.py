@@ -105,7 +105,10 @@ def inside_dtls(client: MediaClient) -> Attack:
 
 def inside_srtp(client: MediaClient) -> Attack:
     transceiver = client.publisher.getTransceivers()[0]
-    payload_types = [codec.payloadType for codec in transceiver._codecs]
+    # One for each codec: the profiles of H.264 take the same way.
+    codecs = transceiver._codecs
+    by_codec = {it.mimeType: it.payloadType for it in codecs if it.payloadType is not None}
+    payload_types = list(by_codec.values())
     transceiver.sender.replaceTrack(None)
     rtcp = (sample for sample in corpora.truncations("rtcp") if len(sample) >= 8)
     rtp_packets = hostile_rtp(transceiver.sender, payload_types)
