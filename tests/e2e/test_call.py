@@ -23,9 +23,8 @@ from tests.support.browsers import (
 )
 from tests.support.server import Server
 
+VIDEO_FRAMES = 100
 MEDIA_TIMEOUT_S = 10
-VIDEO_FRAMES, FRAMES_TIMEOUT_S = 100, 20
-"""Three encoders and six decoders on two cores may take a while for them."""
 WIDTHS = (360, 1280)
 
 
@@ -51,18 +50,14 @@ class Person:
         return received
 
     async def hears_and_sees(self, others: int) -> None:
-        """Everybody else's picture and voice within the time we promise, and they go on."""
-        begun = asyncio.get_running_loop().time()
-        await self._receives(others, 1, begun + MEDIA_TIMEOUT_S)
-        await self._receives(others, VIDEO_FRAMES, begun + FRAMES_TIMEOUT_S)
-
-    async def _receives(self, others: int, decoded: int, deadline: float) -> None:
+        """Everybody else's picture decoded and voice heard, within the time we promise."""
+        deadline = asyncio.get_running_loop().time() + MEDIA_TIMEOUT_S
         while True:
             received = await self.received()
             videos = [e["frames"] for e in received if e["kind"] == "video"]
             voices = [e["energy"] for e in received if e["kind"] == "audio"]
             if (
-                sum(frames >= decoded for frames in videos) >= others
+                sum(frames >= VIDEO_FRAMES for frames in videos) >= others
                 and sum(energy > 0 for energy in voices) >= others
             ):
                 return
@@ -76,7 +71,8 @@ async def three_people(profile: Path) -> AsyncIterator[list[Person]]:
     async with chromium() as browser, firefox_tab(profile) as firefox:
         yield [
             Person("Awa", await chromium_tab(browser)),
-            Person("Moussa", await chromium_tab(browser)),
+            # A phone, as most are; and three large pictures are too many for two slow cores.
+            Person("Moussa", await chromium_tab(browser, width=360, height=740, touch=True)),
             Person("Fanta", firefox),
         ]
 

@@ -191,10 +191,14 @@ def chromium_launcher(folder: Path, command: list[str]) -> Path:
     return script
 
 
-async def chromium_tab(browser: Browser, *, width: int = 1280, height: int = 800) -> ChromiumTab:
-    """A new tab with storage of its own, microphone and camera allowed."""
+async def chromium_tab(
+    browser: Browser, *, width: int = 1280, height: int = 800, touch: bool = False
+) -> ChromiumTab:
+    """A new tab with storage of its own, microphone and camera allowed; `touch`: as on a phone."""
     context = await browser.new_context(
         viewport={"width": width, "height": height},
+        is_mobile=touch,
+        has_touch=touch,
         permissions=["camera", "microphone"],
         locale="en-GB",
     )
