@@ -8,9 +8,8 @@ import logging
 import sys
 from typing import Any
 
-# structlog makes its tracebacks with rich wherever it finds it, and here typer brings it. They show
-# the values of variables, people's names among them. Its fifty modules, which nothing else in a
-# server needs, cost a seventh of the start and 4 MB.
+# structlog imports rich for its tracebacks wherever it finds it, and here typer brings it. Its
+# fifty modules, which nothing else in a server needs, cost a seventh of the start and 4 MB.
 _rich = sys.modules.get("rich")
 sys.modules["rich"] = None  # type: ignore[assignment] # how imports are refused
 import structlog  # noqa: E402
@@ -34,7 +33,9 @@ def configure(level: str) -> None:
     terminal = sys.stderr.isatty()
     last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if terminal:
-        last.append(structlog.dev.ConsoleRenderer())
+        # Others show the values of variables, people's names among them.
+        plain = structlog.dev.plain_traceback
+        last.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
     else:
         last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
