@@ -4,12 +4,18 @@
 //! sent, up to one or two seconds of a busy downlink. A packet is answered for once: later mention of
 //! it is passed over.
 
+use crate::prefetch::prefetch;
+
 /// Most packets remembered; a power of two.
 pub const PACKETS: usize = 1_024;
 /// Of a new ring.
 const FIRST_PACKETS: usize = 64;
 /// Feedback about what left longer ago is not waited for: until then the ring grows.
 const KEEP_US: u32 = 2_000_000;
+/// Entries that a cache line holds.
+const PER_LINE: usize = 64 / size_of::<Entry>();
+/// Most entries that are brought nearer at a time: more hints than that have to wait themselves.
+const PREFETCHED_PACKETS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
@@ -63,6 +69,29 @@ impl SendHistory {
     /// The number that the next packet is to carry.
     pub fn next_sequence(&self) -> u16 {
         self.next as u16
+    }
+
+    /// Brings the places of the next packets nearer.
+    pub fn prefetch_next(&self, packets: usize) {
+        self.prefetch(self.next as usize, packets);
+    }
+
+    /// Brings what there is to say about packets from `sequence` on nearer.
+    pub fn prefetch_sent(&self, sequence: u16, packets: usize) {
+        let back = (self.next as u16).wrapping_sub(sequence);
+        self.prefetch(
+            (self.next as usize).wrapping_sub(usize::from(back)),
+            packets,
+        );
+    }
+
+    fn prefetch(&self, first: usize, packets: usize) {
+        let packets = packets.min(PREFETCHED_PACKETS);
+        let step = PER_LINE.min(packets.max(1));
+        for number in (0..packets).step_by(step).chain(packets.checked_sub(1)) {
+            let index = self.index(first.wrapping_add(number));
+            prefetch(&self.entries[index], size_of::<Entry>());
+        }
     }
 
     /// The packet numbered `next_sequence` has left.

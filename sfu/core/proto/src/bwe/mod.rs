@@ -121,6 +121,11 @@ impl Estimator {
         prefetch(self, size_of::<Self>());
     }
 
+    /// Brings the places nearer where so many packets will be remembered.
+    pub fn prefetch_for_sending(&self, packets: usize) {
+        self.history.prefetch_next(packets);
+    }
+
     /// Packets numbered from `next_sequence` on have left together, each of so many bytes of
     /// datagram.
     pub fn on_sent(&mut self, now: Instant, sizes: &[u16]) {
@@ -161,6 +166,8 @@ impl Estimator {
         round_trip: Duration,
         scratch: &mut Vec<PacketResult>,
     ) {
+        let told = usize::from(feedback.packet_count);
+        self.history.prefetch_sent(feedback.base_sequence, told);
         let now_us = self.us(now);
         let round_trip_us = round_trip.min(MAX_ROUND_TRIP).as_micros() as i64;
         self.collect(now_us, feedback, scratch);
