@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
+use super::peer::Publishing;
 use super::repair::retransmit;
 use super::timers::Timer;
 use super::write::Writer;
@@ -15,6 +16,7 @@ use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, MediaKind, PeerMessage, Ssrc};
 use crate::egress::{MAX_OWN_DATAGRAM, Source, TrafficClass};
 use crate::forward::LayerClock;
+use crate::receive::NackGenerator;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
 use crate::stats::DropReason;
 
@@ -25,8 +27,21 @@ const SRTCP_OVERHEAD: usize = 20;
 /// Most NACKed sequence numbers of one datagram that are looked at: more could only be an attack.
 const MAX_NACKED: usize = 512;
 
+/// When there will be something to tell the publisher, if nothing more comes from it.
+fn wanted_feedback_at(publishing: &Publishing, now: Instant) -> Option<Instant> {
+    let nacks = publishing
+        .streams
+        .values()
+        .filter_map(|it| it.nack.as_ref());
+    let nacks = nacks.filter_map(NackGenerator::poll_timeout);
+    let sends = now.saturating_duration_since(publishing.last_media_at) < SILENT_AFTER;
+    let reports = sends.then_some(publishing.reports_at);
+    let arrivals = publishing.transport_feedback.poll_timeout();
+    nacks.chain(reports).chain(arrivals).min()
+}
+
 impl Shard {
-    /// Everything that a publisher is told on the feedback timer.
+    /// Everything that a publisher is told on the feedback timer, which runs when there is something.
     pub(super) fn feedback(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
@@ -78,18 +93,25 @@ impl Shard {
                 rtcp::write::receiver_report(&mut out, Ssrc(sender), part);
             }
         }
-        if now.saturating_duration_since(publishing.last_media_at) < SILENT_AFTER {
-            self.timers.schedule(
-                &mut peer.feedback_due,
-                now + FEEDBACK_INTERVAL,
-                Timer::Feedback(key),
-            );
-        }
+        publishing.fed_back_at = Some(now);
+        let wanted = wanted_feedback_at(publishing, now);
+        self.schedule_feedback(key, wanted);
         self.send_rtcp(key, &out, host);
         self.rtcp_scratch = out;
         for (track_key, layer) in key_frames {
             self.want_key_frame(now, track_key, Layer(layer));
         }
+    }
+
+    /// Tells the publisher at `wanted`, or somewhat later: not more often than the interval allows.
+    pub(super) fn schedule_feedback(&mut self, key: usize, wanted: Option<Instant>) {
+        let (Some(peer), Some(wanted)) = (self.peers.get_mut(key), wanted) else {
+            return;
+        };
+        let allowed = peer.publishing.fed_back_at;
+        let at = allowed.map_or(wanted, |at| wanted.max(at + FEEDBACK_INTERVAL));
+        self.timers
+            .schedule(&mut peer.feedback_due, at, Timer::Feedback(key));
     }
 
     /// Encrypts a compound and queues it, split where it would exceed a datagram.

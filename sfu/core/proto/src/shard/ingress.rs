@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Shard;
-use super::timers::Timer;
 use crate::api::{Codec, Event, Host, MediaMeta};
 use crate::egress::{MAX_MEDIA_PAYLOAD, SocketIndex, Source};
 use crate::forward::Kept;
@@ -116,10 +115,10 @@ impl Shard {
             capture_time: extensions.abs_capture_time,
             audio_level: extensions.audio_level,
         };
-        let due = now + super::FEEDBACK_INTERVAL;
-        self.timers
-            .schedule(&mut peer.feedback_due, due, Timer::Feedback(key));
-        self.media(key, &route, arrived, host)
+        let feedback_at = publishing.transport_feedback.poll_timeout();
+        let result = self.media(key, &route, arrived, host);
+        self.schedule_feedback(key, feedback_at);
+        result
     }
 
     fn media(
@@ -160,9 +159,10 @@ impl Shard {
         let Arrival::New { extended } = arrival else {
             return Err(DropReason::Duplicate);
         };
-        if let Some(nack) = received.nack.as_mut() {
+        let asks_at = received.nack.as_mut().and_then(|nack| {
             nack.on_packet(now, extended);
-        }
+            nack.poll_timeout()
+        });
         if payload.len() > MAX_MEDIA_PAYLOAD {
             return Err(DropReason::Oversized);
         }
@@ -189,6 +189,8 @@ impl Shard {
         if restarted {
             self.source_restarted(now, track_key, route.layer, host);
         }
+        let reports_at = self.peers[key].publishing.reports_at;
+        self.schedule_feedback(key, asks_at.into_iter().chain([reports_at]).min());
         self.schedule_microphones(now);
         if standing.begins {
             self.begin_stretch(now, track_key, &meta);

@@ -51,7 +51,7 @@ use crate::transport::{POLL_BUFFER, TransportSettings};
 
 /// Most datagrams that wait in a shard before they are sent.
 const BATCH_DATAGRAMS: usize = 96;
-/// How often a publisher's losses and arrivals are looked at while it sends.
+/// Shortest time between two looks at a publisher's losses and arrivals.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two receiver reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

@@ -92,6 +92,8 @@ pub(super) struct Publishing {
     pub(super) streams: BTreeMap<(usize, u8), Received>,
     pub(super) transport_feedback: twcc::Recorder,
     pub(super) reports_at: Instant,
+    /// When the feedback timer ran last.
+    pub(super) fed_back_at: Option<Instant>,
     pub(super) last_media_at: Instant,
 }
 
@@ -145,6 +147,7 @@ impl Peer {
                 streams: BTreeMap::new(),
                 transport_feedback: twcc::Recorder::default(),
                 reports_at: now,
+                fed_back_at: None,
                 last_media_at: now,
             }),
             sent: BTreeMap::new(),
