@@ -20,6 +20,9 @@ use crate::rtcp::TransportFeedback;
 /// The latest time for the next allocation; where all that is wanted flows, little can change.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 const SATISFIED_INTERVAL: Duration = Duration::from_millis(500);
+/// And of the timer, for a peer whose feedback brings that about: a wake-up for each would cost more
+/// than the allocation.
+const WITH_FEEDBACK_INTERVAL: Duration = Duration::from_secs(2);
 /// An estimate that has moved by less than this part waits for that.
 const MOVED: u64 = 50;
 /// Feedback that comes faster than this does not allocate again.
@@ -153,11 +156,22 @@ impl Bandwidth {
         matters && bps.abs_diff(before) > before / MOVED
     }
 
-    fn check_interval(&self) -> Duration {
-        if self.satisfied {
+    /// Whether the last allocation is too old to hold, whatever has moved.
+    fn is_stale(&self, now: Instant) -> bool {
+        let interval = if self.satisfied {
             SATISFIED_INTERVAL
         } else {
             CHECK_INTERVAL
+        };
+        let since = |at| now.saturating_duration_since(at);
+        self.allocated_at.is_none_or(|at| since(at) >= interval)
+    }
+
+    fn timer_interval(&self) -> Duration {
+        match (self.satisfied, &self.estimator) {
+            (true, Some(_)) => WITH_FEEDBACK_INTERVAL,
+            (true, None) => SATISFIED_INTERVAL,
+            (false, _) => CHECK_INTERVAL,
         }
     }
 }
@@ -198,7 +212,7 @@ impl Shard {
         estimator.on_feedback(now, feedback, round_trip.unwrap_or_default(), &mut scratch);
         self.feedback_scratch = scratch;
         // Feedback comes ten times a second, and each allocation looks at all that the peer gets.
-        if peer.bandwidth.has_moved(now) {
+        if peer.bandwidth.has_moved(now) || peer.bandwidth.is_stale(now) {
             self.reconsider(now, key, host);
         }
     }
@@ -403,7 +417,7 @@ impl Shard {
         if peer.sent.is_empty() || bandwidth.bound_bps(now).is_none() {
             return;
         }
-        let check = now + bandwidth.check_interval();
+        let check = now + bandwidth.timer_interval();
         let probe = bandwidth
             .estimator
             .as_ref()
