@@ -13,10 +13,15 @@ pub struct SimHost {
     pub media: VecDeque<(ShardId, MediaMeta, Vec<u8>)>,
     pub messages: VecDeque<(ShardId, PeerMessage)>,
     pub events: Vec<Event>,
+    /// Destinations of the first and last datagram of each batch.
+    pub batch_ends: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Host for SimHost {
     fn flush(&mut self, batch: &mut Batch) {
+        if let [first, .., last] = batch.datagrams() {
+            self.batch_ends.push((first.to, last.to));
+        }
         for datagram in batch.datagrams() {
             self.datagrams
                 .push_back((datagram.to, batch.bytes_of(datagram).to_vec()));

@@ -447,6 +447,10 @@ impl World {
         self.shared = Some(SharedLink::new(members, config));
     }
 
+    pub fn host(&self, shard: ShardId) -> &SimHost {
+        &self.shards[usize::from(shard.0)].1
+    }
+
     pub fn shard(&self, shard: ShardId) -> &Shard {
         &self.shards[usize::from(shard.0)].0
     }

@@ -122,6 +122,11 @@ impl Batch {
         self.datagrams.len() < self.max_datagrams && self.used + MAX_DATAGRAM <= self.bytes.len()
     }
 
+    /// Whether so many more datagrams would not fit, though they would after a flush.
+    pub fn would_split(&self, datagrams: usize) -> bool {
+        self.datagrams.len() + datagrams > self.max_datagrams && datagrams <= self.max_datagrams
+    }
+
     pub fn is_empty(&self) -> bool {
         self.datagrams.is_empty()
     }

@@ -134,8 +134,16 @@ fn to_subscribers(
         let Some(mut sending) = peers.get_mut(entry.peer).and_then(Peer::sending) else {
             continue;
         };
+        if writer.batch.would_split(prepared.len()) {
+            // What goes to one subscriber leaves in as few messages as can be.
+            writer.host.flush(writer.batch);
+        }
         let subscription = &mut entry.inner;
         let first_stamp = sending.next_stamp(entry.transport_cc_id, subscription.kind());
+        if let (Some(estimator), Some(_)) = (&sending.estimator, &first_stamp) {
+            // Needed once the packets are encrypted.
+            estimator.prefetch_for_sending(prepared.len());
+        }
         let mut stamped: ArrayVec<u16, MAX_PENDING> = ArrayVec::new();
         for item in prepared {
             let StoredPacket { meta, payload, .. } = item.packet;
