@@ -26,7 +26,7 @@ use scenario::{Plan, ServerOptions};
 
 const USAGE: &str = "usage: kinguicall-bench [--seconds S] [--subscribers N] [--threads T] [--only NAME] [--single-udp-port 1] [--dscp 1]
 
-  --seconds S      length of each measured part, 1 to 600 (6)
+  --seconds S      length of each measured part, 1 to 600 (15)
   --subscribers N  subscribers of each run, 1 to 2000 (100)
   --threads T      media threads, 1 to 64 (1)
   --only NAME      only the runs with this in their name
@@ -114,7 +114,7 @@ fn main() -> io::Result<()> {
 
 fn parse(arguments: impl Iterator<Item = String>) -> Option<Arguments> {
     let mut parsed = Arguments {
-        duration: Duration::from_secs(6),
+        duration: Duration::from_secs(15),
         subscribers: 100,
         threads: 1,
         only: String::new(),
