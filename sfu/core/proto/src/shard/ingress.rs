@@ -159,10 +159,7 @@ impl Shard {
         let Arrival::New { extended } = arrival else {
             return Err(DropReason::Duplicate);
         };
-        let asks_at = received.nack.as_mut().and_then(|nack| {
-            nack.on_packet(now, extended);
-            nack.poll_timeout()
-        });
+        let asks_at = received.look_for_gaps(now, extended);
         if payload.len() > MAX_MEDIA_PAYLOAD {
             return Err(DropReason::Oversized);
         }

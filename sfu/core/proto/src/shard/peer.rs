@@ -82,6 +82,15 @@ pub(super) struct Received {
     pub(super) nack: Option<NackGenerator>,
 }
 
+impl Received {
+    /// Takes note of a new packet. Returns when missing ones are to be asked for.
+    pub(super) fn look_for_gaps(&mut self, now: Instant, extended: u64) -> Option<Instant> {
+        let nack = self.nack.as_mut()?;
+        nack.on_packet(now, extended);
+        nack.poll_timeout()
+    }
+}
+
 /// What a peer publishes.
 pub(super) struct Publishing {
     pub(super) pace: Pace,
