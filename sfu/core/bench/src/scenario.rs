@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,9 @@ use crate::totals::totals;
 /// Before the measured part: first packets, caches, receive buffers that fill up, estimates that
 /// rise to what is sent.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// Parts of a run, each followed by one of the floor. Slices differ by a tenth either way, so that the
-/// median of five did by some hundredths from run to run.
-const SLICES: u32 = 15;
+/// Parts of a run, each followed by one of the floor: one for each second. Slices differ by a tenth either
+/// way, so that the median of five did by some hundredths from run to run.
+const SLICES: RangeInclusive<u64> = 1..=15;
 /// For a schedule that goes on after a pause.
 const SETTLE: Duration = Duration::from_millis(200);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -77,10 +78,14 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     let profile = profile.ok_or_else(|| io::Error::other("a publisher has no keys"))?;
     let mut floor = Floor::new(plan, profile)?;
     let mut outcome = Outcome::new(plan, profile, memory);
-    for _ in 0..SLICES {
-        let slice = call.measure(&mut schedule, plan.duration / SLICES)?;
+    let slices = plan
+        .duration
+        .as_secs()
+        .clamp(*SLICES.start(), *SLICES.end()) as u32;
+    for _ in 0..slices {
+        let slice = call.measure(&mut schedule, plan.duration / slices)?;
         floor.run(SETTLE)?;
-        let floor = floor.run(plan.duration / SLICES / 2)?;
+        let floor = floor.run(plan.duration / slices / 2)?;
         outcome.add(&slice, &floor);
     }
     outcome.rejected = call.subscribers[0].rejected;
