@@ -447,6 +447,7 @@ impl World {
         self.shared = Some(SharedLink::new(members, config));
     }
 
+    /// What a shard's surroundings have seen of it.
     pub fn host(&self, shard: ShardId) -> &SimHost {
         &self.shards[usize::from(shard.0)].1
     }

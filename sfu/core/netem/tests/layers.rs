@@ -94,13 +94,25 @@ fn fewer_frames_are_asked_for_and_come_back_without_a_hole() {
 /// the places of packets that came late and were not wanted.
 #[test]
 fn retransmission_and_left_out_frames_do_not_mix_up() {
+    let seeds = [3, 13, 23, 33, 43, 53];
+    let (holes, wanted) = seeds
+        .map(repaired_with_frames_left_out)
+        .into_iter()
+        .fold((0, 0), |sum, run| (sum.0 + run.0, sum.1 + run.1));
+    // As many packets are left out as wanted, and of those one in twenty is lost on its way here; most
+    // are found out about when their place has been passed.
+    assert!(holes * 20 <= wanted, "{holes} holes among {wanted}");
+}
+
+/// Returns how many numbers were never used, and how many packets there should be.
+fn repaired_with_frames_left_out(seed: u64) -> (u64, u64) {
     let mut call = call();
     call.limit(1);
     call.run(30);
     let network = NetemConfig::new()
         .latency(Duration::from_millis(20))
         .loss(RandomLoss::new(Probability::new(0.05)));
-    call.world.clients[call.publisher.0].set_network(&network, 3);
+    call.world.clients[call.publisher.0].set_network(&network, seed);
     call.world.clients[call.viewer.0].set_network(&network, 9);
     call.run(600);
     call.world.clients[call.publisher.0].set_network(&NetemConfig::new(), 1);
@@ -118,9 +130,6 @@ fn retransmission_and_left_out_frames_do_not_mix_up() {
     assert!(missing * 100 <= wanted, "{missing} of {wanted} missing");
     let highest = by_sequence.keys().last().expect("video flows") + 1 - 17;
     let holes = highest - by_sequence.len() as u64;
-    // As many packets are left out as wanted, and of those one in twenty is lost on its way here and
-    // found out about when its place has been passed; with another seed somewhat more than that.
-    assert!(holes * 100 <= wanted * 7, "{holes} holes among {wanted}");
     let mut pictures: Vec<u16> = by_sequence
         .values()
         .map(|p| picture_id(&p.payload))
@@ -129,4 +138,5 @@ fn retransmission_and_left_out_frames_do_not_mix_up() {
     for pair in pictures.windows(2) {
         assert!(pair[1] > pair[0], "picture ids grow with the numbers");
     }
+    (holes, wanted)
 }

@@ -1,8 +1,9 @@
 //! What a subscriber's path carries, and what it is therefore sent.
 //!
 //! Estimates come from transport feedback, or from the receiver itself (REMB) where that has not
-//! been negotiated. On them, and at the latest every 200 ms, the layers of the subscriber's video
-//! are allocated anew; when more is wanted than allowed, padding finds out whether it would fit.
+//! been negotiated. On them, and every 200 ms or 500 where all that is wanted flows, the layers of the
+//! subscriber's video are allocated anew; when more is wanted than allowed, padding finds out whether
+//! it would fit.
 //! Nothing of this happens once per media packet.
 
 use std::time::{Duration, Instant};
