@@ -61,6 +61,8 @@ pub struct Demand {
 pub struct Outcome {
     /// Sum of what is allowed.
     pub allocated_bps: u64,
+    /// Sum with the smallest step up that somebody waits for, or that of what flows without fitting.
+    pub next_bps: u64,
     /// Sum if everybody got what it asks for.
     pub wanted_bps: u64,
     /// Not even the lowest layers fit that are not paused.
@@ -104,8 +106,15 @@ impl Allocator {
                 self.changed_at = Some(now);
             }
         }
+        let allocated_bps = sum(demands, |demand| demand.allowance);
+        let steps = demands.iter().filter_map(Demand::missing_step_bps);
+        let next_bps = match self.starved_since {
+            Some(_) => allocated_bps,
+            None => allocated_bps + steps.min().unwrap_or(0),
+        };
         Outcome {
-            allocated_bps: sum(demands, |demand| demand.allowance),
+            allocated_bps,
+            next_bps,
             wanted_bps: sum(demands, |_| Allowance::Unlimited),
             starved: self.starved_since.is_some(),
             overloaded: excess > OVERLOAD,
@@ -185,12 +194,24 @@ impl Demand {
         self.flowing(self.allowance) != self.flowing(Allowance::Unlimited)
     }
 
-    /// The allowance one layer above the proposal, if there is one to be had.
-    fn step_up(&self) -> Option<Allowance> {
-        let Allowance::Layer(_) = self.proposal else {
+    /// What the next layer above the allowance would cost in addition.
+    fn missing_step_bps(&self) -> Option<u64> {
+        let next = match self.allowance {
+            Allowance::Paused => Allowance::Layer(0),
+            allowance => self.above(allowance)?,
+        };
+        Some(
+            self.cost_bps(next)
+                .saturating_sub(self.cost_bps(self.allowance)),
+        )
+    }
+
+    /// The allowance one layer above another, if there is one to be had.
+    fn above(&self, allowance: Allowance) -> Option<Allowance> {
+        let Allowance::Layer(_) = allowance else {
             return None;
         };
-        let flowing = self.flowing(self.proposal)?;
+        let flowing = self.flowing(allowance)?;
         let above = flowing + 1..=usize::from(self.max_layer).min(MAX_LAYERS - 1);
         let next = above
             .into_iter()
@@ -236,7 +257,7 @@ fn fill(budget_bps: u64, demands: &mut [Demand], may_pause: bool) {
 fn raise(left: &mut u64, group: &mut [Demand]) {
     for _ in 1..MAX_LAYERS {
         for demand in group.iter_mut() {
-            let Some(next) = demand.step_up() else {
+            let Some(next) = demand.above(demand.proposal) else {
                 continue;
             };
             let more = demand.cost_bps(next);

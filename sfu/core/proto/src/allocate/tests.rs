@@ -105,6 +105,29 @@ fn layers_that_do_not_arrive_are_not_counted_on() {
     assert_eq!(outcome.wanted_bps, 300_000);
 }
 
+#[test]
+fn tells_what_the_smallest_step_up_would_come_to() {
+    let next_bps = |budget_bps, allowances: &[Allowance]| {
+        let demands = allowances.iter().enumerate();
+        let mut demands: Vec<_> = demands
+            .map(|(key, allowance)| Demand::new(key, 0, CAMERA, 2, *allowance))
+            .collect();
+        let mut allocator = Allocator {
+            changed_at: Some(Instant::now()),
+            ..Allocator::default()
+        };
+        let outcome = allocator.update(Instant::now(), budget_bps, &mut demands);
+        outcome.next_bps
+    };
+    let [low, middle, high] = CAMERA.map(|bps| bps.expect("all arrive"));
+    let (lowest, all) = (Allowance::Layer(0), Allowance::Layer(2));
+    assert_eq!(next_bps(low, &[lowest]), middle);
+    assert_eq!(next_bps(high, &[all]), high, "nothing is missing");
+    assert_eq!(next_bps(high + low, &[all, lowest]), high + middle);
+    assert_eq!(next_bps(low, &[lowest, Allowance::Paused]), 2 * low);
+    assert_eq!(next_bps(low / 2, &[lowest]), low, "what flows does not fit");
+}
+
 /// Allowances of cameras with (priority, highest layer asked for), in that order.
 fn decide(budget_bps: u64, wishes: &[(u8, u8)]) -> Vec<Allowance> {
     let mut demands: Vec<_> = wishes

@@ -29,6 +29,7 @@ use self::arrival::InterArrival;
 use self::history::SendHistory;
 use self::loss::LossBound;
 use self::probe::Prober;
+pub use self::probe::Wanted;
 use self::train::Trains;
 use self::trendline::{Trendline, Usage};
 use crate::prefetch::prefetch;
@@ -216,12 +217,11 @@ impl Estimator {
             .update(scratch, self.aimd.bitrate_bps(), arriving_bps);
     }
 
-    /// Tells what would be of use, 0 for nothing beyond what flows, and whether padding can be
-    /// sent to find out if it fits.
-    pub fn want(&mut self, bitrate_bps: u64, can_probe: bool) {
+    /// Tells what would be of use beyond what flows, if anything, and whether padding can be sent to
+    /// find out what fits.
+    pub fn want(&mut self, now: Instant, wanted: Option<Wanted>, can_probe: bool) {
         self.can_probe = can_probe;
-        self.prober
-            .want(if can_probe { bitrate_bps as f64 } else { 0.0 });
+        self.prober.want(self.us(now), wanted);
     }
 
     /// Bytes of padding to send now, 0 or more while a probe runs.

@@ -20,6 +20,10 @@ const AWAIT_US: i64 = 400_000;
 /// Between a probe that met the limit and the next one.
 const INTERVAL_US: i64 = 3_000_000;
 const MAX_INTERVAL_US: i64 = 5_000_000;
+/// Before it is tried whether what flowed until congestion fits again: by then queues are empty.
+const RETRY_US: i64 = 1_500_000;
+/// Less than this share of what was missing before, and something has been taken away.
+const TAKEN_AWAY: f64 = 0.8;
 /// Each probe goes for so much more than the estimate; the very first one for more.
 const STEP: f64 = 2.0;
 const FIRST_STEP: f64 = 3.0;
@@ -67,6 +71,15 @@ struct Span {
     last: i64,
 }
 
+/// What would be of use, in bits a second of all that is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// With the next layer.
+    pub step_bps: u64,
+    /// With everything that is asked for.
+    pub all_bps: u64,
+}
+
 /// What a probe has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
@@ -86,8 +99,10 @@ pub struct Prober {
     probed: bool,
     next_at_us: i64,
     interval_us: i64,
-    /// What would be of use; 0 when the estimate is enough.
-    wanted_bps: f64,
+    /// `None` when the estimate is enough.
+    wanted: Option<Wanted>,
+    /// The path is known to be full not far above the estimate.
+    met_limit: bool,
 }
 
 impl Default for Prober {
@@ -99,14 +114,22 @@ impl Default for Prober {
             probed: false,
             next_at_us: 0,
             interval_us: INTERVAL_US,
-            wanted_bps: 0.0,
+            wanted: None,
+            met_limit: false,
         }
     }
 }
 
 impl Prober {
-    pub fn want(&mut self, bitrate_bps: f64) {
-        self.wanted_bps = bitrate_bps;
+    pub fn want(&mut self, now_us: i64, wanted: Option<Wanted>) {
+        let steps = [self.wanted, wanted].map(|it| it.map(|it| it.step_bps as f64));
+        if let [Some(before), Some(step)] = steps
+            && step < before * TAKEN_AWAY
+        {
+            self.next_at_us = self.next_at_us.min(now_us + RETRY_US);
+            self.interval_us = INTERVAL_US;
+        }
+        self.wanted = wanted;
     }
 
     /// The cluster that packets sent now belong to; 0 is none.
@@ -145,18 +168,33 @@ impl Prober {
     }
 
     fn start(&mut self, now_us: i64, estimate_bps: f64, free: bool) {
-        if !free || now_us < self.next_at_us || self.wanted_bps <= estimate_bps {
+        let aim = self.wanted.map(|wanted| self.aim_bps(wanted, estimate_bps));
+        let Some(aim_bps) = aim.filter(|aim| *aim > estimate_bps && free) else {
+            return;
+        };
+        if now_us < self.next_at_us {
             return;
         }
         let step = if self.probed { STEP } else { FIRST_STEP };
         self.probed = true;
         self.id = self.id.checked_add(1).unwrap_or(1);
         self.cluster = Cluster {
-            rate_bps: (estimate_bps * step).min(self.wanted_bps).max(MIN_RATE_BPS),
+            rate_bps: (estimate_bps * step).min(aim_bps).max(MIN_RATE_BPS),
             started_us: now_us,
             ..Cluster::default()
         };
         self.state = State::Sending;
+    }
+
+    /// Near the limit no more than what is of use at once: a probe that meets it delays everything
+    /// else, and that of others on the same link.
+    fn aim_bps(&self, wanted: Wanted, estimate_bps: f64) -> f64 {
+        let step_bps = wanted.step_bps as f64;
+        if self.met_limit && step_bps > estimate_bps {
+            step_bps
+        } else {
+            wanted.all_bps as f64
+        }
     }
 
     /// Feedback about a packet of a cluster.
@@ -187,8 +225,10 @@ impl Prober {
             Some(found) if found.bitrate_bps >= self.cluster.rate_bps * GOT_THROUGH => {
                 self.next_at_us = now_us;
                 self.interval_us = INTERVAL_US;
+                self.met_limit = false;
             }
             _ => {
+                self.met_limit = true;
                 self.next_at_us = now_us + self.interval_us;
                 self.interval_us = (self.interval_us * 3 / 2).min(MAX_INTERVAL_US);
             }
@@ -199,6 +239,7 @@ impl Prober {
     /// A probe has failed by leading to congestion, or there is congestion anyway.
     pub fn back_off(&mut self, now_us: i64) {
         self.next_at_us = self.next_at_us.max(now_us + INTERVAL_US / 2);
+        self.met_limit = true;
     }
 
     /// In how many microseconds `poll` or `conclude` is to be called again.
@@ -207,9 +248,10 @@ impl Prober {
             State::Sending => Some(TICK_US),
             State::Awaiting { until_us } => Some((until_us - now_us).max(IDLE_TICK_US)),
             // What holds a due probe up is looked at again soon, but not at once.
-            State::Idle => {
-                (self.wanted_bps > 0.0).then_some((self.next_at_us - now_us).max(IDLE_TICK_US))
-            }
+            State::Idle => self
+                .wanted
+                .is_some()
+                .then_some((self.next_at_us - now_us).max(IDLE_TICK_US)),
         }
     }
 }
@@ -274,10 +316,25 @@ fn rate_bps(bytes: u64, span: &Span) -> Option<f64> {
 mod tests {
     use super::*;
 
+    fn wanted(step_bps: u64, all_bps: u64) -> Option<Wanted> {
+        Some(Wanted { step_bps, all_bps })
+    }
+
+    /// Lets a cluster end of which nothing arrives. Returns when.
+    fn lose_cluster(prober: &mut Prober, mut now_us: i64, estimate_bps: f64) -> i64 {
+        while prober.poll(now_us, estimate_bps, true).is_some() {
+            prober.on_sent(250);
+            now_us += TICK_US;
+        }
+        now_us += AWAIT_US;
+        prober.conclude(now_us, 0);
+        now_us
+    }
+
     /// One cluster over a link of `link_bps`: what is measured, and the rate that was probed.
     fn probe(link_bps: f64, estimate_bps: f64) -> (Option<Measured>, f64) {
         let mut prober = Prober::default();
-        prober.want(10e6);
+        prober.want(0, wanted(10_000_000, 10_000_000));
         let (mut now_us, mut free_at_us) = (0i64, 0.0f64);
         let mut results = Vec::new();
         while let Some(bytes) = prober.poll(now_us, estimate_bps, true) {
@@ -325,10 +382,32 @@ mod tests {
     #[test]
     fn nothing_is_probed_while_the_estimate_is_enough() {
         let mut prober = Prober::default();
-        prober.want(250_000.0);
+        prober.want(0, wanted(250_000, 250_000));
         assert_eq!(prober.poll(0, 300_000.0, true), None);
-        prober.want(900_000.0);
+        prober.want(0, wanted(900_000, 900_000));
         assert_eq!(prober.poll(0, 300_000.0, false), None, "congested");
         assert!(prober.poll(0, 300_000.0, true).is_some());
+    }
+
+    #[test]
+    fn a_probe_after_one_that_failed_goes_for_the_next_step_only() {
+        let mut prober = Prober::default();
+        prober.want(0, wanted(450_000, 2_000_000));
+        let now_us = lose_cluster(&mut prober, 0, 400_000.0);
+        assert!(prober.cluster.rate_bps >= 1_000_000.0);
+        let next_us = now_us + INTERVAL_US;
+        assert!(prober.poll(next_us, 400_000.0, true).is_some());
+        assert!((prober.cluster.rate_bps - 450_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn what_has_been_taken_away_is_probed_for_soon() {
+        let mut prober = Prober::default();
+        prober.want(0, wanted(1_500_000, 1_500_000));
+        let now_us = lose_cluster(&mut prober, 0, 700_000.0);
+        prober.want(now_us, wanted(450_000, 1_500_000));
+        assert!(prober.poll(now_us, 350_000.0, true).is_none(), "at once");
+        let soon_us = now_us + RETRY_US;
+        assert!(prober.poll(soon_us, 350_000.0, true).is_some());
     }
 }

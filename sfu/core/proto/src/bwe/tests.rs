@@ -111,6 +111,14 @@ impl Path {
         }
     }
 
+    fn want(&mut self, bitrate_bps: u64) {
+        let wanted = Wanted {
+            step_bps: bitrate_bps,
+            all_bps: bitrate_bps,
+        };
+        self.estimator.want(self.now, Some(wanted), true);
+    }
+
     fn estimate(&self) -> f64 {
         self.estimator
             .bitrate_bps(self.now)
@@ -121,7 +129,7 @@ impl Path {
 #[test]
 fn probes_find_a_wide_link_within_two_seconds() {
     let mut path = Path::new(5e6);
-    path.estimator.want(2_500_000, true);
+    path.want(2_500_000);
     path.run(2_000, 200_000.0);
     assert!(path.estimate() > 2_000_000.0, "{}", path.estimate());
 }
@@ -129,7 +137,7 @@ fn probes_find_a_wide_link_within_two_seconds() {
 #[test]
 fn an_estimate_settles_near_a_narrow_link_without_filling_its_queue() {
     let mut path = Path::new(500_000.0);
-    path.estimator.want(2_500_000, true);
+    path.want(2_500_000);
     path.run(10_000, 2_000_000.0);
     let mut lowest = f64::MAX;
     let mut worst_delay_us = 0;
@@ -153,7 +161,7 @@ fn a_drop_is_followed_within_three_seconds_and_its_end_within_six() {
 
 fn drop_and_recover(phase: u32) {
     let mut path = Path::new(3e6);
-    path.estimator.want(2_500_000, true);
+    path.want(2_500_000);
     path.run(5_000, 1_500_000.0);
     assert!(path.estimate() > 1_500_000.0, "{}", path.estimate());
     path.link_bps = 150_000.0;
@@ -207,7 +215,7 @@ fn the_receivers_clock_may_wrap() {
 #[test]
 fn what_flows_without_delay_is_believed_where_padding_cannot_be_sent() {
     let mut path = Path::new(5e6);
-    path.estimator.want(0, false);
+    path.estimator.want(path.now, None, false);
     // The sender does not heed the estimate: pausing waits for longer than this.
     for _ in 0..1_800 {
         path.now += Duration::from_millis(1);

@@ -15,7 +15,7 @@ use super::timers::{Due, Timer};
 use super::write::Writer;
 use crate::allocate::{Allocator, Allowance, Demand};
 use crate::api::{ExtensionKind, Host, MediaKind, SendCodec, Subscribe};
-use crate::bwe::Estimator;
+use crate::bwe::{Estimator, Wanted};
 use crate::rtcp::TransportFeedback;
 
 /// The latest time for the next allocation; where all that is wanted flows, little can change.
@@ -282,14 +282,21 @@ impl Shard {
                 let bandwidth = &mut peer.bandwidth;
                 bandwidth.allocated_at = Some(now);
                 let outcome = bandwidth.allocator.update(now, budget, &mut demands);
-                let wanted = ((audio_bps + outcome.wanted_bps) as f64 * PROBE_HEADROOM) as u64;
-                let wanted = wanted.min(bandwidth.limit_bps.unwrap_or(u64::MAX));
+                let limit_bps = bandwidth.limit_bps.unwrap_or(u64::MAX);
+                let with_headroom = |video_bps| {
+                    let bps = (audio_bps + video_bps) as f64 * PROBE_HEADROOM;
+                    (bps as u64).min(limit_bps)
+                };
+                let wanted = Wanted {
+                    step_bps: with_headroom(outcome.next_bps),
+                    all_bps: with_headroom(outcome.wanted_bps),
+                };
                 // What flows for now without fitting the estimate has to be probed for, too.
                 let fits = !outcome.starved;
                 let satisfied = fits && outcome.wanted_bps == outcome.allocated_bps;
                 bandwidth.satisfied = satisfied;
                 if let Some(estimator) = &mut bandwidth.estimator {
-                    estimator.want(if satisfied { 0 } else { wanted }, can_probe);
+                    estimator.want(now, (can_probe && !satisfied).then_some(wanted), can_probe);
                 }
                 for demand in &demands {
                     self.allow(now, demand.key, demand.allowance, outcome.overloaded, host);
