@@ -150,18 +150,19 @@ fn print(run: &Run, arguments: &Arguments, outcome: &Outcome) {
     let (user, system, total) = outcome.cost.per_packet();
     let (floor_user, floor_system, floor_total) = outcome.floor.per_packet();
     let packets = outcome.cost.packets;
-    let arrived = 100.0 * packets as f64 / outcome.expected_packets.max(1) as f64;
+    let expected = outcome.expected_packets.max(1) as f64 / arguments.subscribers as f64;
+    let arrived = 100.0 * outcome.witnessed as f64 / expected;
     let quantile = |q| outcome.latency.quantile_us(q).unwrap_or(f64::NAN);
     println!();
     println!(
-        "{}, {} B, {:?}: {:.0} packets/s forwarded ({arrived:.1} % of those expected)",
+        "{}, {} B, {:?}: {:.0} packets/s forwarded",
         run.name,
         run.stream.payload_bytes,
         outcome.profile,
         packets as f64 / arguments.duration.as_secs_f64(),
     );
     println!(
-        "  a subscriber     decrypted {} packets and could not decrypt {}",
+        "  a subscriber     decrypted {} packets ({arrived:.1} %) and could not decrypt {}",
         outcome.witnessed, outcome.rejected
     );
     println!("  CPU a packet     {total:.2} us (user {user:.2}, system {system:.2})");

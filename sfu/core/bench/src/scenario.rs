@@ -309,11 +309,9 @@ mod tests {
 
     fn assert_all_arrived(outcome: &Outcome) {
         let expected = outcome.expected_packets as f64;
+        // Of each slice of a second, a tenth may be in the next statistics.
         let forwarded = outcome.cost.packets as f64;
-        assert!(
-            (0.99..1.01).contains(&(forwarded / expected)),
-            "{forwarded}"
-        );
+        assert!((0.9..1.1).contains(&(forwarded / expected)), "{forwarded}");
         let witnessed = outcome.witnessed as f64;
         assert!(
             (0.99..1.01).contains(&(witnessed * 4.0 / expected)),

@@ -30,8 +30,10 @@ const MEDIA_PER_TURN: usize = 256;
 const MESSAGES_PER_TURN: usize = 256;
 /// Datagrams of a batch, for allocating ahead; a larger batch still goes out.
 const BATCH_DATAGRAMS: usize = 512;
-/// How old the totals of the statistics may be.
+/// How old the totals of the statistics may be while there is something to do.
 const STATS_PERIOD: Duration = Duration::from_millis(100);
+/// And when nothing wakes the thread but this: media does so more often.
+const LAST_STATS_PERIOD: Duration = Duration::from_millis(250);
 /// And what they say of each track and transport: about as often as receivers report.
 const DETAILS_PERIOD: Duration = Duration::from_millis(1_000);
 
@@ -328,7 +330,7 @@ impl Worker {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let stats = self.stats_stale.then(|| self.stats_at + STATS_PERIOD);
+        let stats = self.stats_stale.then(|| self.stats_at + LAST_STATS_PERIOD);
         let connections = self.host.connections.as_ref();
         let connections = connections.and_then(Connections::poll_timeout);
         let deadlines = [self.shard.poll_timeout(), stats, connections];

@@ -75,6 +75,43 @@ fn the_reports_of_all_streams_share_datagrams() {
     assert!(all.len() >= CAMERAS * 9, "{} reports of video", all.len());
 }
 
+#[test]
+fn reports_leave_with_the_media_and_end_with_it() {
+    let mut world = World::new(1);
+    let viewer = world.connect(0, false);
+    let publisher = world.connect(0, false);
+    world.run_until_connected();
+    let camera = world.publish(publisher, MediaKind::Video, 1);
+    let ssrc = world.subscribe(viewer, &camera).1;
+    let mut source = Vp8Source::new(&camera, 0, 1_000);
+    let counts = |world: &World| {
+        let client = &world.clients[viewer.0];
+        (client.packets(ssrc).count(), client.report_datagrams)
+    };
+    let (mut media_at, mut reports_at) = (HashSet::new(), Vec::new());
+    for step in 0..5_000 {
+        let before = counts(&world);
+        if step % 200 == 0 {
+            source.frame(&mut world, false);
+        }
+        world.run(Duration::from_millis(1));
+        let after = counts(&world);
+        if after.0 > before.0 {
+            media_at.insert(step);
+        }
+        if after.1 > before.1 {
+            reports_at.push(step);
+        }
+    }
+    // Media is counted once it has left the downlink.
+    let is_with_media = |step: &i32| media_at.contains(step) || media_at.contains(&(step + 1));
+    assert!(reports_at.iter().all(is_with_media), "{reports_at:?}");
+    assert!((4..=5).contains(&reports_at.len()), "{reports_at:?}");
+    let before = counts(&world);
+    world.run(Duration::from_secs(3));
+    assert_eq!(counts(&world), before, "nothing follows");
+}
+
 /// Cameras of 30 frames a second and microphones of as many packets.
 fn play(
     world: &mut World,

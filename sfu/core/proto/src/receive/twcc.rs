@@ -10,6 +10,10 @@ use crate::rtcp::TransportFeedbackHeader;
 const WINDOW: usize = 1_024;
 /// How long the first unreported packet waits for others.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// Or until a burst begins after so long: the thread is awake then, and need not wake up for this.
+const INTERVAL_WITH_BURST: Duration = Duration::from_millis(30);
+/// A packet begins a burst if nothing has come for so long.
+const BURST_PAUSE: Duration = Duration::from_millis(10);
 /// So many unreported packets do not wait: the window must not overtake them.
 const MAX_PENDING: usize = WINDOW / 2;
 /// Packets far behind the window after which the sender must have restarted its numbering.
@@ -34,6 +38,7 @@ pub struct Recorder {
     pending: usize,
     old: u8,
     due: Option<Instant>,
+    last_at: Option<Instant>,
     feedback_count: u8,
 }
 
@@ -54,11 +59,17 @@ impl Recorder {
         self.base = self.base.min(extended);
         self.pending += 1;
         let due = self.due.unwrap_or(now + INTERVAL);
-        self.due = Some(if self.pending >= MAX_PENDING {
-            due.min(now)
-        } else {
-            due
-        });
+        let since = |at| now.saturating_duration_since(at);
+        let last_at = self.last_at.replace(now);
+        let begins_burst = last_at.is_some_and(|at| since(at) >= BURST_PAUSE);
+        let is_soon = now + (INTERVAL - INTERVAL_WITH_BURST) >= due;
+        self.due = Some(
+            if self.pending >= MAX_PENDING || (begins_burst && is_soon) {
+                due.min(now)
+            } else {
+                due
+            },
+        );
     }
 
     /// Extends a sequence number and moves the window up to it. `None` if it is behind the window.

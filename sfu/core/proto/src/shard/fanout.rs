@@ -10,9 +10,11 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use super::Shard;
+use super::feedback::write_compound;
 use super::peer::Peer;
+use super::reports::write_reports;
 use super::subscriber::SubscriptionEntry;
-use super::timers::{Timer, Timers};
+use super::tracks::TrackEntry;
 use super::write::{PacketToWrite, Writer, unwrap_red, write_media};
 use crate::api::{Codec, Event, Host, Layer};
 use crate::forward::{
@@ -28,6 +30,14 @@ struct Prepared<'a> {
     vp8: Option<vp8::Descriptor>,
     /// For subscribers that have not negotiated redundant audio: its primary block.
     unwrapped: Option<&'a [u8]>,
+}
+
+/// Whom packets go to, and what their reports are written from.
+struct Members<'a> {
+    tracks: &'a Slab<TrackEntry>,
+    subscriptions: &'a mut Slab<SubscriptionEntry>,
+    peers: &'a mut Slab<Peer>,
+    rtcp_scratch: &'a mut Vec<u8>,
 }
 
 impl Shard {
@@ -64,6 +74,7 @@ impl Shard {
         };
         let mut pending = std::mem::take(&mut self.pending_scratch);
         track.inner.take_pending(&mut pending);
+        let track = &self.tracks[key];
         let prepared = prepare(&track.inner, &pending);
         let mut writer = Writer {
             batch: &mut self.batch,
@@ -72,14 +83,13 @@ impl Shard {
             now,
         };
         to_other_shards(&track.inner, &prepared, &mut writer);
-        let key_frames = to_subscribers(
-            &track.inner,
-            &prepared,
-            &mut self.subscriptions,
-            &mut self.peers,
-            (now, &mut self.timers),
-            &mut writer,
-        );
+        let mut members = Members {
+            tracks: &self.tracks,
+            subscriptions: &mut self.subscriptions,
+            peers: &mut self.peers,
+            rtcp_scratch: &mut self.rtcp_scratch,
+        };
+        let key_frames = to_subscribers(&track.inner, &prepared, &mut members, &mut writer);
         drop(prepared);
         self.pending_scratch = pending;
         for layer in (0..MAX_LAYERS).filter(|layer| key_frames[*layer]) {
@@ -119,19 +129,17 @@ fn to_other_shards(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer
 fn to_subscribers(
     track: &Track,
     prepared: &[Prepared<'_>],
-    subscriptions: &mut Slab<SubscriptionEntry>,
-    peers: &mut Slab<Peer>,
-    (now, timers): (Instant, &mut Timers),
+    members: &mut Members<'_>,
     writer: &mut Writer<'_>,
 ) -> [bool; MAX_LAYERS] {
     let mut key_frames = [false; MAX_LAYERS];
     for (index, key) in track.subscriptions.iter().enumerate() {
         let following = track.subscriptions.get(index + 1..).unwrap_or_default();
-        prefetch_ahead(following, subscriptions, peers);
-        let Some(entry) = subscriptions.get_mut(*key) else {
+        prefetch_ahead(following, members.subscriptions, members.peers);
+        let Some(entry) = members.subscriptions.get_mut(*key) else {
             continue;
         };
-        let Some(mut sending) = peers.get_mut(entry.peer).and_then(Peer::sending) else {
+        let Some(mut sending) = members.peers.get_mut(entry.peer).and_then(Peer::sending) else {
             continue;
         };
         if writer.batch.would_split(prepared.len()) {
@@ -180,11 +188,6 @@ fn to_subscribers(
             }
         }
         sending.on_stamped(writer.now, &stamped);
-        if let Some(at) = entry.begin_reports(now)
-            && let Some(peer) = peers.get_mut(entry.peer)
-        {
-            timers.schedule(&mut peer.reports_due, at, Timer::Reports(entry.peer));
-        }
         if !entry.started && entry.inner.packets_sent > 0 {
             entry.started = true;
             writer.host.event(Event::SubscriptionStarted(entry.id));
@@ -193,8 +196,35 @@ fn to_subscribers(
         if let Some(wanted) = needed.and_then(|l| key_frames.get_mut(usize::from(l.0))) {
             *wanted = true;
         }
+        members.take_reports_along(*key, writer);
     }
     key_frames
+}
+
+impl Members<'_> {
+    /// Lets the subscriber's reports leave with its media, if they are due.
+    fn take_reports_along(&mut self, subscription: usize, writer: &mut Writer<'_>) {
+        let now = writer.now;
+        let Some(entry) = self.subscriptions.get_mut(subscription) else {
+            return;
+        };
+        let (key, begins_at) = (entry.peer, entry.begin_reports(now));
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        if let Some(at) = begins_at {
+            peer.expect_report(at);
+        }
+        if peer.reports_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let out = &mut *self.rtcp_scratch;
+        out.clear();
+        peer.reports_at = write_reports(now, peer, self.tracks, self.subscriptions, out);
+        if let Some(mut sending) = peer.sending() {
+            write_compound(out, &mut sending, writer.batch, writer.host);
+        }
+    }
 }
 
 /// Brings what the next subscribers need nearer while this one's packets are encrypted, step by step:

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use super::peer::Publishing;
+use super::peer::{Peer, Publishing, Sending};
 use super::repair::retransmit;
 use super::timers::Timer;
 use super::write::Writer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, MediaKind, PeerMessage, Ssrc};
-use crate::egress::{MAX_OWN_DATAGRAM, Source, TrafficClass};
+use crate::egress::{Batch, MAX_OWN_DATAGRAM, Source, TrafficClass};
 use crate::forward::LayerClock;
 use crate::receive::NackGenerator;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
@@ -38,6 +38,26 @@ fn wanted_feedback_at(publishing: &Publishing, now: Instant) -> Option<Instant> 
     let reports = sends.then_some(publishing.reports_at);
     let arrivals = publishing.transport_feedback.poll_timeout();
     nacks.chain(reports).chain(arrivals).min()
+}
+
+/// Encrypts a compound into the batch, split where it would exceed a datagram.
+pub(super) fn write_compound(
+    compound: &[u8],
+    sending: &mut Sending<'_>,
+    batch: &mut Batch,
+    host: &mut dyn Host,
+) {
+    for part in rtcp::split(compound, MAX_OWN_DATAGRAM - SRTCP_OVERHEAD) {
+        if !batch.has_room() {
+            host.flush(batch);
+        }
+        let space = batch.space();
+        space[..part.len()].copy_from_slice(part);
+        if let Ok(len) = sending.outbound.protect_rtcp(space, part.len()) {
+            let path = &sending.path;
+            batch.commit(path.socket, path.to, len, TrafficClass::Video, None);
+        }
+    }
 }
 
 impl Shard {
@@ -116,20 +136,8 @@ impl Shard {
 
     /// Encrypts a compound and queues it, split where it would exceed a datagram.
     pub(super) fn send_rtcp(&mut self, key: usize, compound: &[u8], host: &mut dyn Host) {
-        for part in rtcp::split(compound, MAX_OWN_DATAGRAM - SRTCP_OVERHEAD) {
-            if !self.batch.has_room() {
-                host.flush(&mut self.batch);
-            }
-            let Some(sending) = self.peers.get_mut(key).and_then(|p| p.sending()) else {
-                return;
-            };
-            let space = self.batch.space();
-            space[..part.len()].copy_from_slice(part);
-            if let Ok(len) = sending.outbound.protect_rtcp(space, part.len()) {
-                let path = &sending.path;
-                let class = TrafficClass::Video;
-                self.batch.commit(path.socket, path.to, len, class, None);
-            }
+        if let Some(mut sending) = self.peers.get_mut(key).and_then(Peer::sending) {
+            write_compound(compound, &mut sending, &mut self.batch, host);
         }
     }
 

@@ -278,12 +278,6 @@ impl Shard {
                     self.feedback(now, key, host);
                 }
             }
-            Timer::Reports(key) => {
-                let peer = self.peers.get_mut(key);
-                if peer.is_some_and(|p| p.reports_due.take(at)) {
-                    self.sender_reports(now, key, host);
-                }
-            }
             Timer::Track(key) => {
                 if self.tracks.get_mut(key).is_some_and(|t| t.due.take(at)) {
                     self.track_timer(now, key, host);

@@ -113,7 +113,8 @@ pub(super) struct Peer {
     pub(super) path: Option<Path>,
     outbound: Option<Outbound>,
     pub(super) bandwidth: Bandwidth,
-    pub(super) reports_due: Due,
+    /// When the next of the reports of all that it is sent is due.
+    pub(super) reports_at: Option<Instant>,
     pub(super) id: TransportId,
     pub(super) state: TransportState,
     pub(super) transport: Box<Transport>,
@@ -164,12 +165,12 @@ impl Peer {
             ufrags: Vec::new(),
             transport_due: Due::default(),
             feedback_due: Due::default(),
-            reports_due: Due::default(),
+            reports_at: None,
         }
     }
 
     /// What a packet on its way out needs lies within the first so many bytes.
-    pub(super) const HOT_BYTES: usize = offset_of!(Self, reports_due);
+    pub(super) const HOT_BYTES: usize = offset_of!(Self, id);
 
     /// Brings what a packet needs of the estimator nearer.
     pub(super) fn prefetch_estimator(&self) {
@@ -186,6 +187,11 @@ impl Peer {
             estimator: self.bandwidth.estimator.as_deref_mut(),
             stamps_audio: self.bandwidth.wants_video,
         })
+    }
+
+    /// Something of what it is sent is to be reported at `at`.
+    pub(super) fn expect_report(&mut self, at: Instant) {
+        self.reports_at = Some(self.reports_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     pub(super) fn set_keys(&mut self, outbound: Outbound, inbound: Inbound) {

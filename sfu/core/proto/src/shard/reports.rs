@@ -1,17 +1,20 @@
 //! Sender reports: what subscribers synchronise sound and picture by, and measure loss with.
 //!
-//! A peer has one timer for all that it is sent. Whatever is due soon goes along with what is due,
-//! so that after some reports all of them leave together: several sources in one compound (RFC 8108,
-//! section 5.3). A datagram of its own for each stream costs a peer with thirty of them as much as
-//! a seventh of its media, and a listener on a thin line more than the report itself.
+//! They leave with media: right behind a frame they share its message to the kernel, and no timer wakes
+//! a thread for them. Nobody needs the report of what has stopped. Whatever is due soon goes along with
+//! what is due, so that after some reports all of a peer's leave together: several sources in one
+//! compound (RFC 8108, section 5.3). A datagram of its own for each stream costs a peer with thirty of
+//! them as much as a seventh of its media, and a listener on a thin line more than the report itself.
 
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
 use super::Shard;
+use super::peer::Peer;
 use super::subscriber::SubscriptionEntry;
-use super::timers::Timer;
 use super::tracks::TrackEntry;
-use crate::api::{Host, MediaKind};
+use crate::api::MediaKind;
 use crate::rtcp;
 
 /// Between two reports of video.
@@ -72,37 +75,34 @@ impl SubscriptionEntry {
     }
 }
 
-impl Shard {
-    /// Sends the reports of all that this peer receives, as far as they are due.
-    pub(super) fn sender_reports(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
-        let Some(peer) = self.peers.get_mut(key) else {
-            return;
+/// Writes the reports of all that this peer receives, as far as they are due. Returns when the next
+/// ones are.
+pub(super) fn write_reports(
+    now: Instant,
+    peer: &Peer,
+    tracks: &Slab<TrackEntry>,
+    subscriptions: &mut Slab<SubscriptionEntry>,
+    out: &mut Vec<u8>,
+) -> Option<Instant> {
+    let mut next: Option<Instant> = None;
+    for sub in peer.sent.values() {
+        let Some(entry) = subscriptions.get_mut(*sub) else {
+            continue;
         };
-        let mut out = std::mem::take(&mut self.rtcp_scratch);
-        out.clear();
-        let mut next: Option<Instant> = None;
-        for sub in peer.sent.values() {
-            let Some(entry) = self.subscriptions.get_mut(*sub) else {
-                continue;
-            };
-            // Half an interval: of streams with one interval, wherever they stand, some two are
-            // always that near each other.
-            let soon = now + entry.report_interval() / 2;
-            if entry.report_at.is_some_and(|at| at <= soon)
-                && let Some(track) = self.tracks.get(entry.track_key)
-            {
-                entry.write_report(now, track, &mut out);
-            }
-            next = next.into_iter().chain(entry.report_at).min();
+        // Half an interval: of streams with one interval, wherever they stand, some two are
+        // always that near each other.
+        let soon = now + entry.report_interval() / 2;
+        if entry.report_at.is_some_and(|at| at <= soon)
+            && let Some(track) = tracks.get(entry.track_key)
+        {
+            entry.write_report(now, track, out);
         }
-        if let Some(at) = next {
-            self.timers
-                .schedule(&mut peer.reports_due, at, Timer::Reports(key));
-        }
-        self.send_rtcp(key, &out, host);
-        self.rtcp_scratch = out;
+        next = next.into_iter().chain(entry.report_at).min();
     }
+    next
+}
 
+impl Shard {
     /// The publisher's clock has become known: subscribers who have waited for it are told soon.
     pub(super) fn report_first_clock(&mut self, now: Instant, track_key: usize) {
         let Some(track) = self.tracks.get(track_key) else {
@@ -119,8 +119,7 @@ impl Shard {
             let at = entry.report_at.map_or(first, |at| at.min(first));
             entry.report_at = Some(at);
             if let Some(peer) = self.peers.get_mut(key) {
-                self.timers
-                    .schedule(&mut peer.reports_due, at, Timer::Reports(key));
+                peer.expect_report(at);
             }
         }
     }

@@ -14,8 +14,6 @@ pub(super) enum Timer {
     Transport(usize),
     /// NACK, receiver report and transport feedback towards a publisher.
     Feedback(usize),
-    /// Sender reports towards a subscriber.
-    Reports(usize),
     /// Key-frame requests and silent layers of a track.
     Track(usize),
     /// Allocation and probes of a subscriber.

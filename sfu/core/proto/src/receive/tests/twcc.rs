@@ -71,6 +71,22 @@ fn one_feedback_each_50_ms() {
 }
 
 #[test]
+fn a_burst_takes_what_has_waited_for_30_ms_along() {
+    let now = start();
+    let mut recorder = Recorder::default();
+    recorder.on_packet(now, 1);
+    recorder.on_packet(now + ms(29), 2);
+    assert_eq!(recorder.poll_timeout(), Some(now + ms(50)), "too early");
+    recorder.on_packet(now + ms(33), 3);
+    assert_eq!(recorder.poll_timeout(), Some(now + ms(50)), "no burst");
+    recorder.on_packet(now + ms(43), 4);
+    assert_eq!(recorder.poll_timeout(), Some(now + ms(43)));
+    let told = poll(&mut recorder, now + ms(43));
+    assert_eq!(told[0].len(), 4);
+    assert_eq!(recorder.poll_timeout(), None);
+}
+
+#[test]
 fn a_late_packet_is_told_with_what_followed_it() {
     let now = start();
     let mut recorder = Recorder::default();
