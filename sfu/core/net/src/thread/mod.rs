@@ -5,6 +5,9 @@
 //! epoll set would, and its timeout has nanoseconds on every kernel. Work per turn is bounded:
 //! 64 datagrams a socket, 256 packets a ring, 256 messages.
 
+mod host;
+mod streams;
+
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -13,18 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
-use kinguicall_proto::egress::{Batch, SocketIndex, Source};
+use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::shard::Shard;
-use kinguicall_proto::transport::connection::{Frame, first_frame};
 
+use self::host::ThreadHost;
 use crate::batch_io::{RECEIVE_DATAGRAMS, ReceiveBatch, SendBatch};
 use crate::events::Events;
 use crate::inbox::{Inbox, Message};
 use crate::ring::{Consumer, Producer};
 use crate::stats::{IoCounters, Latency, ThreadStats, kernel_drops, thread_cpu};
 use crate::steering::{Arrival, Steering};
-use crate::tcp::{Connections, READ_BYTES, Reading, WebConnections};
+use crate::tcp::{Connections, READ_BYTES, WebConnections};
 
 const MEDIA_PER_TURN: usize = 256;
 const MESSAGES_PER_TURN: usize = 256;
@@ -78,111 +80,6 @@ pub(crate) struct Seed {
 /// Runs a shard until the engine stops.
 pub(crate) fn run(seed: Seed) {
     Worker::new(seed).run();
-}
-
-/// The world as this thread's shard sees it.
-struct ThreadHost {
-    id: ShardId,
-    sockets: Vec<UdpSocket>,
-    connections: Option<Connections>,
-    steering: Option<Steering>,
-    send: SendBatch,
-    outgoing: Vec<Option<Producer>>,
-    /// Shards that have something new since the turn began.
-    to_wake: Vec<bool>,
-    shared: Arc<Shared>,
-    counters: IoCounters,
-    latency: Latency,
-}
-
-impl Host for ThreadHost {
-    fn flush(&mut self, batch: &mut Batch) {
-        let now = Instant::now();
-        let mut counts = self.send.send(now, &self.sockets, batch);
-        if let Some(connections) = self
-            .connections
-            .as_mut()
-            .filter(|_| batch.has_connections())
-        {
-            connections.send(batch, &mut counts);
-        }
-        self.counters.sent.add(counts);
-        self.latency.record_batch(Instant::now(), batch.datagrams());
-        batch.clear();
-    }
-
-    fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool {
-        let index = usize::from(to.0);
-        let Some(Some(producer)) = self.outgoing.get_mut(index) else {
-            return false;
-        };
-        self.to_wake[index] = true;
-        producer.push(meta, payload)
-    }
-
-    fn peer(&mut self, to: ShardId, message: PeerMessage) {
-        let index = usize::from(to.0);
-        let Some(inbox) = self.shared.inboxes.get(index) else {
-            log::error!("a message for shard {index}, which does not exist");
-            return;
-        };
-        if !inbox.push_peer(message) {
-            self.counters.peer_queue_full += 1;
-        }
-        self.to_wake[index] = true;
-    }
-
-    fn source(&mut self, source: Source, is_ours: bool) {
-        if let (Some(steering), Some(address)) = (&self.steering, source.udp_address()) {
-            steering.set_owner(address, is_ours);
-        }
-    }
-
-    fn event(&mut self, event: Event) {
-        self.shared.events.push(self.id, event);
-    }
-}
-
-impl ThreadHost {
-    /// Copies a datagram to the thread it is for, on a shared port. Returns whether it was for
-    /// another one.
-    fn hand_over(&mut self, shard: &Shard, arrival: Arrival, datagram: &[u8]) -> bool {
-        let Some(steering) = &mut self.steering else {
-            return false;
-        };
-        let is_ours = || shard.is_validated(arrival.socket, arrival.from);
-        let Some(to) = steering.other(arrival.from, datagram, is_ours) else {
-            return false;
-        };
-        if steering.hand_over(to, arrival, datagram) {
-            self.counters.handed_over += 1;
-        } else {
-            self.counters.hand_over_full += 1;
-        }
-        self.to_wake[usize::from(to.0)] = true;
-        true
-    }
-
-    fn source(&self, number: usize) -> Option<(SocketIndex, SocketAddr)> {
-        self.connections.as_ref()?.source(number)
-    }
-
-    fn has_been_handed_some(&self) -> bool {
-        let steering = self.steering.as_ref();
-        steering.is_some_and(|it| it.incoming.iter().any(|ring| !ring.is_empty()))
-    }
-
-    fn close_failed(&mut self) -> Option<(SocketIndex, SocketAddr)> {
-        self.connections.as_mut()?.close_failed()
-    }
-
-    fn wake_others(&mut self) {
-        for (index, wake) in self.to_wake.iter_mut().enumerate() {
-            if std::mem::take(wake) && index != usize::from(self.id.0) {
-                self.shared.inboxes[index].waker().wake();
-            }
-        }
-    }
 }
 
 /// What one turn has found in the sockets, or in the rings.
@@ -435,83 +332,6 @@ impl Worker {
             steering.incoming = rings;
         }
         taken
-    }
-
-    /// Reads from the connections that have something, and writes to those that take more.
-    fn take_frames(&mut self, now: Instant) -> bool {
-        let index = self.host.sockets.len();
-        let Some(connections) = &mut self.host.connections else {
-            return false;
-        };
-        if self.poll[index].revents == 0 {
-            return false;
-        }
-        let mut readable = std::mem::take(&mut self.readable);
-        connections.poll(&mut readable);
-        for number in &readable {
-            self.take_frames_of(now, *number);
-        }
-        self.readable = readable;
-        true
-    }
-
-    fn take_frames_of(&mut self, now: Instant, number: usize) {
-        let Some(connections) = &mut self.host.connections else {
-            return;
-        };
-        let end = match connections.read(number, &mut self.read_buffer) {
-            Reading::Bytes(end) => end,
-            Reading::Nothing => return,
-            Reading::Ended => return connections.fail(number),
-        };
-        let mut at = 0;
-        // The connection may fail by what one of its messages brings about.
-        while let Some((socket, from)) = self.host.source(number) {
-            match first_frame(&self.read_buffer[at..end]) {
-                Frame::Message(message) => {
-                    let next = at + message.end;
-                    let message = &mut self.read_buffer[at + message.start..next];
-                    self.shard
-                        .handle_datagram(now, socket, from, message, &mut self.host);
-                    at = next;
-                    let is_validated = self.shard.is_validated(socket, from);
-                    if let Some(connections) = &mut self.host.connections {
-                        connections.judge(number, is_validated);
-                    }
-                }
-                Frame::Incomplete => {
-                    if let Some(connections) = &mut self.host.connections {
-                        connections.keep(number, &self.read_buffer[at..end]);
-                    }
-                    return;
-                }
-                Frame::TooLong => {
-                    if let Some(connections) = &mut self.host.connections {
-                        connections.fail(number);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Closes what has failed or is of no more use, and tells the shard.
-    fn close_connections(&mut self, now: Instant) {
-        let Some(connections) = &mut self.host.connections else {
-            return;
-        };
-        if connections.poll_timeout().is_some_and(|at| at <= now) {
-            let shard = &self.shard;
-            connections.handle_timeout(now, |socket, from| shard.is_validated(socket, from));
-        }
-        let mut closed = false;
-        while let Some((socket, from)) = self.host.close_failed() {
-            self.shard
-                .handle_disconnect(now, socket, from, &mut self.host);
-            closed = true;
-        }
-        if closed {
-            self.shard.end_turn(now, &mut self.host);
-        }
     }
 
     fn take_media(&mut self, now: Instant) -> Taken {
