@@ -1,7 +1,7 @@
 """What a run's samples and records say, as figures.
 
 Rates, latencies and the server's CPU time are differences between the window's first and last
-sample; loss and freezes are of whole streams, from their first packet on.
+sample; loss and freezes are of whole streams, from their first packet or picture on.
 """
 
 import itertools
@@ -163,7 +163,7 @@ def _kind(streams: Sequence[SwarmStream], kind: str, latencies: Histogram) -> Fi
         "jitter_ms": _quantiles(s.jitter_ms for s in mine),
     }
     if kind == "video":
-        watched_ms = sum(_lifetime_ms(s) for s in mine)
+        watched_ms = sum(s.watched_ms for s in mine)
         frozen_ms = sum(s.frozen_ms for s in mine)
         result |= {
             "frames": sum(s.frames for s in mine),
@@ -201,16 +201,10 @@ def _quality(streams: Sequence[SwarmStream], kind: str) -> Figures:
         "lost_after_repair": _ratio(sum(s.missing for s in mine), sum(s.expected for s in mine)),
     }
     if kind == "video":
-        watched_ms = sum(_lifetime_ms(s) for s in mine)
+        watched_ms = sum(s.watched_ms for s in mine)
         figures["frozen"] = _ratio(sum(s.frozen_ms for s in mine), watched_ms)
         figures["bits_per_s"] = _round(sum(s.bytes for s in mine) * 8_000 / max(watched_ms, 1.0))
     return figures
-
-
-def _lifetime_ms(stream: SwarmStream) -> float:
-    if stream.first_packet_at_s is None or stream.last_packet_at_s is None:
-        return 0.0
-    return (stream.last_packet_at_s - stream.first_packet_at_s) * 1_000
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -101,7 +101,6 @@ pub struct SwarmStream {
     stream: u32,
     kind: &'static str,
     first_packet_at_s: Option<f64>,
-    last_packet_at_s: Option<f64>,
     packets: u64,
     bytes: u64,
     expected: u64,
@@ -113,6 +112,7 @@ pub struct SwarmStream {
     frames: u64,
     freezes: u64,
     frozen_ms: f64,
+    watched_ms: f64,
 }
 
 impl SwarmStream {
@@ -124,7 +124,6 @@ impl SwarmStream {
                 MediaKind::Video => "video",
             },
             first_packet_at_s: epoch.monotonic(record.first_packet_at),
-            last_packet_at_s: epoch.monotonic(record.last_packet_at),
             packets: record.packets,
             bytes: record.bytes,
             expected: record.expected,
@@ -136,6 +135,7 @@ impl SwarmStream {
             frames: record.frames.frames,
             freezes: record.frames.freezes,
             frozen_ms: milliseconds(record.frames.frozen),
+            watched_ms: milliseconds(record.frames.watched),
         }
     }
 }

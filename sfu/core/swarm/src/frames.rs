@@ -24,6 +24,8 @@ pub struct FrameCounts {
     pub frames: u64,
     pub freezes: u64,
     pub frozen: Duration,
+    /// From the first picture on, as long as the viewer looked: `frozen` is a part of it.
+    pub watched: Duration,
 }
 
 /// Frames of one video stream.
@@ -146,6 +148,7 @@ impl FrameClock {
         self.counts.frames += 1;
         if let Some(before) = self.shown_at {
             let interval = now.saturating_duration_since(before);
+            self.counts.watched += interval;
             if self.is_freeze(interval) {
                 self.counts.freezes += 1;
                 self.counts.frozen += interval;
@@ -185,6 +188,7 @@ impl FrameClock {
         let mut counts = self.counts;
         if let Some(before) = self.shown_at {
             let interval = now.saturating_duration_since(before);
+            counts.watched += interval;
             if self.is_freeze(interval) {
                 counts.freezes += 1;
                 counts.frozen += interval;
@@ -275,8 +279,11 @@ mod tests {
         let (mut clock, start) = (FrameClock::default(), Instant::now());
         let now = feed(&mut clock, start, 0..20, &[]);
         let later = now + Duration::from_secs(2);
-        assert_eq!(clock.counts(later).frozen, Duration::from_secs(2));
+        let counts = clock.counts(later);
+        assert_eq!(counts.frozen, Duration::from_secs(2));
+        assert_eq!(counts.watched, FRAME * 19 + counts.frozen);
         clock.set_watched(false);
-        assert_eq!(clock.counts(later).freezes, 0);
+        let away = clock.counts(later + Duration::from_secs(9));
+        assert_eq!((away.freezes, away.watched), (0, FRAME * 19));
     }
 }

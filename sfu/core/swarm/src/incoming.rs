@@ -36,7 +36,6 @@ pub struct Incoming {
     nack: Option<NackGenerator>,
     frames: Option<FrameClock>,
     first_packet_at: Option<Instant>,
-    last_packet_at: Option<Instant>,
     /// First and highest number, and how many between were no loss.
     span: Option<(u64, u64)>,
     skipped: u64,
@@ -57,7 +56,6 @@ impl Incoming {
             frames: is_video.then(FrameClock::default),
             config,
             first_packet_at: None,
-            last_packet_at: None,
             span: None,
             skipped: 0,
             repaired: 0,
@@ -90,7 +88,6 @@ impl Incoming {
             return false;
         };
         self.first_packet_at.get_or_insert(at);
-        self.last_packet_at = Some(at);
         self.repaired += u64::from(retransmitted);
         let (first, highest) = self.span.get_or_insert((extended, extended));
         if extended > *highest + MAX_STEP {
@@ -172,7 +169,6 @@ impl Incoming {
             stream: self.config.stream,
             kind: self.config.kind,
             first_packet_at: self.first_packet_at,
-            last_packet_at: self.last_packet_at,
             packets,
             bytes: self.reception.bytes(),
             expected,

@@ -103,7 +103,6 @@ pub struct StreamRecord {
     pub stream: u32,
     pub kind: MediaKind,
     pub first_packet_at: Option<Instant>,
-    pub last_packet_at: Option<Instant>,
     /// Media packets, each once, and their payload bytes.
     pub packets: u64,
     pub bytes: u64,
