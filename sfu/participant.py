@@ -15,11 +15,6 @@ from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack
 from sfu.values import EndReason, ParticipantKind, Permissions
 
-METADATA_LIMIT: Final = 512 * 1024
-ATTRIBUTES_LIMIT: Final = 64 * 1024
-NAME_LIMIT: Final = 256
-
-
 TRANSITIONS: Final[Mapping[ParticipantState, frozenset[ParticipantState]]] = {
     ParticipantState.JOINING: frozenset({ParticipantState.JOINED, ParticipantState.DISCONNECTED}),
     ParticipantState.JOINED: frozenset({ParticipantState.ACTIVE, ParticipantState.DISCONNECTED}),

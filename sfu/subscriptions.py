@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from sfu.clock import Cancellable, Clock
+from sfu.limits import WISHES_MAX
 from sfu.ports import SessionSink
 from sfu.reception import Reception
 from sfu.track import PublishedTrack
@@ -18,8 +19,6 @@ from sfu.values import CodecRole, SubscriptionFailure, SubscriptionSettings, Vid
 
 NOT_FOUND_AFTER_S: Final = 60.0
 """A wanted track that has not appeared by then is reported to the subscriber."""
-WISHES_LIMIT: Final = 10_000
-"""Wishes and settings kept for tracks, per participant; further ones are ignored."""
 
 
 class TrackSet(Protocol):
@@ -161,7 +160,7 @@ class Subscriptions:
 
     def _wish(self, track_sid: str) -> _Wish | None:
         wish = self._wishes.get(track_sid)
-        if wish is None and len(self._wishes) < WISHES_LIMIT:
+        if wish is None and len(self._wishes) < WISHES_MAX:
             wish = self._wishes[track_sid] = _Wish()
         return wish
 

@@ -8,11 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-IDENTITY_LENGTH_MAX = 256
-ROOM_NAME_LENGTH_MAX = 256
-NAME_LENGTH_MAX = 256
-METADATA_BYTES_MAX = 512 * 1024
-ATTRIBUTES_BYTES_MAX = 64 * 1024
+from sfu import limits
 
 SOURCES = ("camera", "microphone", "screen_share", "screen_share_audio")
 KINDS = ("standard", "ingress", "egress", "sip", "agent", "connector", "bridge")
@@ -82,16 +78,16 @@ class Claims:
         if not self.grants.room:
             raise TokenError(400, "room name cannot be empty")
         for what, value, longest in (
-            ("identity", self.identity, IDENTITY_LENGTH_MAX),
-            ("room name", self.grants.room, ROOM_NAME_LENGTH_MAX),
-            ("name", self.name, NAME_LENGTH_MAX),
-            ("metadata", self.metadata, METADATA_BYTES_MAX),
+            ("identity", self.identity, limits.IDENTITY_BYTES_MAX),
+            ("room name", self.grants.room, limits.ROOM_NAME_BYTES_MAX),
+            ("name", self.name, limits.NAME_BYTES_MAX),
+            ("metadata", self.metadata, limits.METADATA_BYTES_MAX),
         ):
-            if len(value.encode()) > longest:
+            if limits.utf8_bytes(value) > longest:
                 raise TokenError(400, f"{what} exceeds the limit of {longest} bytes")
-        size = sum(len(key.encode()) + len(item.encode()) for key, item in self.attributes.items())
-        if size > ATTRIBUTES_BYTES_MAX:
-            raise TokenError(400, f"attributes exceed the limit of {ATTRIBUTES_BYTES_MAX} bytes")
+        longest = limits.ATTRIBUTES_BYTES_MAX
+        if limits.attributes_bytes(self.attributes.items()) > longest:
+            raise TokenError(400, f"attributes exceed the limit of {longest} bytes")
 
 
 def read_claims(payload: Mapping[str, Any]) -> Claims:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jwt
 
+from sfu import limits
 from signalling.grants import ClaimError, Claims, TokenError, read_claims, write_claims
 
 ALGORITHM = "HS256"
@@ -20,7 +21,6 @@ LEEWAY_S = 60
 DEFAULT_TTL_S = 6 * 3600
 REFRESH_TTL_MIN_S = 600
 SECRET_BYTES_WANTED = 32
-TOKEN_BYTES_MAX = 1 << 20
 
 # The program warns about short secrets once, at its start; PyJWT would at every token.
 warnings.filterwarnings("ignore", category=jwt.InsecureKeyLengthWarning)
@@ -93,7 +93,7 @@ class KeyRing:
         """
         try:
             # Nothing needs to be longer, and everything below is linear in the length.
-            if not token.isascii() or len(token) > TOKEN_BYTES_MAX:
+            if not token.isascii() or len(token) > limits.TOKEN_BYTES_MAX:
                 raise _invalid()
             payload = self._verified_payload(token)
             return read_claims(payload)

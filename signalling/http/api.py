@@ -13,12 +13,12 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from sfu import limits
 from signalling.conferences import Conference, ConferenceNames, TitleError, clean_text
-from signalling.grants import NAME_LENGTH_MAX, Claims, Grants
+from signalling.grants import Claims, Grants
 from signalling.http.limits import RateLimiter, client_address
 from signalling.tokens import KeyRing
 
-BODY_BYTES_MAX = 16 * 1024
 BODY_TIMEOUT_S = 10.0
 CREATE_BURST, CREATE_PER_S = 30, 0.5
 MISS_BURST, MISS_PER_S = 30, 0.5
@@ -147,8 +147,8 @@ def _display_name(body: dict[str, Any]) -> str:
         name = clean_text(_text(body, "display_name"))
     except TitleError:
         raise ApiError(ErrorCode.INVALID_NAME) from None
-    if len(name.encode()) > NAME_LENGTH_MAX:
-        raise ApiError(ErrorCode.INVALID_NAME, longest=NAME_LENGTH_MAX)
+    if len(name.encode()) > limits.NAME_BYTES_MAX:
+        raise ApiError(ErrorCode.INVALID_NAME, longest=limits.NAME_BYTES_MAX)
     return name
 
 
@@ -182,8 +182,8 @@ async def _read_body(request: web.Request) -> bytes:
     data = bytearray()
     async for chunk in request.content.iter_any():
         data += chunk
-        if len(data) > BODY_BYTES_MAX:
-            raise ApiError(ErrorCode.REQUEST_TOO_LARGE, longest=BODY_BYTES_MAX)
+        if len(data) > limits.API_BODY_BYTES_MAX:
+            raise ApiError(ErrorCode.REQUEST_TOO_LARGE, longest=limits.API_BODY_BYTES_MAX)
     return bytes(data)
 
 

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from aiohttp.web_urldispatcher import MatchInfoError, UrlMappingMatchInfo
 
+from sfu import limits
 from signalling.http import cors
 from signalling.http.api import ConferenceApi
 from signalling.http.health import Health
@@ -22,9 +23,6 @@ from signalling.http.metrics import Metrics
 from signalling.http.static import WebClient
 from signalling.livekit.room_service import RoomService
 
-BODY_BYTES_MAX = 10 << 20
-LINE_BYTES_MAX = 256 << 10
-PATH_LENGTH_MAX = 1_024
 KEEPALIVE_S = 75.0  # longer than browsers wait between the page and its first request
 SHUTDOWN_TIMEOUT_S = 5.0
 BACKLOG = 1_024  # a whole audience follows its link in the same minute
@@ -52,7 +50,7 @@ def make_app(endpoints: Endpoints) -> web.Application:
         warnings.simplefilter("ignore", DeprecationWarning)
         app = web.Application(
             router=_BoundedRouter(),
-            client_max_size=BODY_BYTES_MAX,
+            client_max_size=limits.HTTP_BODY_BYTES_MAX,
             middlewares=[cors.answer_preflight, _hide_faults],
         )
     app.on_response_prepare.append(cors.add_headers)
@@ -79,7 +77,7 @@ class _BoundedRouter(web.UrlDispatcher):
     """
 
     async def resolve(self, request: web.Request) -> UrlMappingMatchInfo:
-        if len(request.rel_url.raw_path) > PATH_LENGTH_MAX:
+        if len(request.rel_url.raw_path) > limits.HTTP_PATH_BYTES_MAX:
             return MatchInfoError(web.HTTPNotFound())
         return await super().resolve(request)
 
@@ -136,8 +134,8 @@ def make_runner(app: web.Application) -> web.AppRunner:
         handle_signals=False,
         # No client compresses its requests, and inflating a bomb would hold the event loop.
         auto_decompress=False,
-        max_line_size=LINE_BYTES_MAX,
-        max_field_size=LINE_BYTES_MAX,
+        max_line_size=limits.HTTP_LINE_BYTES_MAX,
+        max_field_size=limits.HTTP_LINE_BYTES_MAX,
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )

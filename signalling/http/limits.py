@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-ADDRESSES_MAX = 10_000
+from sfu.limits import ADDRESSES_MAX
 
 
 class RateLimiter:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-FILE_BYTES_MAX = 8 << 20
+from sfu.limits import WEB_FILE_BYTES_MAX
+
 _COMPRESSED = frozenset({".html", ".js", ".css", ".svg", ".json", ".webmanifest", ".txt", ".map"})
 _TYPES = {
     ".js": "text/javascript",
@@ -68,7 +69,9 @@ class WebClient:
         self._files = {
             "/" + path.relative_to(folder).as_posix(): _load(path, folder)
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and not path.is_symlink() and path.stat().st_size <= FILE_BYTES_MAX
+            if path.is_file()
+            and not path.is_symlink()
+            and path.stat().st_size <= WEB_FILE_BYTES_MAX
         }
 
     @property

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from sfu import limits
 from sfu.node import Node, NodeStoppingError
-from sfu.participant import ATTRIBUTES_LIMIT, Participant
+from sfu.participant import Participant
 from sfu.room import RoomClosedError, RoomFullError
 from sfu.values import Admission, ParticipantKind, Permissions, RoomOptions, TrackSource
 from signalling.grants import Claims, Grants
@@ -38,8 +39,9 @@ def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
         if not claims.grants.can_update_own_metadata:
             raise JoinRefusedError(401, "permissions denied")
         attributes = dict(admission.attributes) | dict(query.attributes)
-        if sum(len(k.encode()) + len(v.encode()) for k, v in attributes.items()) > ATTRIBUTES_LIMIT:
-            raise JoinRefusedError(400, f"attributes exceed the limit of {ATTRIBUTES_LIMIT} bytes")
+        longest = limits.ATTRIBUTES_BYTES_MAX
+        if limits.attributes_bytes(attributes.items()) > longest:
+            raise JoinRefusedError(400, f"attributes exceed the limit of {longest} bytes")
         admission = replace(admission, attributes=tuple(attributes.items()))
     if node.stopping:
         raise JoinRefusedError(503, "the node is stopping")

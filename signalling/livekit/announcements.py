@@ -10,18 +10,10 @@ from typing import Any, Final
 
 from livekit.protocol import models, rtc
 
-from sfu import ids
+from sfu import ids, limits
 from sfu.codec_plan import BackupCodecPolicy
 from sfu.track import TrackCodec, TrackInfo, VideoLayer
 from sfu.values import CodecRole, TrackKind, TrackSource, VideoQuality
-
-PENDING_LIMIT: Final = 20
-QUEUED_LIMIT: Final = 3
-"""Announcements of a cid that is still in use wait for it to become free, so many."""
-TEXT_LIMIT: Final = 1024
-LAYERS_LIMIT: Final = 3
-CODECS_LIMIT: Final = 4
-"""So many of the announced codecs are looked at."""
 
 _DEFAULT_MIME: Final = {TrackKind.AUDIO: "audio/opus", TrackKind.VIDEO: "video/VP8"}
 _MIMES: Final = {
@@ -87,14 +79,15 @@ class Announcements:
         reasons = rtc.RequestResponse
         if int(request.type) not in (TrackKind.AUDIO, TrackKind.VIDEO):
             raise RefusedError(reasons.UNSUPPORTED_TYPE, "only audio and video can be published")
-        if not request.cid or len(request.cid) > TEXT_LIMIT or len(request.name) > TEXT_LIMIT:
+        longest = max(limits.utf8_bytes(request.cid), limits.utf8_bytes(request.name))
+        if not request.cid or longest > limits.ANNOUNCED_TEXT_BYTES_MAX:
             raise RefusedError(reasons.INVALID_REQUEST, "a cid is needed, and texts of sane length")
         if request.sid and published is None:
             raise RefusedError(reasons.NOT_FOUND, "there is no track with this sid")
-        if len(self._pending) >= PENDING_LIMIT:
+        if len(self._pending) >= limits.ANNOUNCED_TRACKS_MAX:
             raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their media")
         if request.cid in cids_in_use or request.cid in self._pending:
-            if len(self._queued) >= QUEUED_LIMIT:
+            if len(self._queued) >= limits.QUEUED_ANNOUNCEMENTS_MAX:
                 raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their turn")
             self._queued.append(request)
             raise RefusedError(reasons.QUEUED, "the track with this cid has not ended yet")
@@ -167,7 +160,7 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
         disable_dtx=request.disable_dtx or models.TF_NO_DTX in features,
         disable_red=request.disable_red,
         encryption=int(request.encryption),
-        stream=request.stream[:TEXT_LIMIT] or _STREAMS.get(source, "unknown"),
+        stream=_text(request.stream) or _STREAMS.get(source, "unknown"),
         audio_features=features,
         backup_codec_policy=_backup_codec_policy(request),
         packet_trailer_features=tuple(int(one) for one in request.packet_trailer_features[:16]),
@@ -205,11 +198,12 @@ def _codecs(kind: TrackKind, request: rtc.AddTrackRequest) -> tuple[TrackCodec, 
     More than one backup is not needed: every client decodes the first one that is served.
     """
     layers = _layers(request.layers)
-    announced = list(request.simulcast_codecs[:CODECS_LIMIT]) or [rtc.SimulcastCodec()]
+    announced = list(request.simulcast_codecs[: limits.ANNOUNCED_CODECS_MAX])
+    announced = announced or [rtc.SimulcastCodec()]
     mime = _mime(kind, announced[0].codec) or _DEFAULT_MIME[kind]
     primary = TrackCodec(
         mime_type=mime,
-        cid=announced[0].cid[:TEXT_LIMIT] or request.cid,
+        cid=_text(announced[0].cid) or request.cid,
         layers=_layers(announced[0].layers) or layers,
         layer_mode=_layer_mode(kind, mime),
     )
@@ -219,6 +213,10 @@ def _codecs(kind: TrackKind, request: rtc.AddTrackRequest) -> tuple[TrackCodec, 
             ladder = _layers(codec.layers) or primary.layers
             return primary, TrackCodec(mime, "", ladder, _layer_mode(kind, mime))
     return (primary,)
+
+
+def _text(text: str) -> str:
+    return limits.cut(text, limits.ANNOUNCED_TEXT_BYTES_MAX)
 
 
 def _backup_codec_policy(request: rtc.AddTrackRequest) -> BackupCodecPolicy:
@@ -242,7 +240,7 @@ def _layer_mode(kind: TrackKind, mime: str) -> int:
 
 
 def _layers(layers: Any) -> tuple[VideoLayer, ...]:
-    known = [layer for layer in layers if layer.quality in tuple(VideoQuality)][:LAYERS_LIMIT]
+    known = [layer for layer in layers if layer.quality in tuple(VideoQuality)]
     return tuple(
         VideoLayer(
             quality=VideoQuality(int(layer.quality)),
@@ -253,5 +251,5 @@ def _layers(layers: Any) -> tuple[VideoLayer, ...]:
             rid=layer.rid[:16],
             spatial_layer=layer.spatial_layer,
         )
-        for layer in known
+        for layer in known[: limits.ANNOUNCED_LAYERS_MAX]
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import DecodeError
 from livekit.protocol import rtc
 
+from sfu import limits
 from sfu.clock import Clock
 from sfu.values import EndReason
 from signalling.livekit import requests_media, requests_room
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from signalling.livekit.session import Session
 
 log = logging.getLogger(__name__)
-
-RATE_PER_S: Final = 100.0
-"""Messages that a client may send a second, on average."""
-BYTES_PER_TOKEN: Final = 4096
-"""A large message costs more to read."""
-BURST: Final = 1_000.0
-"""A join of a large room with its settings for every track stays below."""
 
 HANDLERS: Final[Mapping[str, Callable[["Session", Any], None]]] = {
     "offer": requests_media.offer,
@@ -59,15 +53,16 @@ class RateLimiter:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tokens = BURST
+        self._tokens = limits.MESSAGES_BURST
         self._filled_at = clock.time()
 
     def allow(self, size_bytes: int) -> bool:
         """Takes a token, and more for a large message. Returns False if there are too few."""
         now = self._clock.time()
-        self._tokens = min(self._tokens + (now - self._filled_at) * RATE_PER_S, BURST)
+        refill = (now - self._filled_at) * limits.MESSAGES_PER_S
+        self._tokens = min(self._tokens + refill, limits.MESSAGES_BURST)
         self._filled_at = now
-        cost = 1 + size_bytes // BYTES_PER_TOKEN
+        cost = 1 + size_bytes // limits.MESSAGE_BYTES_PER_TOKEN
         if self._tokens < cost:
             return False
         self._tokens -= cost

@@ -11,10 +11,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.client_exceptions import ClientError
 
+from sfu import limits
+
 log = logging.getLogger(__name__)
 
-QUEUE_LIMIT: Final = 1_000
-"""Messages that wait for a slow client. A session that would exceed it is ended."""
 PING_AFTER_S: Final = 25.0
 """Silence that a ping ends, which keeps the way through proxies and address translators open: they
 wait for a minute or more. Answers are not demanded. A client that pings itself is never silent."""
@@ -31,7 +31,7 @@ class Link:
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._socket = socket
         self._transport = transport
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_LIMIT)
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(limits.LINK_MESSAGES_MAX)
         self._closing: tuple[int, str] | None = None
         self._sent_at = asyncio.get_running_loop().time()
 

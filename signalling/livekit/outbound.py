@@ -13,6 +13,7 @@ from typing import Any, Final
 from livekit.protocol import models, rtc
 
 from sfu.demand import Demands
+from sfu.limits import UPDATE_BYTES_MAX
 from sfu.notices import (
     ParticipantsChanged,
     ParticipantSnapshot,
@@ -33,8 +34,6 @@ PING_INTERVAL_S: Final = 10
 PING_TIMEOUT_S: Final = 20
 """Without a word from the server for so long a client takes another link. Ten seconds more than the
 interval: a link that stalls for less is better kept."""
-UPDATE_BYTES_MAX: Final = 128 * 1024
-"""A larger update is cut into several, so that no message blocks a slow link for long."""
 
 _JOIN_FIELD: Final = 1
 _UPDATE_FIELD: Final = 5

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from livekit.protocol import models
 
-from sfu.participant import ATTRIBUTES_LIMIT
+from sfu.limits import ATTRIBUTES_BYTES_MAX, attributes_bytes
 
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t"})
 _TEXT_LIMIT: Final = 256
@@ -139,7 +139,7 @@ def _attributes(text: str) -> tuple[tuple[str, str], ...]:
     """URL-safe base64 of a JSON object of strings, with or without padding."""
     if not text:
         return ()
-    if len(text) > ATTRIBUTES_LIMIT * 2:
+    if len(text) > ATTRIBUTES_BYTES_MAX * 2:
         raise QueryError("attributes are too large")
     try:
         decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -148,6 +148,6 @@ def _attributes(text: str) -> tuple[tuple[str, str], ...]:
         raise QueryError("attributes must be base64 of a JSON object") from error
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise QueryError("attributes must be a JSON object of strings")
-    if sum(len(key) + len(item) for key, item in value.items()) > ATTRIBUTES_LIMIT:
-        raise QueryError(f"attributes are larger than {ATTRIBUTES_LIMIT} bytes")
+    if attributes_bytes(value.items()) > ATTRIBUTES_BYTES_MAX:
+        raise QueryError(f"attributes are larger than {ATTRIBUTES_BYTES_MAX} bytes")
     return tuple(value.items())

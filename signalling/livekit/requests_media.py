@@ -3,16 +3,15 @@
 import contextlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from livekit.protocol import rtc
 
+from sfu import limits
 from signalling.livekit import outbound
 
 if TYPE_CHECKING:
     from signalling.livekit.session import Session
-
-CANDIDATE_LENGTH_MAX: Final = 4096
 
 
 def offer(session: "Session", request: rtc.SessionDescription) -> None:
@@ -31,7 +30,7 @@ def trickle(session: "Session", request: rtc.TrickleRequest) -> None:
     A malformed one is answered, so that the client's developer finds out.
     """
     candidate = None
-    if len(request.candidateInit) <= CANDIDATE_LENGTH_MAX:
+    if limits.utf8_bytes(request.candidateInit) <= limits.CANDIDATE_BYTES_MAX:
         with contextlib.suppress(ValueError, RecursionError):
             candidate = json.loads(request.candidateInit or "{}")
     if not isinstance(candidate, dict):

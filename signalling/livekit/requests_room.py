@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from livekit.protocol import rtc
 
-from sfu.participant import ATTRIBUTES_LIMIT, METADATA_LIMIT, NAME_LIMIT
+from sfu import limits
 from sfu.permissions import SubscriptionPermission, TrackPermission
 from sfu.values import EndReason, SubscriptionSettings, VideoQuality
 from signalling.livekit import outbound, resume
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 OK_RESPONSES_FROM_PROTOCOL: Final = 15
 """Older clients do not expect a `request_response` for what has worked."""
-PERMISSIONS_LIMIT: Final = 10_000
 
 
 def subscription(session: "Session", request: rtc.UpdateSubscription) -> None:
@@ -56,7 +55,7 @@ def subscription_permission(session: "Session", request: rtc.SubscriptionPermiss
                 all_tracks=entry.all_tracks,
                 track_sids=frozenset(entry.track_sids),
             )
-            for entry in request.track_permissions[:PERMISSIONS_LIMIT]
+            for entry in request.track_permissions[: limits.PERMISSION_ENTRIES_MAX]
         ),
     )
     context = session.context
@@ -71,10 +70,10 @@ def update_metadata(session: "Session", request: rtc.UpdateParticipantMetadata) 
     if not participant.permissions.can_update_metadata:
         _respond(session, request, reasons.NOT_ALLOWED, "not allowed to change metadata")
     elif (
-        len(request.name) > NAME_LIMIT
-        or len(request.metadata) > METADATA_LIMIT
-        or sum(len(k) + len(v) for k, v in (participant.attributes | patch).items())
-        > ATTRIBUTES_LIMIT
+        limits.utf8_bytes(request.name) > limits.NAME_BYTES_MAX
+        or limits.utf8_bytes(request.metadata) > limits.METADATA_BYTES_MAX
+        or limits.attributes_bytes((participant.attributes | patch).items())
+        > limits.ATTRIBUTES_BYTES_MAX
     ):
         _respond(session, request, reasons.LIMIT_EXCEEDED, "too large")
     else:

@@ -12,8 +12,9 @@ from aiohttp import hdrs, web
 from livekit.protocol import models
 from livekit.protocol import room as schema
 
+from sfu import limits
 from sfu.node import Node, NodeStoppingError
-from sfu.participant import ATTRIBUTES_LIMIT, METADATA_LIMIT, NAME_LIMIT, Participant
+from sfu.participant import Participant
 from sfu.room import Room
 from sfu.values import EndReason, Permissions, RoomOptions, TrackSource
 from signalling import twirp
@@ -22,7 +23,6 @@ from signalling.livekit import wire
 from signalling.tokens import KeyRing, access_token
 from signalling.twirp import Code, Method, TwirpError
 
-DATA_BYTES_MAX: Final = 64_000
 NONCE_BYTES: Final = 16
 
 
@@ -63,9 +63,10 @@ async def _unserved(_request: web.Request) -> web.Response:
 def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequest) -> models.Room:
     """Makes a room, or returns the one of that name."""
     _demand(claims.grants.room_create)
-    if not 0 < len(request.name) <= NAME_LIMIT:
-        raise TwirpError(Code.INVALID_ARGUMENT, f"name must have 1 to {NAME_LIMIT} characters")
-    _check_metadata(request.metadata)
+    longest = limits.ROOM_NAME_BYTES_MAX
+    if not 0 < limits.utf8_bytes(request.name) <= longest:
+        raise TwirpError(Code.INVALID_ARGUMENT, f"name must have 1 to {longest} bytes")
+    _check_metadata(request.metadata, limits.ROOM_METADATA_BYTES_MAX)
     default = RoomOptions()
     options = RoomOptions(
         empty_timeout_s=request.empty_timeout or default.empty_timeout_s,
@@ -96,7 +97,7 @@ def update_room_metadata(
 ) -> models.Room:
     """Replaces a room's metadata."""
     room = _administered(node, claims, request.room)
-    _check_metadata(request.metadata)
+    _check_metadata(request.metadata, limits.ROOM_METADATA_BYTES_MAX)
     room.set_metadata(request.metadata)
     return wire.room(room.snapshot())
 
@@ -146,10 +147,13 @@ def update_participant(
 ) -> models.ParticipantInfo:
     """Changes what others see of a participant, and what it may do."""
     room, participant = _participant(node, claims, request)
-    _check_metadata(request.metadata)
+    _check_metadata(request.metadata, limits.METADATA_BYTES_MAX)
     patch = dict(request.attributes)
     merged = (participant.attributes | patch).items()
-    if len(request.name) > NAME_LIMIT or sum(len(k) + len(v) for k, v in merged) > ATTRIBUTES_LIMIT:
+    if (
+        limits.utf8_bytes(request.name) > limits.NAME_BYTES_MAX
+        or limits.attributes_bytes(merged) > limits.ATTRIBUTES_BYTES_MAX
+    ):
         raise TwirpError(Code.INVALID_ARGUMENT, "name or attributes are too large")
     message: Any = request
     if message.HasField("permission"):
@@ -181,10 +185,11 @@ def update_subscriptions(
 def send_data(node: Node, claims: Claims, request: schema.SendDataRequest) -> Any:
     """Sends a message to a room, or to some of its participants, from nobody."""
     room = _administered(node, claims, request.room)
-    if len(request.data) > DATA_BYTES_MAX or len(request.nonce) not in (0, NONCE_BYTES):
+    longest = limits.SERVER_DATA_BYTES_MAX
+    if len(request.data) > longest or len(request.nonce) not in (0, NONCE_BYTES):
         raise TwirpError(
             Code.INVALID_ARGUMENT,
-            f"at most {DATA_BYTES_MAX} bytes of data, and a nonce of none or {NONCE_BYTES}",
+            f"at most {longest} bytes of data, and a nonce of none or {NONCE_BYTES}",
         )
     members = map(room.participant, request.destination_sids)
     identities = [*request.destination_identities, *(m.identity for m in members if m is not None)]
@@ -244,9 +249,9 @@ def _participant(node: Node, claims: Claims, request: Any) -> tuple[Room, Partic
     return room, participant
 
 
-def _check_metadata(metadata: str) -> None:
-    if len(metadata.encode()) > METADATA_LIMIT:
-        raise TwirpError(Code.INVALID_ARGUMENT, f"metadata exceeds {METADATA_LIMIT} bytes")
+def _check_metadata(metadata: str, longest: int) -> None:
+    if limits.utf8_bytes(metadata) > longest:
+        raise TwirpError(Code.INVALID_ARGUMENT, f"metadata exceeds {longest} bytes")
 
 
 def _permissions(message: models.ParticipantPermission) -> Permissions:

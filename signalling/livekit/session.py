@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import WSMsgType, web
 
+from sfu import limits
 from sfu._core import TransportStateChanged
 from sfu.clock import Cancellable
 from sfu.demand import Demands
@@ -38,7 +39,7 @@ from signalling.livekit import admission as admissions
 from signalling.livekit import inbound, outbound, resume
 from signalling.livekit.context import Context, SessionSettings
 from signalling.livekit.data import DataMembership
-from signalling.livekit.link import INVALID_PAYLOAD, POLICY_VIOLATION, QUEUE_LIMIT, Link
+from signalling.livekit.link import INVALID_PAYLOAD, POLICY_VIOLATION, Link
 from signalling.livekit.outbound import LeaveAction, ServerFacts
 from signalling.livekit.publisher import Publisher
 from signalling.livekit.query import ConnectQuery
@@ -53,7 +54,6 @@ DETACHED_TIMEOUT_S: Final = 15.0
 """So long a client without a link may resume."""
 TOKEN_EVERY_S: Final = 300.0
 """A fresh token is sent this often, so that a reconnect works after the first one has expired."""
-MESSAGE_BYTES_MAX: Final = 2 * 1024 * 1024
 
 _RECONNECTABLE: Final = frozenset({EndReason.SERVER_SHUTDOWN, EndReason.MEDIA_FAILURE})
 
@@ -71,7 +71,7 @@ async def serve_websocket(
     """
     admission = admissions.check(node, claims, query)
     # Compression would cost memory for each client, and the messages are small.
-    socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES_MAX)
+    socket = web.WebSocketResponse(compress=False, max_msg_size=limits.MESSAGE_BYTES_MAX)
     await socket.prepare(request)
     link = Link(socket, request.transport)
     writer = asyncio.create_task(link.run_writer())
@@ -230,7 +230,7 @@ class Session:
     def send(self, message: bytes) -> None:
         """Queues a message for the client. A detached client gets the whole state on return."""
         if self._link is not None and not self._link.send(message):
-            log.info("session ended: its queue of %d messages is full", QUEUE_LIMIT)
+            log.info("session ended: its queue of %d messages is full", limits.LINK_MESSAGES_MAX)
             self.end(EndReason.SIGNAL_CLOSE, LeaveAction.RECONNECT)
 
     def _step(self, event: SessionEvent) -> None:

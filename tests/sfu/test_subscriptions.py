@@ -2,8 +2,9 @@
 
 import pytest
 
+from sfu.limits import WISHES_MAX
 from sfu.room import JoinOptions
-from sfu.subscriptions import NOT_FOUND_AFTER_S, WISHES_LIMIT
+from sfu.subscriptions import NOT_FOUND_AFTER_S
 from sfu.values import SubscriptionFailure, SubscriptionSettings, VideoQuality
 from tests.support.node import ManualClock, Seat, make_room
 
@@ -74,7 +75,7 @@ def test_hearing_somebody_ends_with_the_last_track(clock: ManualClock) -> None:
 def test_a_client_cannot_make_the_server_remember_without_end(clock: ManualClock) -> None:
     room = make_room(clock)
     listener = Seat(room, "bo")
-    names = [f"TR_{number}" for number in range(WISHES_LIMIT + 500)]
+    names = [f"TR_{number}" for number in range(WISHES_MAX + 500)]
     room.request_subscription(listener.participant, names, True)
     clock.advance(NOT_FOUND_AFTER_S + 1)
-    assert len(listener.sink.failed) == WISHES_LIMIT
+    assert len(listener.sink.failed) == WISHES_MAX

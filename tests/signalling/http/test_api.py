@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from sfu.limits import ADDRESSES_MAX
 from signalling.http.api import MISS_BURST
-from signalling.http.limits import ADDRESSES_MAX, RateLimiter
+from signalling.http.limits import RateLimiter
 from tests.signalling.http.conftest import KEYS, Client
 
 

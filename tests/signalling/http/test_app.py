@@ -11,9 +11,10 @@ from livekit import api
 from livekit.protocol import rtc
 from yarl import URL
 
+from sfu.limits import HTTP_LINE_BYTES_MAX
 from signalling.http import cors
-from signalling.http.app import LINE_BYTES_MAX, listen, make_runner
 from signalling.http.app import _hide_faults as hide_faults
+from signalling.http.app import listen, make_runner
 from tests.signalling.http.conftest import KEYS, Client
 
 V1_PATHS = ["/rtc/v1", "/rtc/v1/validate", "/rtc/v2", "//rtc/v1", "//rtc/v1/validate"]
@@ -107,8 +108,8 @@ async def test_a_url_far_longer_than_8_kilobytes_is_taken(client: Client) -> Non
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET /" + b"x" * (LINE_BYTES_MAX + 1) + b" HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\na: " + b"x" * (LINE_BYTES_MAX + 1) + b"\r\n\r\n",
+        b"GET /" + b"x" * (HTTP_LINE_BYTES_MAX + 1) + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\na: " + b"x" * (HTTP_LINE_BYTES_MAX + 1) + b"\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 300 + b"\r\n",
         b"POST /api/conferences HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -125,7 +126,7 @@ async def test_what_is_not_http_is_refused_without_a_line_in_the_log(
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
-BIG = LINE_BYTES_MAX - 1_000
+BIG = HTTP_LINE_BYTES_MAX - 1_000
 BOMB = gzip.compress(b" " * 50_000_000)
 
 

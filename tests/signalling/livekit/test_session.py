@@ -6,8 +6,9 @@ import aiohttp
 import pytest
 from livekit.protocol import models, rtc
 
+from sfu import limits
 from sfu.values import Permissions
-from signalling.livekit import inbound, link, session
+from signalling.livekit import link, session
 from tests.signalling.livekit.conftest import Edge
 from tests.support.livekit_client import MediaClient, Picture, SignalClient, Tone, until
 
@@ -43,7 +44,7 @@ async def test_an_unusable_offer_ends_the_session_clearly(edge: Edge, sdp: str) 
 async def test_a_flood_is_cut_off_and_hurts_nobody_else(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbound, "BURST", 50.0)
+    monkeypatch.setattr(limits, "MESSAGES_BURST", 50.0)
     async with (
         SignalClient.connect(edge.url, edge.token("flooder")) as flooder,
         SignalClient.connect(edge.url, edge.token("bo")) as bo,
@@ -289,7 +290,7 @@ async def test_resuming_what_is_gone_asks_for_a_new_connection(edge: Edge) -> No
 async def test_a_client_that_does_not_read_is_ended(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "QUEUE_LIMIT", 20)
+    monkeypatch.setattr(limits, "LINK_MESSAGES_MAX", 20)
     async with MediaClient.connect(edge.url, edge.token("ada")) as ada:
         track = await ada.publish(Tone(), models.MICROPHONE)
         async with aiohttp.ClientSession() as http:

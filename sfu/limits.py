@@ -1,0 +1,110 @@
+"""Every limit of the Python side: what one peer may take of us, and what it may cause for others.
+
+All are in bytes (of UTF-8), or counts whose unit the name gives, each with its reason. They stand
+together because they multiply: `tests/sfu/test_limits.py` multiplies those that meet and compares
+the products with budgets. The engine's own limits are constants of `sfu/core`; those of a session
+description stand with its grammar (`signalling/sdp/grammar.py`), which bounds what they cost.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+
+# --- what a participant is, as everybody in the room is told ------------------------------------
+
+IDENTITY_BYTES_MAX: Final = 256
+"""LiveKit's. It is repeated in every message about a participant."""
+ROOM_NAME_BYTES_MAX: Final = 256
+"""LiveKit's. Our own names with a title have up to 190."""
+NAME_BYTES_MAX: Final = 256
+"""LiveKit's counts characters, which a refreshed token would then exceed in other scripts."""
+METADATA_BYTES_MAX: Final = 16 * KIB
+"""Every listener is sent it with each change: 16 MB to a thousand of them. Of LiveKit's 512 KiB it
+would be half a gigabyte."""
+ATTRIBUTES_BYTES_MAX: Final = 16 * KIB
+"""Keys and values together; as metadata."""
+ROOM_METADATA_BYTES_MAX: Final = 16 * KIB
+"""As metadata; those who hold a key write it."""
+
+# --- what a participant publishes -----------------------------------------------------------------
+
+TRACKS_PER_PARTICIPANT_MAX: Final = 8
+"""Camera, microphone, a shared screen with its sound, and the same once more from a second device.
+Each costs every listener a section of its session description."""
+TRACKS_PER_SOURCE_MAX: Final = 2
+"""The one that is there, and the one that replaces it. Tracks of unknown source are not counted."""
+ANNOUNCED_TRACKS_MAX: Final = 20
+"""Tracks announced by one participant whose media has not come."""
+QUEUED_ANNOUNCEMENTS_MAX: Final = 3
+"""Announcements that wait until the track with their id has ended."""
+ANNOUNCED_TEXT_BYTES_MAX: Final = 1 * KIB
+"""Each text of a track: its name, its stream, its client's id."""
+ANNOUNCED_LAYERS_MAX: Final = 3
+"""As many as there are qualities."""
+ANNOUNCED_CODECS_MAX: Final = 4
+"""Entries that are looked at; one codec and its backup come of them."""
+
+# --- what a participant asks for ------------------------------------------------------------------
+
+PERMISSION_ENTRIES_MAX: Final = 1_000
+"""Participants that a publisher names in its subscription permission. Each track is compared with
+its entry for each member."""
+PERMISSION_TRACKS_MAX: Final = TRACKS_PER_PARTICIPANT_MAX
+"""Tracks in one entry: a publisher has no more."""
+WISHES_MAX: Final = 10_000
+"""Tracks of which a participant's subscriptions remember a wish, published or not."""
+CANDIDATE_BYTES_MAX: Final = 4 * KIB
+"""A trickled candidate, with what stands around it."""
+
+# --- a session's link -----------------------------------------------------------------------------
+
+MESSAGES_PER_S: Final = 100.0
+"""Signalling messages that a client may send a second, on average."""
+MESSAGES_BURST: Final = 1_000.0
+"""A join of a large room with its settings for every track stays below."""
+MESSAGE_BYTES_PER_TOKEN: Final = 4 * KIB
+"""A large message costs more to read: so many bytes count as one message."""
+MESSAGE_BYTES_MAX: Final = 2 * MIB
+"""A session description of 255 sections with every candidate has a quarter of this."""
+LINK_MESSAGES_MAX: Final = 1_000
+"""Messages that wait for a slow client. A session that would exceed it is ended."""
+UPDATE_BYTES_MAX: Final = 128 * KIB
+"""A larger update is cut into several, so that no message blocks a slow link for long."""
+SERVER_DATA_BYTES_MAX: Final = 64_000
+"""A message of the server API to a room: it fits into one message of a data channel."""
+
+# --- HTTP ----------------------------------------------------------------------------------
+
+HTTP_BODY_BYTES_MAX: Final = 10 * MIB
+"""A request's body where nothing smaller is said."""
+HTTP_LINE_BYTES_MAX: Final = 256 * KIB
+"""The request line, and each header: SDKs put tokens and session descriptions into the query."""
+HTTP_PATH_BYTES_MAX: Final = 1 * KIB
+"""aiohttp's router takes time by the square of the slashes in a path."""
+API_BODY_BYTES_MAX: Final = 16 * KIB
+"""A request of the page: a title, a name."""
+TOKEN_BYTES_MAX: Final = 1 * MIB
+"""An access token."""
+ADDRESSES_MAX: Final = 10_000
+"""Client addresses that a limit by address remembers; then the oldest is forgotten."""
+WEB_FILE_BYTES_MAX: Final = 8 * MIB
+"""A file of the page: all are held in memory."""
+
+
+def utf8_bytes(*texts: str) -> int:
+    """How long the texts are together, as everybody is sent them."""
+    return sum(len(text.encode()) for text in texts)
+
+
+def attributes_bytes(attributes: Iterable[tuple[str, str]]) -> int:
+    """How long keys and values are together."""
+    return sum(utf8_bytes(key, value) for key, value in attributes)
+
+
+def cut(text: str, longest_bytes: int) -> str:
+    """As much of the text as fits, in whole characters."""
+    if len(text) * 4 <= longest_bytes:
+        return text
+    return text.encode()[:longest_bytes].decode(errors="ignore")
