@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
@@ -83,7 +83,7 @@ async def read(request: web.Request, method: Method) -> Any:
 
 def respond(request: web.Request, message: Any) -> web.Response:
     """The answer, in the form in which the call came; JSON has the schema's names and defaults."""
-    if request.headers.get(hdrs.CONTENT_TYPE, "").startswith(JSON):
+    if request.content_type == JSON:
         text: str = _JSON_FORMAT.MessageToJson(
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )

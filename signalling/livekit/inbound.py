@@ -14,7 +14,7 @@ from livekit.protocol import rtc
 from sfu import limits
 from sfu.clock import Clock
 from sfu.values import EndReason
-from signalling.livekit import requests_media, requests_room
+from signalling.livekit import outbound, requests_media, requests_room
 from signalling.livekit.outbound import LeaveAction
 from signalling.sdp import SdpError
 
@@ -84,6 +84,11 @@ def handle(session: "Session", data: bytes) -> None:
     try:
         handler(session, getattr(request, case))
     except SdpError as error:
-        # The peer's fault by definition: a new connection may do better, this one cannot.
+        # The peer's fault by definition: a new connection may do better, this one cannot. One that
+        # would bring the same description again is not asked for: it would be so for ever.
         log.debug("session ended by an unusable description: %s", error)
-        session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
+        session.send(outbound.request_response(rtc.RequestResponse.INVALID_REQUEST, str(error)))
+        if error.repeats:
+            session.end(EndReason.MEDIA_FAILURE, LeaveAction.DISCONNECT)
+        else:
+            session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)

@@ -10,11 +10,16 @@ _GOT_LENGTH_MAX = 80
 class SdpError(ValueError):
     """A session description is malformed, too large or not acceptable.
 
-    `expected` and `got` are short texts; `got` is cut to 80 characters of its `repr`.
+    `expected` and `got` are short texts; `got` is cut to 80 characters of its `repr`. `repeats`
+    tells that the peer would send the same again on a new connection, as with all that is about
+    the text alone.
     """
 
-    def __init__(self, problem: str, *, expected: str = "", got: object = None) -> None:
+    def __init__(
+        self, problem: str, *, expected: str = "", got: object = None, repeats: bool = True
+    ) -> None:
         self.problem = problem
+        self.repeats = repeats
         self.expected = expected
         self.got = "" if got is None else _short(got)
         parts = [problem]

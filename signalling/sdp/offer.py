@@ -195,7 +195,7 @@ class SubscriberSections:
         offer outstanding, if there is none or if the answer does not fit it.
         """
         if self._offered is None:
-            raise SdpError("answer without an offer")
+            raise SdpError("answer without an offer", repeats=False)
         self._check_fit(answer, self._offered)
         data = answer.media[0]
         role: Literal["client", "server"] = (
@@ -224,12 +224,17 @@ class SubscriberSections:
         mids = [_DATA_MID, *(slot.mid for slot, _ in offered)]
         if len(answer.media) != len(mids):
             raise SdpError(
-                "answer does not fit", expected=f"{len(mids)} sections", got=len(answer.media)
+                "answer does not fit",
+                expected=f"{len(mids)} sections",
+                got=len(answer.media),
+                repeats=False,
             )
         for mid, section in zip(mids, answer.media, strict=True):
             # A rejected section may lack its mid (RFC 8829, section 5.3.1).
             if section.mid != mid and not (section.rejected and not section.mid):
-                raise SdpError("answer does not fit", expected=f"mid {mid}", got=section.mid)
+                raise SdpError(
+                    "answer does not fit", expected=f"mid {mid}", got=section.mid, repeats=False
+                )
         if answer.media[0].rejected:
             raise SdpError("answer does not fit", expected="an accepted data section")
 
@@ -386,7 +391,8 @@ def _accepted_extensions(section: MediaSection) -> tuple[tuple[int, str], ...]:
     offered = {
         extension.uri for extension in known.SUBSCRIBER_EXTENSIONS + known.SCALABLE_EXTENSIONS
     }
-    if not any(known.TRANSPORT_CC_FEEDBACK in codec.feedback for codec in section.codecs):
+    feedback = {item.lower() for codec in section.codecs for item in codec.feedback}
+    if known.TRANSPORT_CC_FEEDBACK not in feedback:
         offered.discard(known.TRANSPORT_CC)
     return tuple(
         (extension.id, extension.uri)

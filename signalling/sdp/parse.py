@@ -32,6 +32,7 @@ from signalling.sdp.model import (
 SSRCS_MAX = 128
 RIDS_MAX = 32
 FEEDBACK_MAX = 32
+ICE_OPTIONS_MAX = 16
 
 # Static payload types that may come without a=rtpmap (RFC 3551, table 4).
 _STATIC = {0: ("PCMU", 8_000), 8: ("PCMA", 8_000), 9: ("G722", 8_000), 13: ("CN", 8_000)}
@@ -118,7 +119,8 @@ def _media_line(value: str) -> tuple[str, int, str, tuple[str, ...]]:
     for item in formats:
         grammar.token(item, "format")
     number = grammar.number(port.partition("/")[0], "port", 65_535)
-    return grammar.token(kind, "media kind"), number, protocol, tuple(formats)
+    # Names of media types are not case-sensitive (RFC 4855, section 3).
+    return grammar.token(kind, "media kind").lower(), number, protocol, tuple(formats)
 
 
 @dataclass(slots=True)
@@ -219,7 +221,7 @@ def _read_mid(level: _Level, value: str) -> None:
 
 
 def _read_msid(level: _Level, value: str) -> None:
-    parts = grammar.items(value, "msid", 3)
+    parts = value.split(None, 2)
     if parts and len(level.msids) < RIDS_MAX:
         level.msids.append(Msid(parts[0], parts[1] if len(parts) > 1 else ""))
 
@@ -333,7 +335,7 @@ def _read_ice_pwd(level: _Level, value: str) -> None:
 
 
 def _read_ice_options(level: _Level, value: str) -> None:
-    level.ice_options = tuple(grammar.items(value, "ice-options", 16))
+    level.ice_options = tuple(value.split(None, ICE_OPTIONS_MAX)[:ICE_OPTIONS_MAX])
 
 
 def _read_fingerprint(level: _Level, value: str) -> None:

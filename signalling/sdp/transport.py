@@ -81,6 +81,7 @@ def is_data_section(section: MediaSection) -> bool:
     """An SCTP association for data channels (RFC 8841, section 5)."""
     return (
         section.kind == "application"
-        and section.protocol.endswith("DTLS/SCTP")
-        and section.formats == ("webrtc-datachannel",)
+        and section.protocol.upper().endswith("DTLS/SCTP")
+        and len(section.formats) == 1
+        and section.formats[0].lower() == "webrtc-datachannel"
     )

@@ -153,3 +153,16 @@ async def test_a_body_that_cannot_be_read_is_refused(
     ):
         assert response.status in (400, 404)
         assert (await response.json())["code"] in ("malformed", "bad_route")
+
+
+async def test_the_answer_has_the_form_of_the_call_however_that_is_spelt(edge: Edge) -> None:
+    url = f"{edge.url.replace('ws', 'http')}/twirp/livekit.RoomService/ListRooms"
+    headers = {
+        "Authorization": f"Bearer {edge.token('server', roomList=True)}",
+        "Content-Type": "Application/JSON",
+    }
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url, data=b"{}", headers=headers) as response,
+    ):
+        assert await response.json() == {"rooms": []}

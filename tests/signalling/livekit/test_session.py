@@ -10,6 +10,7 @@ from sfu import limits
 from sfu.values import Permissions
 from signalling.livekit import link, session
 from tests.signalling.livekit.conftest import Edge
+from tests.signalling.sdp.peer import answer_as_browser, samples
 from tests.support.livekit_client import MediaClient, Picture, SignalClient, Tone, until
 
 
@@ -37,8 +38,33 @@ async def test_an_unusable_offer_ends_the_session_clearly(edge: Edge, sdp: str) 
         await client.expect("join")
         await client.send(offer=rtc.SessionDescription(type="offer", sdp=sdp))
         leave = await client.expect("leave")
-        assert leave.action == rtc.LeaveRequest.RECONNECT
-        assert leave.reason == models.STATE_MISMATCH
+        assert leave.action == rtc.LeaveRequest.DISCONNECT, "a new connection would bring the same"
+        assert leave.reason == models.MEDIA_FAILURE
+        told = await client.expect("request_response")
+        assert told.reason == rtc.RequestResponse.INVALID_REQUEST
+        assert "expected" in told.message
+
+
+async def test_an_answer_to_something_else_asks_for_a_new_connection(edge: Edge) -> None:
+    async with SignalClient.connect(edge.url, edge.token("ada")) as client:
+        offer = (await client.expect("offer")).sdp
+        another = answer_as_browser(offer).replace("a=mid:0", "a=mid:9")
+        await client.send(answer=rtc.SessionDescription(type="answer", sdp=another))
+        leave = await client.expect("leave")
+        assert (leave.action, leave.reason) == (rtc.LeaveRequest.RECONNECT, models.STATE_MISMATCH)
+
+
+async def test_hundreds_of_candidates_are_no_reason_to_refuse(edge: Edge) -> None:
+    """A machine with many bridges; this server is ICE-lite and looks at none of them."""
+    candidates = "".join(
+        f"a=candidate:{n} 1 udp 2122260223 172.17.{n % 256}.1 {50_000 + n} typ host\r\n"
+        for n in range(500)
+    )
+    async with SignalClient.connect(edge.url, edge.token("ada")) as client:
+        offer = samples()["chromium_data_only"].replace("a=mid:0\r\n", f"a=mid:0\r\n{candidates}")
+        assert offer.count("a=candidate:") >= 500
+        await client.send(offer=rtc.SessionDescription(type="offer", sdp=offer, id=1))
+        assert (await client.expect("answer")).id == 1
 
 
 async def test_a_flood_is_cut_off_and_hurts_nobody_else(

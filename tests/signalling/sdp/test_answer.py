@@ -1,5 +1,6 @@
 """Answers to publishers: what is kept, what is dropped, what the engine is told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from signalling.sdp import (
     serialise,
 )
 from signalling.sdp import codecs as known
+from signalling.sdp.model import Rid, Simulcast, SimulcastAlternative, Ssrc, SsrcGroup
 from tests.signalling.sdp.peer import samples
 from tests.signalling.sdp.strategies import descriptions
 
@@ -119,6 +121,46 @@ def test_layers_announced_high_to_low_are_turned_round_with_their_ssrcs() -> Non
     assert turned.rids == ("q", "h", "f")
     assert turned.ssrcs == plain.ssrcs[::-1]
     assert answer(text, rids=("f", "h", "q")).sections[1].rids == ("f", "h", "q")
+
+
+@pytest.mark.parametrize(
+    ("offered", "received"),
+    [
+        (("3", "2", "1", "0"), ("3", "2", "0")),
+        (("0", "1", "2", "3"), ("3", "2", "0")),
+        (("a", "b", "c", "d", "e"), ("a", "b", "e")),
+    ],
+)
+def test_of_more_than_three_layers_three_are_received_and_answered(
+    offered: tuple[str, ...], received: tuple[str, ...]
+) -> None:
+    ssrcs = {rid: Ssrc(5_000 + number) for number, rid in enumerate(offered)}
+    result = answer(
+        with_video(
+            rids=tuple(Rid(rid, "send") for rid in offered),
+            simulcast=Simulcast(send=tuple((SimulcastAlternative(rid),) for rid in offered)),
+            ssrcs=tuple(ssrcs.values()),
+            ssrc_groups=(),
+        )
+    )
+    section, answered = result.sections[1], result.description.media[1]
+
+    assert section.rids == received
+    assert section.ssrcs == tuple((ssrcs[rid].id, None) for rid in received)
+    assert [rid.id for rid in answered.rids] == [rid for rid in offered if rid in received]
+
+
+def test_of_more_than_three_streams_three_are_received() -> None:
+    group = SsrcGroup("SIM", (11, 12, 13, 14))
+    text = with_video(rids=(), simulcast=None, ssrcs=(), ssrc_groups=(group,))
+    assert answer(text).sections[1].ssrcs == ((11, None), (12, None), (13, None))
+
+
+def with_video(**fields: Any) -> str:
+    """An offer of audio, video and data whose video section has these fields."""
+    offer = parse(samples()["firefox_publish_simulcast"])
+    media = (offer.media[0], replace(offer.media[1], **fields), *offer.media[2:])
+    return serialise(replace(offer, media=media))
 
 
 def test_an_unannounced_section_is_inactive_but_keeps_its_layers() -> None:
