@@ -186,8 +186,7 @@ def _endpoints(node: Node, keys: KeyRing, settings: Settings) -> Endpoints:
     rtc = RtcEndpoint(node, keys, session)
 
     def census() -> Census:
-        members = sum(len(room.members) for room in node.rooms.values())
-        return Census(len(node.rooms), members)
+        return Census(len(node.list_rooms()), node.participants)
 
     return Endpoints(
         connect=rtc.connect,

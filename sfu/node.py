@@ -25,8 +25,8 @@ class NodeStoppingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TrackOwner:
-    """Whose engine track it is."""
+class MediaOwner:
+    """Whose transport or engine track it is."""
 
     room: Room
     participant: Participant
@@ -48,12 +48,12 @@ class Node:
     clock: Clock
     node_id: str = field(default_factory=ids.node_id)
     region: str = ""
-    rooms: dict[str, Room] = field(default_factory=dict)
-    """By name."""
     stopping: bool = False
+    _rooms: dict[str, Room] = field(default_factory=dict)
+    """By name."""
     _next_room_id: int = 1
-    _track_owners: dict[int, TrackOwner] = field(default_factory=dict)
-    _transport_owners: dict[int, TrackOwner] = field(default_factory=dict)
+    _track_owners: dict[int, MediaOwner] = field(default_factory=dict)
+    _transport_owners: dict[int, MediaOwner] = field(default_factory=dict)
     _told_quality: dict[str, ConnectionQuality] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     """Participants whose connection gives no sign of life at the moment."""
@@ -72,7 +72,7 @@ class Node:
         """
         if self.stopping:
             raise NodeStoppingError("the node is stopping")
-        room = self.rooms.get(name)
+        room = self._rooms.get(name)
         if room is None:
             room = Room(
                 name=name,
@@ -82,10 +82,23 @@ class Node:
                 on_closed=self._room_closed,
             )
             self._next_room_id += 1
-            self.rooms[name] = room
+            self._rooms[name] = room
         return room
 
-    def own_track(self, engine_track_id: int, owner: TrackOwner) -> None:
+    def find_room(self, name: str) -> Room | None:
+        """The room of that name, if it is open here."""
+        return self._rooms.get(name)
+
+    def list_rooms(self) -> tuple[Room, ...]:
+        """Every open room."""
+        return tuple(self._rooms.values())
+
+    @property
+    def participants(self) -> int:
+        """How many are in rooms."""
+        return sum(room.size for room in self._rooms.values())
+
+    def own_track(self, engine_track_id: int, owner: MediaOwner) -> None:
         """Measurements of this track are the owner's."""
         self._track_owners[engine_track_id] = owner
 
@@ -94,7 +107,7 @@ class Node:
         self._track_owners.pop(engine_track_id, None)
         self._receptions.pop(engine_track_id, None)
 
-    def own_transport(self, transport_id: int, owner: TrackOwner) -> None:
+    def own_transport(self, transport_id: int, owner: MediaOwner) -> None:
         """Measurements of this transport are the owner's."""
         self._transport_owners[transport_id] = owner
         self._memory.grown(len(self._transport_owners))
@@ -106,14 +119,14 @@ class Node:
             self._told_quality.pop(owner.participant.sid, None)
             self._lost.discard(owner.participant.sid)
 
-    def connection_lost(self, owner: TrackOwner) -> None:
+    def connection_lost(self, owner: MediaOwner) -> None:
         """A participant's primary connection gives no sign of life; others are told."""
         sid = owner.participant.sid
         self._lost.add(sid)
         self._told_quality[sid] = ConnectionQuality.LOST
         owner.room.report_quality((QualityReport(sid, ConnectionQuality.LOST, 0.0),))
 
-    def connection_back(self, owner: TrackOwner) -> None:
+    def connection_back(self, owner: MediaOwner) -> None:
         """It does again; the next measurement tells how well."""
         self._lost.discard(owner.participant.sid)
 
@@ -124,12 +137,12 @@ class Node:
         self.stopping = True
         if self._quality_timer is not None:
             self._quality_timer.cancel()
-        for room in list(self.rooms.values()):
+        for room in list(self._rooms.values()):
             room.close(EndReason.SERVER_SHUTDOWN)
 
     def _room_closed(self, room: Room) -> None:
-        if self.rooms.get(room.name) is room:
-            del self.rooms[room.name]
+        if self._rooms.get(room.name) is room:
+            del self._rooms[room.name]
 
     def _levels(self, event: _core.AudioLevels) -> None:
         windows: dict[str, tuple[Room, dict[str, tuple[float, float]]]] = {}
@@ -161,11 +174,11 @@ class Node:
         for room, reports in changed.values():
             room.report_quality(tuple(reports))
 
-    def _scores(self, stats: _core.EngineStats) -> dict[str, tuple[TrackOwner, float]]:
+    def _scores(self, stats: _core.EngineStats) -> dict[str, tuple[MediaOwner, float]]:
         """The worst score of each participant, over what it sends and what it receives."""
-        scores: dict[str, tuple[TrackOwner, float]] = {}
+        scores: dict[str, tuple[MediaOwner, float]] = {}
 
-        def rate(owner: TrackOwner, score: float) -> None:
+        def rate(owner: MediaOwner, score: float) -> None:
             sid = owner.participant.sid
             if sid not in scores or score < scores[sid][1]:
                 scores[sid] = (owner, score)

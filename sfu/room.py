@@ -19,6 +19,7 @@ from sfu.codec_plan import CodecPlan
 from sfu.demand import TrackDemand
 from sfu.notices import (
     ClientFacts,
+    ParticipantSnapshot,
     ParticipantState,
     QualityReport,
     RoomSnapshot,
@@ -70,13 +71,13 @@ class Room:
     created_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     metadata: str = ""
     closed: bool = False
-    members: dict[str, Participant] = field(default_factory=dict)
-    """By identity."""
-    tracks: dict[str, PublishedTrack] = field(default_factory=dict)
-    """By sid."""
     _announcer: Announcer = field(init=False)
     _audience: Audience = field(init=False)
     _idle_timer: Cancellable | None = None
+    _members: dict[str, Participant] = field(default_factory=dict)
+    """By identity."""
+    _tracks: dict[str, PublishedTrack] = field(default_factory=dict)
+    """By sid."""
     _by_sid: dict[str, Participant] = field(default_factory=dict)
     _people: set[str] = field(default_factory=set)
     """Sids of those who are counted; kept up to date, as a join must not count everybody."""
@@ -85,7 +86,7 @@ class Room:
     def __post_init__(self) -> None:
         self.metadata = self.options.metadata
         self._announcer = Announcer(
-            self.clock, self._recipients, lambda: len(self.members), self.snapshot
+            self.clock, self._recipients, lambda: len(self._members), self.snapshot
         )
         self._audience = Audience(self.clock, self._recipients, self._recipient)
         self._arm_idle(self.options.empty_timeout_s)
@@ -94,7 +95,24 @@ class Room:
 
     def find(self, track_sid: str) -> PublishedTrack | None:
         """A published track that others may see."""
-        return self.tracks.get(track_sid)
+        return self._tracks.get(track_sid)
+
+    @property
+    def size(self) -> int:
+        """How many participants there are, the hidden ones too."""
+        return len(self._members)
+
+    def list_tracks(self) -> tuple[PublishedTrack, ...]:
+        """The published tracks that others may see."""
+        return tuple(self._tracks.values())
+
+    def list_participants(self) -> tuple[ParticipantSnapshot, ...]:
+        """Everybody, the hidden ones too."""
+        return tuple(member.snapshot() for member in self._members.values())
+
+    def member(self, identity: str) -> Participant | None:
+        """The participant of that identity who has a session here."""
+        return self._members.get(identity)
 
     def participant(self, sid: str) -> Participant | None:
         """A member by its `PA_...`."""
@@ -118,7 +136,7 @@ class Room:
         """What `participant` is told when it joins or comes back."""
         others = tuple(
             other.snapshot()
-            for other in self.members.values()
+            for other in self._members.values()
             if other is not participant and other.announced
         )
         return RoomView(self.snapshot(), participant.snapshot(), others)
@@ -128,7 +146,7 @@ class Room:
         if self.closed:
             raise RoomClosedError(f"room {self.name} has ended")
         limit = self.options.max_participants
-        if limit and len(self.members) >= limit and identity not in self.members:
+        if limit and len(self._members) >= limit and identity not in self._members:
             raise RoomFullError(f"room {self.name} has {limit} participants")
 
     # --- coming and going ------------------------------------------------------------------
@@ -140,7 +158,7 @@ class Room:
         """
         self.check_admission(admission.identity)
         self._disarm_idle()
-        previous = self.members.get(admission.identity)
+        previous = self._members.get(admission.identity)
         published = previous is not None and previous.is_publisher
         # A departure that nobody has been told of yet is none, if the same person is back.
         known = self._announcer.withdraw(admission.identity)
@@ -167,7 +185,7 @@ class Room:
             client=options.client,
         )
         participant.changed()
-        self.members[participant.identity] = participant
+        self._members[participant.identity] = participant
         self._by_sid[participant.sid] = participant
         if participant.counts:
             self._people.add(participant.sid)
@@ -186,7 +204,7 @@ class Room:
 
     def start_subscriptions(self, participant: Participant) -> None:
         """Subscribes to everything that is there and wanted."""
-        for track in list(self.tracks.values()):
+        for track in list(self._tracks.values()):
             if track.publisher_sid != participant.sid:
                 participant.subscriptions.reconsider(track)
 
@@ -213,10 +231,10 @@ class Room:
             return
         self.closed = True
         self._announcer.close()
-        for track in self.tracks.values():
+        for track in self._tracks.values():
             _end_demand(track)
-        self.tracks.clear()
-        for participant in list(self.members.values()):
+        self._tracks.clear()
+        for participant in list(self._members.values()):
             self.expel(participant, reason)
         self._disarm_idle()
         self._audience.close()
@@ -234,7 +252,7 @@ class Room:
         self._announcer.counts()
         if participant.hidden:
             return
-        self.tracks[track.sid] = track
+        self._tracks[track.sid] = track
         if track.info.kind is TrackKind.VIDEO:
             self._begin_demand(track, participant.sink)
         self._reconsider(track)
@@ -386,7 +404,7 @@ class Room:
     # --- inside ----------------------------------------------------------------------------
 
     def _recipients(self) -> list[Participant]:
-        return [p for p in self.members.values() if p.state is not ParticipantState.JOINING]
+        return [p for p in self._members.values() if p.state is not ParticipantState.JOINING]
 
     def _recipient(self, sid: str) -> Participant | None:
         participant = self._by_sid.get(sid)
@@ -407,9 +425,9 @@ class Room:
                 participant.subscriptions.reconsider(track)
 
     def _forget(self, track: PublishedTrack) -> None:
-        if self.tracks.pop(track.sid, None) is None:
+        if self._tracks.pop(track.sid, None) is None:
             return
-        for participant in self.members.values():
+        for participant in self._members.values():
             participant.subscriptions.forget(track)
         _end_demand(track)
 
@@ -426,7 +444,7 @@ class Room:
 
     def _remove(self, participant: Participant, reason: EndReason) -> None:
         """Takes a participant out of the room. Only the others are told, unless replaced."""
-        del self.members[participant.identity]
+        del self._members[participant.identity]
         del self._by_sid[participant.sid]
         self._people.discard(participant.sid)
         self._publishers.discard(participant.sid)
@@ -447,7 +465,7 @@ class Room:
             else:
                 self._announcer.participant(participant)
         self._announcer.counts()
-        if not self.members:
+        if not self._members:
             self._arm_idle(self.options.departure_timeout_s)
 
     def _arm_idle(self, delay_s: float) -> None:

@@ -4,7 +4,7 @@ Server SDKs call their room service this way. This is only the framing: a servic
 to functions, and raises `TwirpError`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -62,7 +62,7 @@ class Method:
     """`call` takes a message of type `request` and whatever the service passes beside it."""
 
     request: Any
-    call: Callable[..., Any]
+    call: Callable[..., Awaitable[Any]]
 
 
 async def read(request: web.Request, method: Method) -> Any:

@@ -45,7 +45,7 @@ def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
         admission = replace(admission, attributes=tuple(attributes.items()))
     if node.stopping:
         raise JoinRefusedError(503, "the node is stopping")
-    room = node.rooms.get(admission.room)
+    room = node.find_room(admission.room)
     try:
         if room is not None:
             room.check_admission(admission.identity)

@@ -14,7 +14,7 @@ from livekit.protocol import rtc
 
 from sfu import _core
 from sfu.engine import TransportEvent
-from sfu.node import TrackOwner
+from sfu.node import MediaOwner
 from sfu.track import PublishedTrack, Rendition, TrackInfo, TrackPayload
 from sfu.values import CodecRole, TrackKind, TrackSource
 from signalling.livekit import outbound
@@ -229,7 +229,7 @@ class Publisher:
         info = context.engine.core.open_transport(near_transport=self._near_transport())
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
-        context.node.own_transport(info.transport_id, TrackOwner(context.room, context.participant))
+        context.node.own_transport(info.transport_id, MediaOwner(context.room, context.participant))
         return info
 
     def _start(self, section: PublishedSection, announcement: Announcement) -> Callable[[], None]:
@@ -279,7 +279,7 @@ class Publisher:
             nack=section.nack,
             microphone_of=self._microphone_of(announced),
         )
-        context.node.own_track(engine_track_id, TrackOwner(context.room, context.participant))
+        context.node.own_track(engine_track_id, MediaOwner(context.room, context.participant))
         return Rendition(
             engine_track_id,
             tuple(

@@ -49,8 +49,8 @@ def resume(node: Node, admission: Admission, query: ConnectQuery, link: Link) ->
 def _find(node: Node, admission: Admission, sid: str) -> "Session | None":
     from signalling.livekit.session import Session
 
-    room = node.rooms.get(admission.room)
-    participant = room.members.get(admission.identity) if room is not None else None
+    room = node.find_room(admission.room)
+    participant = room.member(admission.identity) if room is not None else None
     if participant is None or participant.sid != sid:
         return None
     session = participant.sink

@@ -1,7 +1,8 @@
 """LiveKit's RoomService: rooms and participants, from a server that holds an API key.
 
 Every method names the grant that it needs. A call acts on the rooms of this node at once, and the
-participants concerned are told as if one of them had acted.
+participants concerned are told as if one of them had acted. Methods are coroutines: where a room is
+on several nodes, they will have to ask the others.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class RoomService:
             claims = self.keys.verify(token)
             method = twirp.find(METHODS, request.match_info["method"])
             message = await twirp.read(request, method)
-            return twirp.respond(request, method.call(self.node, claims, message))
+            return twirp.respond(request, await method.call(self.node, claims, message))
         except TokenError as error:
             return TwirpError(Code.UNAUTHENTICATED, error.text).response()
         except NodeStoppingError as error:
@@ -60,7 +61,7 @@ async def _unserved(_request: web.Request) -> web.Response:
 # --- rooms ------------------------------------------------------------------------------------
 
 
-def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequest) -> models.Room:
+async def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequest) -> models.Room:
     """Makes a room, or returns the one of that name."""
     _demand(claims.grants.room_create)
     longest = limits.ROOM_NAME_BYTES_MAX
@@ -77,22 +78,22 @@ def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequest) -
     return wire.room(node.room(request.name, options).snapshot())
 
 
-def list_rooms(node: Node, claims: Claims, request: schema.ListRoomsRequest) -> Any:
+async def list_rooms(node: Node, claims: Claims, request: schema.ListRoomsRequest) -> Any:
     """All rooms, or those of the given names that exist."""
     _demand(claims.grants.room_list)
     wanted = set(request.names)
-    rooms = [room for name, room in node.rooms.items() if not wanted or name in wanted]
+    rooms = [room for room in node.list_rooms() if not wanted or room.name in wanted]
     return schema.ListRoomsResponse(rooms=[wire.room(room.snapshot()) for room in rooms])
 
 
-def delete_room(node: Node, claims: Claims, request: schema.DeleteRoomRequest) -> Any:
+async def delete_room(node: Node, claims: Claims, request: schema.DeleteRoomRequest) -> Any:
     """Ends a room for everybody in it."""
     _demand(claims.grants.room_create)
     _room(node, request.room).close(EndReason.ROOM_DELETED)
     return schema.DeleteRoomResponse()
 
 
-def update_room_metadata(
+async def update_room_metadata(
     node: Node, claims: Claims, request: schema.UpdateRoomMetadataRequest
 ) -> models.Room:
     """Replaces a room's metadata."""
@@ -105,14 +106,16 @@ def update_room_metadata(
 # --- participants -----------------------------------------------------------------------------
 
 
-def list_participants(node: Node, claims: Claims, request: schema.ListParticipantsRequest) -> Any:
+async def list_participants(
+    node: Node, claims: Claims, request: schema.ListParticipantsRequest
+) -> Any:
     """Everybody in a room, the hidden ones too."""
     room = _administered(node, claims, request.room)
-    members = [wire.participant(member.snapshot()) for member in room.members.values()]
+    members = [wire.participant(member) for member in room.list_participants()]
     return schema.ListParticipantsResponse(participants=members)
 
 
-def get_participant(
+async def get_participant(
     node: Node, claims: Claims, request: schema.RoomParticipantIdentity
 ) -> models.ParticipantInfo:
     """One participant."""
@@ -120,14 +123,16 @@ def get_participant(
     return wire.participant(participant.snapshot())
 
 
-def remove_participant(node: Node, claims: Claims, request: schema.RoomParticipantIdentity) -> Any:
+async def remove_participant(
+    node: Node, claims: Claims, request: schema.RoomParticipantIdentity
+) -> Any:
     """Puts a participant out; its token stays valid until it expires."""
     room, participant = _participant(node, claims, request)
     room.expel(participant, EndReason.PARTICIPANT_REMOVED)
     return schema.RemoveParticipantResponse()
 
 
-def mute_published_track(
+async def mute_published_track(
     node: Node, claims: Claims, request: schema.MuteRoomTrackRequest
 ) -> schema.MuteRoomTrackResponse:
     """Mutes a track. A microphone cannot be opened from afar."""
@@ -142,7 +147,7 @@ def mute_published_track(
     return schema.MuteRoomTrackResponse(track=wire.track(track.info))
 
 
-def update_participant(
+async def update_participant(
     node: Node, claims: Claims, request: schema.UpdateParticipantRequest
 ) -> models.ParticipantInfo:
     """Changes what others see of a participant, and what it may do."""
@@ -170,7 +175,7 @@ def update_participant(
     return wire.participant(participant.snapshot())
 
 
-def update_subscriptions(
+async def update_subscriptions(
     node: Node, claims: Claims, request: schema.UpdateSubscriptionsRequest
 ) -> Any:
     """Subscribes a participant to tracks, or unsubscribes it."""
@@ -182,7 +187,7 @@ def update_subscriptions(
     return schema.UpdateSubscriptionsResponse()
 
 
-def send_data(node: Node, claims: Claims, request: schema.SendDataRequest) -> Any:
+async def send_data(node: Node, claims: Claims, request: schema.SendDataRequest) -> Any:
     """Sends a message to a room, or to some of its participants, from nobody."""
     room = _administered(node, claims, request.room)
     longest = limits.SERVER_DATA_BYTES_MAX
@@ -235,7 +240,7 @@ def _administered(node: Node, claims: Claims, name: str) -> Room:
 
 
 def _room(node: Node, name: str) -> Room:
-    room = node.rooms.get(name)
+    room = node.find_room(name)
     if room is None:
         raise TwirpError(Code.NOT_FOUND, "requested room does not exist")
     return room
@@ -243,7 +248,7 @@ def _room(node: Node, name: str) -> Room:
 
 def _participant(node: Node, claims: Claims, request: Any) -> tuple[Room, Participant]:
     room = _administered(node, claims, request.room)
-    participant = room.members.get(request.identity)
+    participant = room.member(request.identity)
     if participant is None:
         raise TwirpError(Code.NOT_FOUND, "participant does not exist")
     return room, participant

@@ -15,7 +15,7 @@ from sfu._core import TransportStateChanged
 from sfu.clock import Cancellable
 from sfu.demand import Demands
 from sfu.engine import TransportEvent
-from sfu.node import Node, TrackOwner
+from sfu.node import MediaOwner, Node
 from sfu.notices import (
     ClientFacts,
     ParticipantsChanged,
@@ -270,7 +270,7 @@ class Session:
     def _transport_event(self, event: TransportEvent, *, primary: bool) -> None:
         if not isinstance(event, TransportStateChanged):
             return
-        owner = TrackOwner(self.context.room, self.context.participant)
+        owner = MediaOwner(self.context.room, self.context.participant)
         if event.state == "disconnected" and primary:
             self._node.connection_lost(owner)
         elif event.state == "connected" and primary:

@@ -12,7 +12,7 @@ from typing import Final
 from sfu import _core
 from sfu.clock import Cancellable
 from sfu.engine import TransportEvent
-from sfu.node import TrackOwner
+from sfu.node import MediaOwner
 from sfu.track import PublishedTrack
 from sfu.values import CodecRole, EndReason, SubscriptionFailure, SubscriptionSettings, TrackKind
 from signalling.livekit import outbound
@@ -92,7 +92,7 @@ class Subscriber:
         info = context.engine.core.open_transport(open_data_channels=True)
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
-        context.node.own_transport(info.transport_id, TrackOwner(context.room, context.participant))
+        context.node.own_transport(info.transport_id, MediaOwner(context.room, context.participant))
         self.apply_limit()
         # Tracks may have been wanted before: with or without them, the first offer goes out now.
         self._state = NegotiationState.SCHEDULED

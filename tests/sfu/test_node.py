@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from sfu import memory
-from sfu.node import QUALITY_EVERY_S, Node, NodeStoppingError, TrackOwner
+from sfu.node import QUALITY_EVERY_S, MediaOwner, Node, NodeStoppingError
 from sfu.notices import QualityReport
 from sfu.values import ConnectionQuality, EndReason, RoomOptions
 from tests.support.node import ManualClock, Seat
@@ -55,7 +55,7 @@ def test_a_room_is_made_once_and_forgotten_when_it_closes(node: Node, clock: Man
     room = node.room("hall", RoomOptions(empty_timeout_s=5))
     assert node.room("hall", RoomOptions()) is room
     clock.advance(6)
-    assert node.rooms == {}
+    assert node.list_rooms() == ()
     assert node.room("hall", RoomOptions()).sid != room.sid
 
 
@@ -63,7 +63,7 @@ def test_the_loudest_of_somebodys_tracks_counts(node: Node, engine: Measurements
     room = node.room("hall", RoomOptions())
     seat = Seat(room, "ada")
     for engine_track in (1, 2):
-        node.own_track(engine_track, TrackOwner(room, seat.participant))
+        node.own_track(engine_track, MediaOwner(room, seat.participant))
     engine.tell_levels(SimpleNamespace(levels=[(1, 0.1, 0.5), (2, 0.8, 0.9), (99, 1.0, 1.0)]))
     (speaker,) = seat.sink.speakers
     assert speaker.participant_sid == seat.participant.sid
@@ -75,7 +75,7 @@ def test_quality_is_told_when_it_changes(
 ) -> None:
     room = node.room("hall", RoomOptions())
     seat = Seat(room, "ada")
-    node.own_transport(7, TrackOwner(room, seat.participant))
+    node.own_transport(7, MediaOwner(room, seat.participant))
     engine.transports = [transport(0.0)]
     clock.advance(4 * QUALITY_EVERY_S)
     assert [report.quality for report in reported(seat)] == [ConnectionQuality.EXCELLENT]
@@ -89,7 +89,7 @@ def test_loss_on_the_way_up_counts_as_recent(
 ) -> None:
     room = node.room("hall", RoomOptions())
     seat = Seat(room, "ada")
-    node.own_track(3, TrackOwner(room, seat.participant))
+    node.own_track(3, MediaOwner(room, seat.participant))
     for packets, lost in ((1000, 0), (1500, 500), (2500, 500)):
         engine.tracks = [SimpleNamespace(track_id=3, layers=[(0, packets, 0, lost, 0)])]
         clock.advance(QUALITY_EVERY_S)
@@ -106,7 +106,7 @@ def test_a_lost_connection_is_told_until_it_is_back(
 ) -> None:
     room = node.room("hall", RoomOptions())
     seat = Seat(room, "ada")
-    owner = TrackOwner(room, seat.participant)
+    owner = MediaOwner(room, seat.participant)
     node.own_transport(7, owner)
     engine.transports = [transport(0.0)]
     clock.advance(QUALITY_EVERY_S)
@@ -122,7 +122,7 @@ def test_a_stopping_node_ends_its_rooms_and_takes_nobody(node: Node) -> None:
     seat = Seat(node.room("hall", RoomOptions()), "ada")
     node.stop()
     assert seat.sink.end is EndReason.SERVER_SHUTDOWN
-    assert node.rooms == {}
+    assert node.list_rooms() == ()
     with pytest.raises(NodeStoppingError):
         node.room("hall", RoomOptions())
 
@@ -134,7 +134,7 @@ def test_memory_is_given_back_after_many_have_left(
     monkeypatch.setattr(memory._core, "release_free_memory", lambda: released.append(clock.time()))
     seat = Seat(node.room("hall", RoomOptions()), "ada")
     for transport_id in range(2 * memory.FEW):
-        node.own_transport(transport_id, TrackOwner(seat.room, seat.participant))
+        node.own_transport(transport_id, MediaOwner(seat.room, seat.participant))
     clock.advance(3 * QUALITY_EVERY_S)
     assert released == []
     for transport_id in range(memory.FEW):

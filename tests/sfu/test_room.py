@@ -7,8 +7,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sfu.notices import ParticipantState, QualityReport
 from sfu.permissions import SubscriptionPermission, TrackPermission
-from sfu.room import JoinOptions, RoomClosedError, RoomFullError
+from sfu.room import JoinOptions, Room, RoomClosedError, RoomFullError
 from sfu.subscriptions import Subscriptions
+from sfu.track import PublishedTrack
 from sfu.values import Admission, ConnectionQuality, EndReason, Permissions, TrackSource
 from tests.support.node import ManualClock, RecordingSink, Seat, make_room
 
@@ -247,7 +248,11 @@ def test_a_full_room_takes_only_those_who_come_back(clock: ManualClock) -> None:
     with pytest.raises(RoomFullError):
         Seat(room, "bo")
     Seat(room, "ada")
-    assert len(room.members) == 1
+    assert room.size == 1
+
+
+def tracks_of(room: Room) -> dict[str, PublishedTrack]:
+    return {track.sid: track for track in room.list_tracks()}
 
 
 IDENTITIES = ("ada", "bo", "cy", "di")
@@ -276,20 +281,20 @@ class RoomMachine(RuleBasedStateMachine):
         self.serial += 1
         self.pick(data).publish(f"TR_{self.serial}")
 
-    @precondition(lambda self: self.room.tracks)
+    @precondition(lambda self: self.room.list_tracks())
     @rule(data=st.data())
     def unpublish(self, data: st.DataObject) -> None:
-        track = data.draw(st.sampled_from(sorted(self.room.tracks)))
-        owner = self.room.participant(self.room.tracks[track].publisher_sid)
+        track = data.draw(st.sampled_from(sorted(tracks_of(self.room))))
+        owner = self.room.participant(self.room.find(track).publisher_sid)
         assert owner is not None
         self.room.unpublish(owner, track)
         self.wishes = {key: wish for key, wish in self.wishes.items() if key[1] != track}
 
-    @precondition(lambda self: self.room.tracks)
+    @precondition(lambda self: self.room.list_tracks())
     @rule(data=st.data(), subscribe=st.booleans())
     def wish(self, data: st.DataObject, subscribe: bool) -> None:
         seat = self.pick(data)
-        track = data.draw(st.sampled_from(sorted(self.room.tracks)))
+        track = data.draw(st.sampled_from(sorted(tracks_of(self.room))))
         self.room.request_subscription(seat.participant, [track], subscribe)
         self.wishes[seat.participant.identity, track] = subscribe
 
@@ -315,7 +320,7 @@ class RoomMachine(RuleBasedStateMachine):
         for identity, seat in self.seats.items():
             wanted = {
                 sid
-                for sid, track in self.room.tracks.items()
+                for sid, track in tracks_of(self.room).items()
                 if track.publisher_identity != identity
                 and self.wishes.get((identity, sid), seat.participant.subscriptions.automatic)
             }
@@ -325,7 +330,7 @@ class RoomMachine(RuleBasedStateMachine):
     def whoever_is_received_has_been_announced(self) -> None:
         for seat in self.seats.values():
             for sid in seat.sink.receiving:
-                publisher = self.room.tracks[sid].publisher_sid
+                publisher = self.room.find(sid).publisher_sid
                 assert sid in {info.sid for info in seat.sink.known[publisher].tracks}
 
     def teardown(self) -> None:

@@ -23,7 +23,7 @@ async def test_a_publisher_and_subscriber_leaves_nothing_behind(
             picture = await ada.publish(Picture(), models.CAMERA, width=320, height=180)
             for client, track in ((ada, heard), (bo, tone), (bo, picture)):
                 await client.received(track.sid)
-            ended = weakref.ref(edge.node.rooms["hall"].members["ada"].sink)
+            ended = weakref.ref(edge.node.find_room("hall").member("ada").sink)
             if says_goodbye:
                 await ada.signal.leave()
         await bo.signal.expect_participant("ada", lambda p: p.state == p.DISCONNECTED)

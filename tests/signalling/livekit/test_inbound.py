@@ -122,9 +122,9 @@ def test_no_request_is_a_fault_of_ours() -> None:
                 inbound.handle(session, rtc.SignalRequest(ping=1).SerializeToString())
                 assert link.messages[-1].WhichOneof("message") == "pong"
             assert other.state is SessionState.CONNECTING
-            assert node.rooms["hall"].members["bo"].state == models.ParticipantInfo.JOINED
+            assert node.find_room("hall").member("bo").state == models.ParticipantInfo.JOINED
             node.stop()
-            assert node.rooms == {}
+            assert node.list_rooms() == ()
 
     check()
 
@@ -142,7 +142,7 @@ async def test_no_sample_and_no_truncation_of_it_is_a_fault_of_ours() -> None:
             with contextlib.suppress(inbound.MalformedMessageError):
                 inbound.handle(session, frame)
         assert other.state is SessionState.CONNECTING
-        assert node.rooms["hall"].members["bo"].state == models.ParticipantInfo.JOINED
+        assert node.find_room("hall").member("bo").state == models.ParticipantInfo.JOINED
         node.stop()
 
 

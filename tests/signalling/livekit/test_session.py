@@ -190,8 +190,8 @@ async def test_a_publisher_may_be_allowed_to_subscribe_later(edge: Edge) -> None
         track = await ada.publish(Tone(), models.MICROPHONE)
         await camera.publish(Tone(), models.MICROPHONE)
         await camera.signal.expect_participant("camera", lambda p: p.state == p.ACTIVE)
-        room = edge.node.rooms["hall"]
-        room.set_permissions(room.members["camera"], Permissions())
+        room = edge.node.find_room("hall")
+        room.set_permissions(room.member("camera"), Permissions())
         await camera.received(track.sid, frames=5)
         assert camera.signal.all("leave") == []
 
@@ -230,13 +230,13 @@ async def test_a_client_without_media_is_removed(
     async with SignalClient.connect(edge.url, edge.token("ada")) as client:
         leave = await client.expect("leave")
         assert leave.reason == models.CONNECTION_TIMEOUT
-    assert edge.node.rooms["hall"].members == {}
+    assert edge.node.find_room("hall").size == 0
 
 
 async def test_a_socket_lost_before_media_ends_the_session(edge: Edge) -> None:
     async with SignalClient.connect(edge.url, edge.token("ada")) as client:
         await client.expect("join")
-    await until(lambda: edge.node.rooms["hall"].members == {})
+    await until(lambda: edge.node.find_room("hall").size == 0)
 
 
 async def test_a_lost_link_is_waited_for_then_given_up(
@@ -251,7 +251,7 @@ async def test_a_lost_link_is_waited_for_then_given_up(
         await bo.signal.expect_participant("ada", lambda p: p.state == p.ACTIVE)
         await ada.signal.socket.close()
         await asyncio.sleep(0.2)
-        assert "ada" in edge.node.rooms["hall"].members
+        assert edge.node.find_room("hall").member("ada")
         gone = await bo.signal.expect_participant("ada", lambda p: p.state == p.DISCONNECTED)
         assert gone.disconnect_reason == models.SIGNAL_CLOSE
 
@@ -323,12 +323,12 @@ async def test_a_client_that_does_not_read_is_ended(
             slow = await http.ws_connect(
                 f"{edge.url}/rtc", headers={"Authorization": f"Bearer {edge.token('slow')}"}
             )
-            room = edge.node.rooms["hall"]
-            await until(lambda: "slow" in room.members)
-            participant = room.members["ada"]
+            room = edge.node.find_room("hall")
+            await until(lambda: room.member("slow"))
+            participant = room.member("ada")
             for number in range(100):
                 room.set_muted(participant, track.sid, muted=number % 2 == 0)
-            assert "slow" not in room.members
+            assert room.member("slow") is None
             last = None
             async for message in slow:
                 last = rtc.SignalResponse.FromString(message.data)
