@@ -2,20 +2,39 @@
 
 Media threads put events into a queue and signal an eventfd; the event loop reads it and calls
 whoever watches the transport, track or subscription that an event is about. Nothing here happens
-once per packet. Commands go straight to `core`: they only put an order into a queue.
+once per packet.
+
+Commands only put an order into a media thread's queue, which has a bound. What can wait then waits
+here, in order, and is tried again (`order`); what has to answer with an identifier cannot wait, and
+raises EngineBusyError (`ask`), for which the session that asked is ended and told to come back.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, ParamSpec, Self, TypeVar
 
 from sfu import _core
 
 log = logging.getLogger(__name__)
 
 TransportEvent = _core.TransportStateChanged | _core.DataChannelOpened
+
+RETRY_AFTER_S: Final = 0.01
+"""So long a media thread has to take some of its commands: it empties its queue in every turn."""
+ORDERS_MAX: Final = 65_536
+"""Orders that wait, as many as a media thread's own queue has places. A thread that is behind by
+more has stopped working, and this node with it."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class EngineBusyError(Exception):
+    """A media thread does not keep up with its commands: whoever asks may come back later."""
 
 
 class Engine:
@@ -36,6 +55,9 @@ class Engine:
         self._on_failure: Callable[[], None] = lambda: None
         self._on_web: Callable[[int], None] | None = None
         self._stopped = False
+        self._orders: deque[Callable[[], object]] = deque()
+        """Not taken yet; in order, so everything that is ordered later waits as well."""
+        self._retry: asyncio.TimerHandle | None = None
         self._event_fd = core.event_fd
         self._loop.add_reader(self._event_fd, self._dispatch)
 
@@ -103,23 +125,52 @@ class Engine:
         self._on_web = handler
         self._hand_on_web()
 
+    def ask(self, command: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Gives a command of `core` that answers. Raises EngineBusyError."""
+        if self._orders:
+            raise EngineBusyError("earlier commands have not been taken yet")
+        try:
+            return command(*args, **kwargs)
+        except RuntimeError as error:
+            raise EngineBusyError(str(error)) from None
+
+    def order(self, command: Callable[_P, None], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Gives a command of `core` that has no answer: now, or as soon as there is room for it.
+
+        Never fails for want of room. After `stop` it is without effect.
+        """
+        if self._stopped:
+            return
+        if not self._orders:
+            try:
+                command(*args, **kwargs)
+            except RuntimeError:
+                pass
+            else:
+                return
+        if len(self._orders) >= ORDERS_MAX:
+            log.critical("%d commands wait for a media thread: it has stopped", len(self._orders))
+            self._orders.clear()
+            self._on_failure()
+            return
+        self._orders.append(partial(command, *args, **kwargs))
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_AFTER_S, self._give_orders)
+
     def close_transport(self, transport_id: int) -> None:
         """Closes a transport with everything on it; no event of it is passed on any more."""
         self._transports.pop(transport_id, None)
-        if not self._stopped:
-            self.core.close_transport(transport_id)
+        self.order(self.core.close_transport, transport_id)
 
     def unpublish(self, track_id: int) -> None:
         """Ends a track."""
         self.forget_track(track_id)
-        if not self._stopped:
-            self.core.unpublish(track_id)
+        self.order(self.core.unpublish, track_id)
 
     def unsubscribe(self, subscription_id: int) -> None:
         """Ends a subscription."""
         self.forget_subscription(subscription_id)
-        if not self._stopped:
-            self.core.unsubscribe(subscription_id)
+        self.order(self.core.unsubscribe, subscription_id)
 
     @property
     def stopped(self) -> bool:
@@ -137,7 +188,24 @@ class Engine:
         self._subscriptions.clear()
         self._stream_states.clear()
         self._track_changes.clear()
+        self._orders.clear()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         self.core.stop()
+
+    def _give_orders(self) -> None:
+        self._retry = None
+        while self._orders:
+            try:
+                self._orders[0]()
+            except RuntimeError:
+                self._retry = self._loop.call_later(RETRY_AFTER_S, self._give_orders)
+                return
+            except Exception:
+                # What an order was about may have gone by itself meanwhile.
+                log.exception("an order to the engine failed")
+            self._orders.popleft()
 
     def _dispatch(self) -> None:
         for event in self.core.poll_events():

@@ -24,7 +24,8 @@ class DataMembership:
         if member == self._told:
             return
         self._told = member
-        self._context.engine.core.set_data_member(
+        self._context.engine.order(
+            self._context.engine.core.set_data_member,
             self._context.room.engine_room_id,
             sid=participant.sid,
             identity=participant.identity,
@@ -36,8 +37,10 @@ class DataMembership:
 
     def close(self) -> None:
         """Leaves the data plane."""
-        if self._told is not None and not self._context.engine.stopped:
-            self._context.engine.core.remove_data_member(
-                self._context.room.engine_room_id, self._context.participant.sid
+        if self._told is not None:
+            self._context.engine.order(
+                self._context.engine.core.remove_data_member,
+                self._context.room.engine_room_id,
+                self._context.participant.sid,
             )
         self._told = None

@@ -13,6 +13,7 @@ from livekit.protocol import rtc
 
 from sfu import limits
 from sfu.clock import Clock
+from sfu.engine import EngineBusyError
 from sfu.values import EndReason
 from signalling.livekit import outbound, requests_media, requests_room
 from signalling.livekit.outbound import LeaveAction
@@ -92,3 +93,6 @@ def handle(session: "Session", data: bytes) -> None:
             session.end(EndReason.MEDIA_FAILURE, LeaveAction.DISCONNECT)
         else:
             session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
+    except EngineBusyError as error:
+        log.warning("session ended: %s", error)
+        session.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)

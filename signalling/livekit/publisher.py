@@ -198,11 +198,12 @@ class Publisher:
         self._version += 1
         answer = self._make_answer(offer, info, policy)
         if answer.remote is not None and self._restarted(answer.remote):
-            info = self._info = engine.core.restart_ice(info.transport_id)
+            info = self._info = engine.ask(engine.core.restart_ice, info.transport_id)
             answer = self._make_answer(offer, info, policy)
         if answer.remote is not None and answer.remote != self._remote:
             self._remote = answer.remote
-            engine.core.set_remote(
+            engine.order(
+                engine.core.set_remote,
                 info.transport_id,
                 ice_ufrag=answer.remote.ice_ufrag,
                 ice_password=answer.remote.ice_password,
@@ -226,7 +227,8 @@ class Publisher:
 
     def _open(self) -> _core.TransportInfo:
         context = self._context
-        info = context.engine.core.open_transport(near_transport=self._near_transport())
+        engine = context.engine
+        info = engine.ask(engine.core.open_transport, near_transport=self._near_transport())
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
         context.node.own_transport(info.transport_id, MediaOwner(context.room, context.participant))
@@ -263,7 +265,8 @@ class Publisher:
 
     def _receive(self, section: PublishedSection, announced: TrackInfo) -> Rendition:
         context, info = self._context, self._info or self._open()
-        engine_track_id = context.engine.core.publish(
+        engine_track_id = context.engine.ask(
+            context.engine.core.publish,
             info.transport_id,
             kind=section.kind,
             mid=section.mid,

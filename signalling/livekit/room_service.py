@@ -14,6 +14,7 @@ from livekit.protocol import models
 from livekit.protocol import room as schema
 
 from sfu import limits
+from sfu.engine import EngineBusyError
 from sfu.node import Node, NodeStoppingError
 from sfu.participant import Participant
 from sfu.room import Room
@@ -210,7 +211,11 @@ async def send_data(node: Node, claims: Claims, request: schema.SendDataRequest)
         ),
     )
     reliable = request.kind == models.DataPacket.RELIABLE
-    node.engine.core.send_data(room.engine_room_id, wire.encode(packet), reliable=reliable)
+    engine, message = node.engine, wire.encode(packet)
+    try:
+        engine.ask(engine.core.send_data, room.engine_room_id, message, reliable=reliable)
+    except EngineBusyError:
+        raise TwirpError(Code.UNAVAILABLE, "the media threads are behind") from None
     return schema.SendDataResponse()
 
 

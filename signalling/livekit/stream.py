@@ -66,7 +66,8 @@ class Stream:
             self.context.participant.subscriptions.codec_flows(self.track.sid, role)
         else:
             self._engine_track_id = rendition.engine_track_id
-            self.context.engine.core.change_track(
+            self.context.engine.order(
+                self.context.engine.core.change_track,
                 self._subscription_id,
                 rendition.engine_track_id,
                 codecs=_codecs(rendition, self._section),
@@ -76,8 +77,9 @@ class Stream:
     def update(self) -> None:
         """Sends the track with the settings that it has now, without negotiation."""
         if self._subscription_id is not None:
-            self.context.engine.core.update_subscription(
-                self._subscription_id, **self._engine_settings()
+            engine = self.context.engine
+            engine.order(
+                engine.core.update_subscription, self._subscription_id, **self._engine_settings()
             )
 
     def end(self) -> None:
@@ -97,7 +99,8 @@ class Stream:
     def _subscribe(self, rendition: Rendition, section: AcceptedSection) -> None:
         context, track = self.context, self.track
         self._engine_track_id = rendition.engine_track_id
-        subscription_id = context.engine.core.subscribe(
+        subscription_id = context.engine.ask(
+            context.engine.core.subscribe,
             self._transport_id,
             rendition.engine_track_id,
             kind=section.track.kind,

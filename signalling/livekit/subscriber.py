@@ -89,7 +89,7 @@ class Subscriber:
     def start(self) -> None:
         """Opens the transport, with data channels, and makes the first offer."""
         context = self._context
-        info = context.engine.core.open_transport(open_data_channels=True)
+        info = context.engine.ask(context.engine.core.open_transport, open_data_channels=True)
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
         context.node.own_transport(info.transport_id, MediaOwner(context.room, context.participant))
@@ -105,7 +105,8 @@ class Subscriber:
         limit_bps = downlink_limit_bps(attributes, context.downlink_limit_bps)
         if self._info is not None and limit_bps != self._limit_bps:
             self._limit_bps = limit_bps
-            context.engine.core.limit_bitrate(self._info.transport_id, limit_bps)
+            engine = context.engine
+            engine.order(engine.core.limit_bitrate, self._info.transport_id, limit_bps)
 
     def close(self) -> None:
         """Closes the transport with everything on it."""
@@ -184,7 +185,8 @@ class Subscriber:
             return
         self._disarm()
         self._sections.withdraw()
-        self._info = self._context.engine.core.restart_ice(self._info.transport_id)
+        engine = self._context.engine
+        self._info = engine.ask(engine.core.restart_ice, self._info.transport_id)
         self._state = NegotiationState.STABLE
         self._change()
 
@@ -221,7 +223,8 @@ class Subscriber:
         if remote == self._remote or self._info is None:
             return
         self._remote = remote
-        self._context.engine.core.set_remote(
+        self._context.engine.order(
+            self._context.engine.core.set_remote,
             self._info.transport_id,
             ice_ufrag=remote.ice_ufrag,
             ice_password=remote.ice_password,
