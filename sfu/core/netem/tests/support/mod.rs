@@ -113,6 +113,23 @@ impl Vp8Source {
     }
 }
 
+/// A packet of VP8's frame number `frame`, in one temporal layer; `start`: the frame's first one.
+pub fn vp8_payload(frame: u16, start: bool, key: bool) -> Vec<u8> {
+    let [high, low] = (frame & 0x7fff | 0x8000).to_be_bytes();
+    let first = if start { 0x90 } else { 0x80 };
+    let mut payload = vec![first, 0xe0, high, low, frame as u8, 0x20];
+    if start {
+        // Frame tag: bit 0 clear for a key frame, then the start code.
+        payload.extend_from_slice(if key {
+            &[0x10, 0, 0, 0x9d, 0x01, 0x2a]
+        } else {
+            &[0x11, 0, 0, 1, 2, 3]
+        });
+    }
+    payload.resize(900, 3);
+    payload
+}
+
 /// Picture id of a received VP8 payload.
 pub fn picture_id(payload: &[u8]) -> u16 {
     u16::from_be_bytes([payload[2], payload[3]]) & 0x7fff

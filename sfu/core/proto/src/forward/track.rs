@@ -37,7 +37,11 @@ pub struct Track {
     pending: Vec<Pending>,
     stores: [Option<PacketStore>; MAX_LAYERS],
     newest: [u64; MAX_LAYERS],
+    late_key_frames: LateKeyFrames,
 }
+
+/// Of each layer the first packet of a key frame that has come behind later packets of it.
+pub type LateKeyFrames = [Option<u64>; MAX_LAYERS];
 
 /// What a track made of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,7 @@ impl Track {
             pending: Vec::with_capacity(MAX_PENDING),
             stores: [None, None, None],
             newest: [0; MAX_LAYERS],
+            late_key_frames: [None; MAX_LAYERS],
         }
     }
 
@@ -74,6 +79,9 @@ impl Track {
         let store = slot.get_or_insert_with(|| PacketStore::new(self.kind));
         if !store.insert(meta, payload) {
             return Kept::Refused;
+        }
+        if meta.switch_point && meta.codec.is_video() && meta.sequence < self.newest[index] {
+            self.late_key_frames[index] = Some(meta.sequence);
         }
         self.newest[index] = self.newest[index].max(meta.sequence);
         self.pending.push(Pending {
@@ -117,6 +125,30 @@ impl Track {
     pub fn take_pending(&mut self, scratch: &mut Vec<Pending>) {
         scratch.clear();
         scratch.append(&mut self.pending);
+    }
+
+    /// Key frames among what waits that begin behind packets which have come before.
+    pub fn take_late_key_frames(&mut self) -> LateKeyFrames {
+        std::mem::take(&mut self.late_key_frames)
+    }
+
+    /// What is held of a layer from `first` on, in order: at most `most` numbers, else nothing.
+    pub fn held_from(
+        &self,
+        layer: Layer,
+        first: u64,
+        most: u64,
+    ) -> impl Iterator<Item = Pending> + '_ {
+        let newest = self.newest.get(usize::from(layer.0)).copied();
+        let end = newest.map_or(first, |newest| newest + 1);
+        let end = if end.saturating_sub(first) > most {
+            first
+        } else {
+            end
+        };
+        let held = move |sequence: &u64| self.packet(layer, *sequence).is_some();
+        let numbers = (first..end).filter(held);
+        numbers.map(move |sequence| Pending { layer, sequence })
     }
 
     /// Layers of which a switch point waits.

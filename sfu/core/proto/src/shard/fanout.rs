@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use super::Shard;
+use super::catch_up::{CatchUp, split_off_waiting};
 use super::feedback::write_compound;
 use super::peer::Peer;
 use super::reports::write_reports;
@@ -74,7 +75,9 @@ impl Shard {
         };
         let mut pending = std::mem::take(&mut self.pending_scratch);
         track.inner.take_pending(&mut pending);
+        let late = track.inner.take_late_key_frames();
         let track = &self.tracks[key];
+        let catch_up = split_off_waiting(&track.inner, &late, &self.subscriptions);
         let prepared = prepare(&track.inner, &pending);
         let mut writer = Writer {
             batch: &mut self.batch,
@@ -89,8 +92,20 @@ impl Shard {
             peers: &mut self.peers,
             rtcp_scratch: &mut self.rtcp_scratch,
         };
-        let key_frames = to_subscribers(&track.inner, &prepared, &mut members, &mut writer);
+        let everybody = track.inner.subscriptions.as_slice();
+        let at_once = catch_up.as_ref().map_or(everybody, CatchUp::others);
+        let inner = &track.inner;
+        let mut key_frames = to_subscribers(inner, at_once, &prepared, &mut members, &mut writer);
         drop(prepared);
+        for group in catch_up.iter().flat_map(CatchUp::groups) {
+            let missed = group.missed(inner, &pending);
+            let goes_on_waiting = missed.iter().all(|it| it.layer != group.layer());
+            key_frames[usize::from(group.layer().0)] |= goes_on_waiting;
+            for part in missed.chunks(MAX_PENDING) {
+                let prepared = prepare(inner, part);
+                to_subscribers(inner, group.waiting(), &prepared, &mut members, &mut writer);
+            }
+        }
         self.pending_scratch = pending;
         for layer in (0..MAX_LAYERS).filter(|layer| key_frames[*layer]) {
             self.want_key_frame(now, key, Layer(layer as u8));
@@ -128,13 +143,14 @@ fn to_other_shards(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer
 /// Returns the layers whose key frame somebody needs to get to what they want of a scalable stream.
 fn to_subscribers(
     track: &Track,
+    whom: &[usize],
     prepared: &[Prepared<'_>],
     members: &mut Members<'_>,
     writer: &mut Writer<'_>,
 ) -> [bool; MAX_LAYERS] {
     let mut key_frames = [false; MAX_LAYERS];
-    for (index, key) in track.subscriptions.iter().enumerate() {
-        let following = track.subscriptions.get(index + 1..).unwrap_or_default();
+    for (index, key) in whom.iter().enumerate() {
+        let following = whom.get(index + 1..).unwrap_or_default();
         prefetch_ahead(following, members.subscriptions, members.peers);
         let Some(entry) = members.subscriptions.get_mut(*key) else {
             continue;

@@ -7,6 +7,7 @@
 
 mod audio;
 mod bandwidth;
+mod catch_up;
 mod commands;
 mod connect;
 mod fanout;
