@@ -1,10 +1,11 @@
 """Tracks that a client has announced with `add_track` and not sent yet.
 
-A track is announced, then negotiated: this holds the announcements in between, and finds the one
-that an offered section belongs to. It knows neither the engine nor the socket.
+A track is announced, then negotiated: this holds the announcements in between, and finds those that
+an offer's sections belong to. Clients give a publication up without a word, so an announcement may
+stay behind: it never stands in the way of a later one. It knows neither the engine nor the socket.
 """
 
-import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -63,6 +64,8 @@ class Announcements:
 
     _pending: dict[str, Announcement] = field(default_factory=dict)
     """By cid."""
+    _passed_over: set[str] = field(default_factory=set)
+    """Cids of those that an offer has come without: the client may have given them up."""
     _queued: list[rtc.AddTrackRequest] = field(default_factory=list)
 
     def add(
@@ -73,8 +76,9 @@ class Announcements:
     ) -> Announcement:
         """Accepts an announcement. Raises RefusedError.
 
-        One whose cid is in use is kept for `next_queued`, and refused with QUEUED. `published` is
-        the track whose sid the request names: it announces that track's backup codec.
+        One whose cid is in use is kept for `next_queued`, and refused with QUEUED; one whose cid is
+        announced takes the place of that. `published` is the track whose sid the request names: it
+        announces that track's backup codec.
         """
         reasons = rtc.RequestResponse
         if int(request.type) not in (TrackKind.AUDIO, TrackKind.VIDEO):
@@ -84,29 +88,30 @@ class Announcements:
             raise RefusedError(reasons.INVALID_REQUEST, "a cid is needed, and texts of sane length")
         if request.sid and published is None:
             raise RefusedError(reasons.NOT_FOUND, "there is no track with this sid")
-        if len(self._pending) >= limits.ANNOUNCED_TRACKS_MAX:
-            raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their media")
-        if request.cid in cids_in_use or request.cid in self._pending:
-            if len(self._queued) >= limits.QUEUED_ANNOUNCEMENTS_MAX:
-                raise RefusedError(reasons.LIMIT_EXCEEDED, "too many tracks wait for their turn")
-            self._queued.append(request)
+        if request.cid in cids_in_use:
+            self._queue(request)
             raise RefusedError(reasons.QUEUED, "the track with this cid has not ended yet")
         if published is None:
             announcement = Announcement(request.cid, track_info(request))
         else:
-            # The client may have given up an earlier try.
-            self.forget(published.sid)
             announcement = Announcement(request.cid, with_backup(published, request), _BACKUP)
+            self.forget(published.sid)
+        # A client that announces anew has given up what it announced before.
+        self._drop(request.cid)
+        self._make_room()
         self._pending[request.cid] = announcement
         return announcement
 
     def forget(self, sid: str) -> None:
         """The backup codec of this track will not come, or will be announced again."""
-        self._pending = {
-            cid: one
-            for cid, one in self._pending.items()
-            if one.info.sid != sid or one.role is not _BACKUP
-        }
+        self.withdraw(lambda one: one.info.sid == sid and one.role is _BACKUP)
+
+    def withdraw(self, unwanted: Callable[[Announcement], bool]) -> list[Announcement]:
+        """Forgets announcements, and returns them."""
+        gone = [one for one in self._pending.values() if unwanted(one)]
+        for one in gone:
+            self._drop(one.cid)
+        return gone
 
     def next_queued(self, cids_in_use: frozenset[str]) -> rtc.AddTrackRequest | None:
         """Takes an announcement whose cid has become free."""
@@ -125,21 +130,71 @@ class Announcements:
                 return True
         return False
 
-    def take(self, kind: TrackKind, track_id: str) -> Announcement | None:
-        """The announcement of a section that sends `track_id`.
+    def take(self, sections: Sequence[tuple[TrackKind, str]]) -> list[Announcement | None]:
+        """The announcements of an offer's new sections: of each, the kind and its track's id.
 
-        Firefox, and a client that has replaced a track, send another id than announced: then it is
-        the first announcement of the kind.
+        Firefox, and a client that has replaced a track, send another id than announced. Those
+        sections get what was announced of their kind, in its order; of more than there are sections
+        the latest, as the others have been given up, and first of all what no earlier offer has
+        come without.
         """
-        candidates = [one for one in self._pending.values() if one.info.kind is kind]
-        by_id = (one for one in candidates if one.cid == track_id)
-        by_codec = (one for one in candidates if track_id == one.info.codecs[one.role].cid)
-        found = next(itertools.chain(by_id, by_codec, candidates), None)
-        return None if found is None else self._pending.pop(found.cid)
+        found = [self._take_named(kind, track_id) for kind, track_id in sections]
+        for kind in TrackKind:
+            nameless = [
+                place
+                for place, (wanted, _) in enumerate(sections)
+                if wanted is kind and found[place] is None
+            ]
+            for place, announcement in zip(
+                nameless, self._likely(kind, len(nameless)), strict=False
+            ):
+                found[place] = announcement
+                self._drop(announcement.cid)
+        self._passed_over = set(self._pending)
+        return found
 
     def announced(self, cid: str) -> bool:
         """Whether a track with this cid is to come."""
         return cid in self._pending
+
+    def _take_named(self, kind: TrackKind, track_id: str) -> Announcement | None:
+        ours = [one for one in self._pending.values() if one.info.kind is kind]
+        named = [one for one in ours if one.cid == track_id]
+        named += [one for one in ours if one.info.codecs[one.role].cid == track_id]
+        if named:
+            self._drop(named[0].cid)
+        return named[0] if named else None
+
+    def _likely(self, kind: TrackKind, count: int) -> list[Announcement]:
+        """So many of this kind, the likeliest to come, in the order of their announcement."""
+        ours = [one for one in self._pending.values() if one.info.kind is kind]
+        likeliest_last = sorted(ours, key=lambda one: one.cid not in self._passed_over)
+        likely = {one.cid for one in likeliest_last[max(len(ours) - count, 0) :]}
+        return [one for one in ours if one.cid in likely]
+
+    def _queue(self, request: rtc.AddTrackRequest) -> None:
+        self._queued = [one for one in self._queued if one.cid != request.cid]
+        if len(self._queued) >= limits.QUEUED_ANNOUNCEMENTS_MAX:
+            raise RefusedError(
+                rtc.RequestResponse.LIMIT_EXCEEDED,
+                f"{limits.QUEUED_ANNOUNCEMENTS_MAX} tracks wait for their turn, which is the limit",
+            )
+        self._queued.append(request)
+
+    def _make_room(self) -> None:
+        if len(self._pending) < limits.ANNOUNCED_TRACKS_MAX:
+            return
+        given_up = next((cid for cid in self._pending if cid in self._passed_over), None)
+        if given_up is None:
+            raise RefusedError(
+                rtc.RequestResponse.LIMIT_EXCEEDED,
+                f"{limits.ANNOUNCED_TRACKS_MAX} tracks wait for their media, which is the limit",
+            )
+        self._drop(given_up)
+
+    def _drop(self, cid: str) -> None:
+        self._pending.pop(cid, None)
+        self._passed_over.discard(cid)
 
 
 def track_info(request: rtc.AddTrackRequest) -> TrackInfo:

@@ -176,17 +176,21 @@ class Publisher:
 
     def _claim(self, offer: SessionDescription) -> dict[str, Announcement]:
         """The announcements of the sections that are new."""
-        claims = {}
-        for section in offer.media:
-            if section.kind not in ("audio", "video") or section.mid in self._published:
-                continue
-            if section.rejected or not section.direction.sends or not section.mid:
-                continue
-            kind = TrackKind.AUDIO if section.kind == "audio" else TrackKind.VIDEO
-            announcement = self._announcements.take(kind, section.track_id)
-            if announcement is not None:
-                claims[section.mid] = announcement
-        return claims
+        new = [
+            section
+            for section in offer.media
+            if section.kind in ("audio", "video")
+            and section.mid
+            and section.mid not in self._published
+            and section.direction.sends
+            and not section.rejected
+        ]
+        found = self._announcements.take([(_kind(section), section.track_id) for section in new])
+        return {
+            section.mid: announcement
+            for section, announcement in zip(new, found, strict=True)
+            if announcement is not None
+        }
 
     def _answer(self, offer: SessionDescription, claims: dict[str, Announcement]) -> Answer:
         engine = self._context.engine
@@ -302,6 +306,10 @@ class Publisher:
             if payload.payload_type == event.payload_type:
                 info = _with_mime(track.info, _mime(payload.format))
                 self._context.room.update_track(self._context.participant, info)
+
+
+def _kind(section: MediaSection) -> TrackKind:
+    return TrackKind.AUDIO if section.kind == "audio" else TrackKind.VIDEO
 
 
 def _section_policy(info: TrackInfo, role: CodecRole) -> SectionPolicy:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from livekit.protocol import models, rtc
 
+from sfu import limits
 from sfu.codec_plan import BackupCodecPolicy
 from sfu.track import TrackInfo
 from sfu.values import CodecRole, TrackKind
@@ -21,9 +22,7 @@ def test_a_section_is_matched_by_its_track_id_first() -> None:
     announced = Announcements()
     announced.add(video("a"), NONE)
     announced.add(video("b"), NONE)
-    found = announced.take(TrackKind.VIDEO, "b")
-    assert found is not None
-    assert found.cid == "b"
+    assert taken(announced, "b") == ["b"]
 
 
 def test_a_replaced_track_is_matched_by_its_codecs_cid_then_by_kind() -> None:
@@ -31,30 +30,83 @@ def test_a_replaced_track_is_matched_by_its_codecs_cid_then_by_kind() -> None:
     announced.add(rtc.AddTrackRequest(cid="mic", type=models.AUDIO), NONE)
     announced.add(video("a"), NONE)
     announced.add(video("b", simulcast_codecs=[rtc.SimulcastCodec(codec="h264", cid="b2")]), NONE)
-    by_codec = announced.take(TrackKind.VIDEO, "b2")
-    by_kind = announced.take(TrackKind.VIDEO, "unheard of")
-    assert (by_codec and by_codec.cid, by_kind and by_kind.cid) == ("b", "a")
-    assert announced.take(TrackKind.VIDEO, "unheard of") is None
+    assert taken(announced, "b2") == ["b"]
+    assert taken(announced, "unheard of", "nor of this") == ["a", None]
     assert announced.announced("mic")
+
+
+def test_nameless_sections_get_what_was_announced_in_its_order() -> None:
+    announced = Announcements()
+    for cid in ("a", "b", "c"):
+        announced.add(video(cid), NONE)
+    assert taken(announced, "x", "c", "y") == ["a", "c", "b"]
+
+
+def test_a_publication_given_up_does_not_take_the_place_of_the_next() -> None:
+    """Firefox names its tracks otherwise in the offer than in the announcement."""
+    at_once = Announcements()
+    at_once.add(video("given up"), NONE)
+    at_once.add(video("screen"), NONE)
+    assert taken(at_once, "{f1}") == ["screen"]
+
+    offered = Announcements()
+    offered.add(video("given up"), NONE)
+    assert taken(offered) == []
+    offered.add(video("camera"), NONE)
+    offered.add(video("screen"), NONE)
+    assert taken(offered, "{f1}", "{f2}") == ["camera", "screen"]
+    assert taken(offered, "{f3}") == ["given up"], "it may have been only late"
+
+
+def test_a_publication_given_up_can_be_announced_again() -> None:
+    announced = Announcements()
+    first = announced.add(video("a", width=320), NONE)
+    again = announced.add(video("a", width=640), NONE)
+    assert again.info.sid != first.info.sid
+    assert [one and one.info.width for one in announced.take([(TrackKind.VIDEO, "a")])] == [640]
+    assert not announced.announced("a")
+
+
+def test_publications_given_up_do_not_fill_the_list() -> None:
+    announced = Announcements()
+    for number in range(3 * limits.ANNOUNCED_TRACKS_MAX):
+        announced.add(video(f"given up {number}"), NONE)
+        announced.take([])
+    for number in range(limits.ANNOUNCED_TRACKS_MAX):
+        announced.add(video(f"wanted {number}"), NONE)
+    with pytest.raises(RefusedError) as refusal:
+        announced.add(video("one too many"), NONE)
+    assert refusal.value.reason == rtc.RequestResponse.LIMIT_EXCEEDED
+    assert str(limits.ANNOUNCED_TRACKS_MAX) in refusal.value.message
+
+
+def taken(announced: Announcements, *track_ids: str) -> list[str | None]:
+    """The cids of what is found for an offer's video sections."""
+    found = announced.take([(TrackKind.VIDEO, track_id) for track_id in track_ids])
+    return [None if one is None else one.cid for one in found]
 
 
 def test_a_section_never_takes_a_track_of_the_other_kind() -> None:
     announced = Announcements()
     announced.add(rtc.AddTrackRequest(cid="mic", type=models.AUDIO), NONE)
-    assert announced.take(TrackKind.VIDEO, "mic") is None
+    assert taken(announced, "mic") == [None]
 
 
-def test_a_cid_in_use_is_queued_a_few_times_only() -> None:
+def test_cids_in_use_are_queued_a_few_only() -> None:
     announced = Announcements()
+    used = frozenset({"a", "b", "c", "d"})
     reasons = []
-    for _ in range(4):
+    for cid in ("a", "a", "b", "c", "d"):
         with pytest.raises(RefusedError) as refusal:
-            announced.add(video("a"), frozenset({"a"}))
+            announced.add(video(cid), used)
         reasons.append(refusal.value.reason)
     queued, limit = rtc.RequestResponse.QUEUED, rtc.RequestResponse.LIMIT_EXCEEDED
-    assert reasons == [queued] * 3 + [limit]
-    assert announced.next_queued(frozenset({"a"})) is None
-    assert announced.next_queued(NONE) is not None
+    assert reasons == [queued] * 4 + [limit]
+    assert announced.next_queued(used) is None
+    asked = announced.next_queued(used - {"a"})
+    assert asked is not None
+    assert asked.cid == "a"
+    assert announced.next_queued(used - {"a"}) is None, "the same one was announced again"
 
 
 def test_a_codec_that_is_not_served_is_replaced() -> None:
@@ -105,10 +157,10 @@ def test_a_backup_codec_comes_under_the_sid_of_its_track() -> None:
     assert [layer.width for layer in again.info.codecs[1].layers] == [640]
     assert not announced.announced("b1"), "the client has tried again"
     assert not announced.set_muted(info.sid, muted=True), "the track is muted, not its codec"
-    assert announced.take(TrackKind.VIDEO, "b2") == again
+    assert announced.take([(TrackKind.VIDEO, "b2")]) == [again]
     announced.add(backup("b3", info.sid), frozenset({"a"}), info)
     announced.forget(info.sid)
-    assert announced.take(TrackKind.VIDEO, "b3") is None
+    assert taken(announced, "b3") == [None]
 
 
 @pytest.mark.parametrize(
