@@ -101,3 +101,39 @@ fn paused(world: &World) -> bool {
         })
         .unwrap_or(false)
 }
+
+#[test]
+fn who_joins_an_overloaded_thread_gets_no_more_than_those_who_are_there() {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let clients = [world.connect(0, false), world.connect(0, false)];
+    world.run_until_connected();
+    let mut camera = Camera::new(&mut world, publisher);
+    let mut present = Viewer::new(&mut world, clients[0], &camera);
+    let second = Duration::from_secs(1);
+    run(&mut world, &mut camera, &mut [&mut present], second);
+    overloaded(&mut world, &mut camera, &mut present, second);
+    assert!(paused(&world), "everybody's picture has gone");
+
+    let mut late = Viewer::new(&mut world, clients[1], &camera);
+    overloaded(&mut world, &mut camera, &mut late, second);
+    assert_eq!(late.layers(world.start, world.now), [0, 0, 0]);
+    assert!(!late.heard.is_empty(), "audio flows");
+    let told = world.events.iter().any(|event| {
+        matches!(event, Event::StreamState { subscription, paused: true } if *subscription == late.subscription)
+    });
+    assert!(told, "the late one has not been told");
+
+    let end = world.now;
+    while world.now < end + Duration::from_millis(5_500) {
+        world.fall_behind(HERE, Duration::ZERO);
+        run(
+            &mut world,
+            &mut camera,
+            &mut [&mut late],
+            Duration::from_millis(1),
+        );
+    }
+    let back = late.first_of(2, end);
+    assert!(back.is_some_and(|at| at <= end + Duration::from_secs(5)));
+}

@@ -9,12 +9,15 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
+use super::flow::Change;
 use super::repair;
-use super::shedding::tell_pause;
+use super::shedding::Shed;
+use super::subscriber::SubscriptionEntry;
 use super::timers::{Due, Timer};
+use super::tracks::TrackEntry;
 use super::write::Writer;
 use crate::allocate::{Allocator, Allowance, Demand};
-use crate::api::{ExtensionKind, Host, MediaKind, SendCodec, Subscribe};
+use crate::api::{ExtensionKind, Host, MediaKind, SendCodec, Subscribe, SubscriptionSettings};
 use crate::bwe::{Estimator, Wanted};
 use crate::rtcp::TransportFeedback;
 
@@ -177,6 +180,30 @@ impl Bandwidth {
     }
 }
 
+impl SubscriptionEntry {
+    /// What it wants to be sent of its track. What load holds back costs nothing, and begins with the
+    /// lowest layer when it comes back.
+    fn demand(&self, now: Instant, key: usize, track: &mut TrackEntry) -> Demand {
+        let SubscriptionSettings {
+            priority,
+            max_layer,
+            ..
+        } = self.inner.settings();
+        let activity = &track.inner.activity;
+        let is_active = |layer| activity.is_active(layer);
+        let layers = match self.shed {
+            Shed::Video => Default::default(),
+            Shed::Nothing | Shed::Enhancement => track.rates.bitrates_bps(now, is_active),
+        };
+        let (max_layer, allowance) = match self.shed {
+            Shed::Nothing => (max_layer, self.allowance),
+            Shed::Enhancement => (0, self.allowance),
+            Shed::Video => (0, Allowance::Layer(0)),
+        };
+        Demand::new(key, priority, layers, max_layer, allowance)
+    }
+}
+
 impl Shard {
     /// A subscription has been added: its transport is measured if that has been negotiated.
     pub(super) fn watch_bandwidth(&mut self, now: Instant, key: usize, sub: usize) {
@@ -298,13 +325,24 @@ impl Shard {
                 if let Some(estimator) = &mut bandwidth.estimator {
                     estimator.want(now, (can_probe && !satisfied).then_some(wanted), can_probe);
                 }
+                // What does not fit by far cannot go on until the next key frame.
+                let change = match outcome.overloaded {
+                    true => Change::AtOnce,
+                    false => Change::AtKeyFrame,
+                };
                 for demand in &demands {
-                    self.allow(now, demand.key, demand.allowance, outcome.overloaded, host);
+                    self.allow(now, demand.key, demand.allowance, change, host);
                 }
             }
             None => {
                 for demand in &demands {
-                    self.allow(now, demand.key, Allowance::Unlimited, false, host);
+                    self.allow(
+                        now,
+                        demand.key,
+                        Allowance::Unlimited,
+                        Change::AtKeyFrame,
+                        host,
+                    );
                 }
             }
         }
@@ -341,42 +379,27 @@ impl Shard {
                 continue;
             }
             can_probe |= entry.transport_cc_id.is_some() && entry.inner.can_pad();
-            let activity = &track.inner.activity;
-            let is_active = |layer| activity.is_active(layer);
-            let layers = track.rates.bitrates_bps(now, is_active);
             if demands.len() < MAX_DEMANDS {
-                let (priority, max) = (settings.priority, settings.max_layer);
-                demands.push(Demand::new(*sub, priority, layers, max, entry.allowance));
+                demands.push(entry.demand(now, *sub, track));
             }
         }
         (audio_bps, can_probe)
     }
 
-    /// Puts an allowance in force. `overloaded`: what is no longer allowed stops at once instead of
-    /// at the next key frame.
+    /// Puts an allowance in force.
     fn allow(
         &mut self,
         now: Instant,
         sub: usize,
         allowance: Allowance,
-        overloaded: bool,
+        change: Change,
         host: &mut dyn Host,
     ) {
         let Some(entry) = self.subscriptions.get_mut(sub) else {
             return;
         };
-        let was_paused = entry.is_paused();
-        let before = std::mem::replace(&mut entry.allowance, allowance);
-        if before == allowance {
-            return;
-        }
-        let paused = entry.is_paused();
-        tell_pause(entry.id, was_paused, paused, host);
-        self.retarget(now, sub);
-        if let Some(entry) = self.subscriptions.get_mut(sub)
-            && (paused || (overloaded && entry.inner.waits_for().is_some()))
-        {
-            entry.inner.stop();
+        if std::mem::replace(&mut entry.allowance, allowance) != allowance {
+            self.settle(now, sub, change, host);
         }
     }
 

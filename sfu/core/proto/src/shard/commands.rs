@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::Shard;
 use super::bandwidth::{Stamps, transport_cc_id};
+use super::flow::Change;
 use super::peer::Peer;
-use super::shedding::Shed;
 use super::source::Source;
 use super::subscriber::SubscriptionEntry;
 use crate::allocate::Allowance;
@@ -215,6 +215,8 @@ impl Shard {
         else {
             return;
         };
+        let key = self.subscriptions.vacant_key();
+        let shed = self.shedding.of(key, request.kind);
         let sub = self.subscriptions.insert(SubscriptionEntry {
             id: request.id,
             peer,
@@ -233,14 +235,15 @@ impl Shard {
                 request.rtx_ssrc.and(Some(request.codecs.as_slice())),
             ),
             allowance: Allowance::default(),
-            shed: Shed::default(),
+            shed,
+            is_paused: false,
         });
         self.subscription_ids.insert(request.id, sub);
         self.peers[peer].sent.insert(request.ssrc.0, sub);
         self.tracks[track_key].inner.subscriptions.push(sub);
         self.watch_bandwidth(now, peer, sub);
         self.allocate(now, peer, host);
-        self.retarget(now, sub);
+        self.settle(now, sub, Change::AtKeyFrame, host);
     }
 
     pub(super) fn update_subscription(
@@ -264,14 +267,14 @@ impl Shard {
             }
             self.allocate(now, peer, host);
         }
-        self.retarget(now, sub);
+        self.settle(now, sub, Change::AtKeyFrame, host);
     }
 
     /// A peer can take media: whatever it waits for must begin with a key frame.
-    pub(super) fn start_subscriptions(&mut self, now: Instant, key: usize) {
+    pub(super) fn start_subscriptions(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
         let subscriptions: Vec<usize> = self.peers[key].sent.values().copied().collect();
         for sub in subscriptions {
-            self.retarget(now, sub);
+            self.settle(now, sub, Change::AtKeyFrame, host);
         }
     }
 }

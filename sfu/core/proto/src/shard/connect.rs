@@ -92,7 +92,7 @@ impl Shard {
                     peer.state = state;
                     host.event(Event::TransportState(peer.id, state));
                     match state {
-                        TransportState::Connected => self.start_subscriptions(now, key),
+                        TransportState::Connected => self.start_subscriptions(now, key, host),
                         TransportState::Closed(_) => closed = true,
                         _ => {}
                     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Shard;
 use super::bandwidth::Stamps;
+use super::flow::Change;
 use crate::api::{ChangeTrack, Event, Host, Layer, SendCodec, SubscriptionSettings};
 
 /// Where a subscription is about to go on.
@@ -17,6 +18,8 @@ pub(super) struct Handover {
     pub(super) track_key: usize,
     codecs: Vec<SendCodec>,
     pub(super) settings: SubscriptionSettings,
+    /// The layer whose key frame is waited for.
+    pub(super) layer: Option<Layer>,
 }
 
 impl Shard {
@@ -40,6 +43,7 @@ impl Shard {
             track_key: to,
             codecs: request.codecs,
             settings: request.settings,
+            layer: None,
         }));
         if stays {
             self.stay(now, sub, host);
@@ -49,7 +53,7 @@ impl Shard {
         if at_once {
             self.hand_over(now, to, &[sub], host);
         } else {
-            self.want_next(now, sub);
+            self.settle(now, sub, Change::AtKeyFrame, host);
         }
     }
 
@@ -86,34 +90,14 @@ impl Shard {
         self.release_track(next.track_key, host);
     }
 
-    /// The layer of the other track that a subscription waits for.
-    fn next_layer(&self, sub: usize) -> Option<(usize, Layer)> {
-        let entry = self.subscriptions.get(sub)?;
-        let next = entry.next.as_ref()?;
-        let (spatial, _) = entry.layer_limits();
-        let track = self.tracks.get(next.track_key)?;
-        let layer = track
-            .inner
-            .activity
-            .best(next.settings.max_layer.min(spatial))?;
-        Some((next.track_key, layer))
-    }
-
-    /// Asks for the key frame that a subscription needs to go on elsewhere, if it is to.
-    pub(super) fn want_next(&mut self, now: Instant, sub: usize) {
-        if let Some((track_key, layer)) = self.next_layer(sub) {
-            self.want_key_frame(now, track_key, layer);
-        }
-    }
-
-    /// Asks for the key frames that others need to go on with this track.
-    pub(super) fn want_arriving(&mut self, now: Instant, track_key: usize) {
+    /// Decides anew for those that are to go on with this track.
+    pub(super) fn settle_arriving(&mut self, now: Instant, track_key: usize, host: &mut dyn Host) {
         let Some(track) = self.tracks.get_mut(track_key) else {
             return;
         };
         let arriving = std::mem::take(&mut track.inner.arriving);
         for sub in &arriving {
-            self.want_next(now, *sub);
+            self.settle(now, *sub, Change::AtKeyFrame, host);
         }
         if let Some(track) = self.tracks.get_mut(track_key) {
             track.inner.arriving = arriving;
@@ -130,8 +114,9 @@ impl Shard {
         }
         let switch_points = track.inner.pending_switch_points();
         let is_ready = |sub: &usize| {
-            self.next_layer(*sub)
-                .is_some_and(|(_, layer)| switch_points[usize::from(layer.0)])
+            let next = self.subscriptions.get(*sub).and_then(|it| it.next.as_ref());
+            let layer = next.and_then(|next| next.layer);
+            layer.is_some_and(|layer| switch_points[usize::from(layer.0)])
         };
         // Allocated once per change of codec.
         let arriving = track.inner.arriving.iter().copied();
@@ -192,7 +177,7 @@ impl Shard {
             if let Some(entry) = self.subscriptions.get(*sub) {
                 let peer = entry.peer;
                 self.allocate(now, peer, host);
-                self.retarget(now, *sub);
+                self.settle(now, *sub, Change::AtKeyFrame, host);
             }
         }
     }

@@ -249,7 +249,7 @@ impl Shard {
             self.whole_tracks.push(track_key);
         }
         if layers_changed {
-            self.retarget_all(now, track_key);
+            self.settle_all(now, track_key, host);
         }
         if self.flush_at.is_none() {
             self.flush_at = Some(now + self.config.gather);

@@ -12,6 +12,7 @@ mod commands;
 mod connect;
 mod fanout;
 mod feedback;
+mod flow;
 mod handover;
 mod ingress;
 mod messages;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use self::audio::Microphones;
+use self::flow::Change;
 use self::peer::Peer;
 use self::shedding::Shedding;
 use self::subscriber::SubscriptionEntry;
@@ -118,7 +120,7 @@ pub struct Shard {
     nack_scratch: Vec<u16>,
     feedback_scratch: Vec<PacketResult>,
     demands_scratch: Vec<Demand>,
-    shed_scratch: Vec<usize>,
+    shed_scratch: Vec<(usize, Change)>,
     poll_buffer: Box<[u8]>,
 }
 

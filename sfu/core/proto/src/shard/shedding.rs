@@ -10,7 +10,8 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use crate::api::{Event, Host, MediaKind, SubscriptionId};
+use super::flow::Change;
+use crate::api::{Host, MediaKind};
 
 /// Shares of the subscriptions; a level of this number cuts all of them.
 const SHARES: u8 = 8;
@@ -88,8 +89,11 @@ impl Shedding {
             .is_some_and(|until| now + HOLD < until + SETTLE)
     }
 
-    /// What the video subscription of this slab key must do without.
-    pub(super) fn of(&self, subscription: usize) -> Shed {
+    /// What the subscription of this slab key must do without.
+    pub(super) fn of(&self, subscription: usize, kind: MediaKind) -> Shed {
+        if kind == MediaKind::Audio {
+            return Shed::Nothing;
+        }
         let share = (subscription % usize::from(SHARES)) as u8;
         if share + SHARES < self.level {
             Shed::Video
@@ -116,41 +120,19 @@ impl Shard {
     fn apply_shedding(&mut self, now: Instant, host: &mut dyn Host) {
         let mut changed = std::mem::take(&mut self.shed_scratch);
         for (key, entry) in &mut self.subscriptions {
-            if entry.inner.kind() != MediaKind::Video {
-                continue;
-            }
-            let was_paused = entry.is_paused();
-            let shed = self.shedding.of(key);
+            let shed = self.shedding.of(key, entry.inner.kind());
             if std::mem::replace(&mut entry.shed, shed) != shed {
-                changed.push(key);
-                tell_pause(entry.id, was_paused, entry.is_paused(), host);
+                let change = match shed {
+                    Shed::Nothing => Change::AtKeyFrame,
+                    Shed::Enhancement | Shed::Video => Change::AtOnce,
+                };
+                changed.push((key, change));
             }
         }
-        for key in changed.drain(..) {
-            self.retarget(now, key);
-            if let Some(entry) = self.subscriptions.get_mut(key)
-                && entry.shed != Shed::Nothing
-                && (entry.is_paused() || entry.inner.waits_for().is_some())
-            {
-                entry.inner.stop();
-            }
+        for (key, change) in changed.drain(..) {
+            self.settle(now, key, change, host);
         }
         self.shed_scratch = changed;
-    }
-}
-
-/// Lets policy know of a picture that stops, or comes back.
-pub(super) fn tell_pause(
-    subscription: SubscriptionId,
-    was_paused: bool,
-    paused: bool,
-    host: &mut dyn Host,
-) {
-    if was_paused != paused {
-        host.event(Event::StreamState {
-            subscription,
-            paused,
-        });
     }
 }
 
@@ -164,7 +146,7 @@ mod tests {
     fn cut(shedding: &Shedding) -> [usize; 3] {
         let mut counts = [0; 3];
         for key in 0..80 {
-            counts[shedding.of(key) as usize] += 1;
+            counts[shedding.of(key, MediaKind::Video) as usize] += 1;
         }
         counts
     }
@@ -244,12 +226,12 @@ mod tests {
         let mut changes = [0u32; 80];
         for ms in 0..60_000 {
             now += Duration::from_millis(1);
-            let sent = (0..80).filter(|key| shedding.of(*key) != Shed::Video);
+            let sent = (0..80).filter(|key| shedding.of(*key, MediaKind::Video) != Shed::Video);
             backlog = (backlog + sent.count() as f64 / 80.0 - 0.55).max(0.0);
             behind_since = (backlog > 0.0).then(|| behind_since.unwrap_or(now));
             shedding.update(now, behind_since.map_or(Duration::ZERO, |at| now - at));
             for (key, (before, changes)) in before.iter_mut().zip(&mut changes).enumerate() {
-                let shed = shedding.of(key);
+                let shed = shedding.of(key, MediaKind::Video);
                 let pauses = (shed == Shed::Video) != (*before == Shed::Video);
                 *changes += u32::from(pauses && ms > 5_000);
                 *before = shed;

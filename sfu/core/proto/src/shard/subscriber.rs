@@ -40,27 +40,11 @@ pub(super) struct SubscriptionEntry {
     pub(super) allowance: Allowance,
     /// What this thread's load costs it.
     pub(super) shed: Shed,
+    /// It is held back by one of the two, and policy knows.
+    pub(super) is_paused: bool,
 }
 
 impl SubscriptionEntry {
     /// What every packet needs lies within the first so many bytes.
     pub(super) const HOT_BYTES: usize = offset_of!(Self, inner) + Subscription::HOT_BYTES;
-
-    /// Whether its video is held back.
-    pub(super) fn is_paused(&self) -> bool {
-        self.allowance == Allowance::Paused || self.shed == Shed::Video
-    }
-
-    /// Highest spatial (or simulcast) and temporal layer that bandwidth and load allow.
-    pub(super) fn layer_limits(&self) -> (u8, u8) {
-        let spatial = match self.allowance {
-            Allowance::Unlimited => u8::MAX,
-            Allowance::Layer(layer) => layer,
-            Allowance::Paused => 0,
-        };
-        match self.shed {
-            Shed::Nothing => (spatial, u8::MAX),
-            Shed::Enhancement | Shed::Video => (0, 0),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::flow::Change;
 use super::source::Source;
 use super::timers::{Due, Timer};
 use super::{LAYER_CHECK_INTERVAL, Shard};
@@ -132,35 +133,16 @@ impl Shard {
         Some(entry.track_key)
     }
 
-    /// Chooses the layer of one subscription anew, and asks for its key frame if it needs one.
-    pub(super) fn retarget(&mut self, now: Instant, sub: usize) {
-        let Some(entry) = self.subscriptions.get_mut(sub) else {
-            return;
-        };
-        let track_key = entry.track_key;
-        let Some(track) = self.tracks.get(track_key) else {
-            return;
-        };
-        let wanted = entry.inner.settings().max_layer;
-        let (spatial, temporal) = entry.layer_limits();
-        entry.inner.restrict(spatial, temporal);
-        let best = track.inner.activity.best(wanted.min(spatial));
-        entry.inner.retarget(best.filter(|_| !entry.is_paused()));
-        if let (Some(layer), MediaKind::Video) = (entry.inner.waits_for(), track.inner.kind) {
-            self.want_key_frame(now, track_key, layer);
-        }
-        self.want_next(now, sub);
-    }
-
-    pub(super) fn retarget_all(&mut self, now: Instant, track_key: usize) {
+    /// The layers that arrive have changed: decides anew for everybody who watches, or is about to.
+    pub(super) fn settle_all(&mut self, now: Instant, track_key: usize, host: &mut dyn Host) {
         let Some(entry) = self.tracks.get_mut(track_key) else {
             return;
         };
         let subscriptions = std::mem::take(&mut entry.inner.subscriptions);
         for sub in &subscriptions {
-            self.retarget(now, *sub);
+            self.settle(now, *sub, Change::AtKeyFrame, host);
         }
-        self.want_arriving(now, track_key);
+        self.settle_arriving(now, track_key, host);
         if let Some(entry) = self.tracks.get_mut(track_key) {
             entry.inner.subscriptions = subscriptions;
             if entry.inner.activity.is_simulcast() {
@@ -197,7 +179,7 @@ impl Shard {
             }
         }
         if changed {
-            self.retarget_all(now, key);
+            self.settle_all(now, key, host);
         }
         let Some(entry) = self.tracks.get_mut(key) else {
             return;
@@ -261,7 +243,7 @@ impl Shard {
                 subscription.inner.source_restarted(layer);
             }
         }
-        self.retarget_all(now, track_key);
+        self.settle_all(now, track_key, host);
     }
 
     /// Messages from other shards about tracks.
