@@ -6,7 +6,8 @@ the products with budgets. The engine's own limits are constants of `sfu/core`; 
 description stand with its grammar (`signalling/sdp/grammar.py`), which bounds what they cost.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 KIB: Final = 1 << 10
@@ -77,16 +78,23 @@ SERVER_DATA_BYTES_MAX: Final = 64_000
 
 # --- HTTP ----------------------------------------------------------------------------------
 
-HTTP_BODY_BYTES_MAX: Final = 10 * MIB
-"""A request's body where nothing smaller is said."""
-HTTP_LINE_BYTES_MAX: Final = 256 * KIB
-"""The request line, and each header: SDKs put tokens and session descriptions into the query."""
+HTTP_LINE_BYTES_MAX: Final = 128 * KIB
+"""The request line, and each header: SDKs put tokens and attributes into the query."""
 HTTP_PATH_BYTES_MAX: Final = 1 * KIB
 """aiohttp's router takes time by the square of the slashes in a path."""
 API_BODY_BYTES_MAX: Final = 16 * KIB
 """A request of the page: a title, a name."""
-TOKEN_BYTES_MAX: Final = 1 * MIB
-"""An access token."""
+SERVER_API_BODY_BYTES_MAX: Final = 256 * KIB
+"""A request of the server API: metadata in JSON, a message of data in base64."""
+HTTP_BODY_TIMEOUT_S: Final = 10.0
+"""For a whole body."""
+TOKEN_BYTES_MAX: Final = 96 * KIB
+"""An access token: a participant's texts and its room's, in JSON, and that in base64."""
+TOKEN_TEXTS_BYTES_MAX: Final = 40 * KIB
+"""A participant's name, metadata and attributes, together and as JSON writes them. Who may write
+them gets them back in a refreshed token, which has to stay below the limit of tokens."""
+TOKEN_ROOM_BYTES_MAX: Final = 24 * KIB
+"""A token's `roomConfig`, as JSON."""
 ADDRESSES_MAX: Final = 10_000
 """Client addresses that a limit by address remembers; then the oldest is forgotten."""
 WEB_FILE_BYTES_MAX: Final = 8 * MIB
@@ -101,6 +109,28 @@ def utf8_bytes(*texts: str) -> int:
 def attributes_bytes(attributes: Iterable[tuple[str, str]]) -> int:
     """How long keys and values are together."""
     return sum(utf8_bytes(key, value) for key, value in attributes)
+
+
+def texts_excess(name: str, metadata: str, attributes: Mapping[str, str]) -> str:
+    """What is too long of a participant's texts, as a sentence for who wrote it; empty if nothing.
+
+    What this lets through, a refreshed token carries and every other check accepts.
+    """
+    for what, size, longest in (
+        ("name", utf8_bytes(name), NAME_BYTES_MAX),
+        ("metadata", utf8_bytes(metadata), METADATA_BYTES_MAX),
+        ("attributes", attributes_bytes(attributes.items()), ATTRIBUTES_BYTES_MAX),
+    ):
+        if size > longest:
+            return f"{what} of {size} bytes exceeds the limit of {longest} bytes"
+    if json_bytes([name, metadata, dict(attributes)]) > TOKEN_TEXTS_BYTES_MAX:
+        return f"the texts exceed the limit of {TOKEN_TEXTS_BYTES_MAX} bytes as JSON"
+    return ""
+
+
+def json_bytes(value: object) -> int:
+    """How long the value is as JSON in UTF-8."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def cut(text: str, longest_bytes: int) -> str:

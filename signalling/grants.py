@@ -80,14 +80,15 @@ class Claims:
         for what, value, longest in (
             ("identity", self.identity, limits.IDENTITY_BYTES_MAX),
             ("room name", self.grants.room, limits.ROOM_NAME_BYTES_MAX),
-            ("name", self.name, limits.NAME_BYTES_MAX),
-            ("metadata", self.metadata, limits.METADATA_BYTES_MAX),
         ):
             if limits.utf8_bytes(value) > longest:
                 raise TokenError(400, f"{what} exceeds the limit of {longest} bytes")
-        longest = limits.ATTRIBUTES_BYTES_MAX
-        if limits.attributes_bytes(self.attributes.items()) > longest:
-            raise TokenError(400, f"attributes exceed the limit of {longest} bytes")
+        if excess := limits.texts_excess(self.name, self.metadata, self.attributes):
+            raise TokenError(400, excess)
+        if limits.json_bytes(self.room_config) > limits.TOKEN_ROOM_BYTES_MAX:
+            raise TokenError(
+                400, f"roomConfig exceeds the limit of {limits.TOKEN_ROOM_BYTES_MAX} bytes"
+            )
 
 
 def read_claims(payload: Mapping[str, Any]) -> Claims:

@@ -13,6 +13,11 @@ from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from sfu.limits import SERVER_API_BODY_BYTES_MAX
+from signalling import strict_json
+from signalling.grants import Grants
+from signalling.http.body import BodyTooLargeError, read_body
+
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/protobuf"
 _JSON_FORMAT: Final[Any] = json_format  # its functions are not typed
@@ -59,24 +64,38 @@ class TwirpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`call` takes a message of type `request` and whatever the service passes beside it."""
+    """`call` takes a message of type `request` and whatever the service passes beside it.
+
+    `grant` names what a caller's token has to grant before the request is read.
+    """
 
     request: Any
     call: Callable[..., Awaitable[Any]]
+    grant: str
+
+    def check(self, grants: Grants) -> None:
+        """Raises TwirpError."""
+        if not getattr(grants, self.grant):
+            raise TwirpError(Code.UNAUTHENTICATED, "permissions denied")
 
 
 async def read(request: web.Request, method: Method) -> Any:
     """The message of a call. Raises TwirpError."""
+    if request.content_type not in (JSON, PROTOBUF):
+        raise TwirpError(Code.BAD_ROUTE, f"unexpected Content-Type: {request.content_type!r}")
     message = method.request()
-    body = await request.read()
     try:
+        body = await read_body(request, SERVER_API_BODY_BYTES_MAX)
         if request.content_type == JSON:
-            _JSON_FORMAT.Parse(body, message, ignore_unknown_fields=True)
-        elif request.content_type == PROTOBUF:
-            message.ParseFromString(body)
+            value = strict_json.parse_object(body)
+            _JSON_FORMAT.ParseDict(value, message, ignore_unknown_fields=True)
         else:
-            raise TwirpError(Code.BAD_ROUTE, f"unexpected Content-Type: {request.content_type!r}")
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError):
+            message.ParseFromString(body)
+    except BodyTooLargeError as error:
+        raise TwirpError(Code.INVALID_ARGUMENT, f"the request has {error}") from None
+    except TimeoutError:
+        raise TwirpError(Code.MALFORMED, "the request did not come") from None
+    except (DecodeError, json_format.ParseError, ValueError, TypeError, RecursionError):
         raise TwirpError(Code.MALFORMED, "the request could not be decoded") from None
     return message
 

@@ -14,12 +14,13 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from sfu import limits
+from signalling import strict_json
 from signalling.conferences import Conference, ConferenceNames, TitleError, clean_text
 from signalling.grants import Claims, Grants
+from signalling.http.body import BodyTooLargeError, read_body
 from signalling.http.limits import RateLimiter, client_address
 from signalling.tokens import KeyRing
 
-BODY_TIMEOUT_S = 10.0
 CREATE_BURST, CREATE_PER_S = 30, 0.5
 MISS_BURST, MISS_PER_S = 30, 0.5
 _IDENTITY_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -76,7 +77,7 @@ class ConferenceApi:
     async def create(self, request: web.Request) -> web.Response:
         """{title?} → 201 {name, title}."""
         try:
-            body = await _read_object(request)
+            body = await _read_object(request, ErrorCode.INVALID_TITLE)
             title = _text(body, "title")
             if not self._creations.allow(client_address(request)):
                 raise _too_many(self._creations)
@@ -90,7 +91,7 @@ class ConferenceApi:
     async def join(self, request: web.Request) -> web.Response:
         """{role: "listener" | "speaker", display_name?} → {url, token, title, identity}."""
         try:
-            body = await _read_object(request)
+            body = await _read_object(request, ErrorCode.INVALID_NAME)
             role = _text(body, "role")
             if role not in ("listener", "speaker"):
                 raise ApiError(ErrorCode.INVALID_REQUEST, field="role")
@@ -165,26 +166,17 @@ def _text(body: dict[str, Any], field: str) -> str:
     return value
 
 
-async def _read_object(request: web.Request) -> dict[str, Any]:
+async def _read_object(request: web.Request, bad_text: ErrorCode) -> dict[str, Any]:
     """The body as a JSON object; none at all counts as an empty one."""
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            data = await _read_body(request)
-        value = json.loads(data or b"{}")
-    except (TimeoutError, ValueError, RecursionError):
+        data = await read_body(request, limits.API_BODY_BYTES_MAX)
+        return strict_json.parse_object(data or b"{}")
+    except BodyTooLargeError as error:
+        raise ApiError(ErrorCode.REQUEST_TOO_LARGE, longest=error.limit_bytes) from None
+    except strict_json.TextError:
+        raise ApiError(bad_text) from None
+    except (TimeoutError, ValueError):
         raise ApiError(ErrorCode.INVALID_REQUEST) from None
-    if not isinstance(value, dict):
-        raise ApiError(ErrorCode.INVALID_REQUEST)
-    return value
-
-
-async def _read_body(request: web.Request) -> bytes:
-    data = bytearray()
-    async for chunk in request.content.iter_any():
-        data += chunk
-        if len(data) > limits.API_BODY_BYTES_MAX:
-            raise ApiError(ErrorCode.REQUEST_TOO_LARGE, longest=limits.API_BODY_BYTES_MAX)
-    return bytes(data)
 
 
 def _json(

@@ -1,8 +1,7 @@
 """The one HTTP server: routes, limits and the answers that no route gives.
 
-Limits follow LiveKit's server where its clients depend on them: request bodies up to 10 MiB, URLs
-and headers far larger than aiohttp's default of 8 KiB, because SDKs put tokens and whole session
-descriptions into the query.
+URLs and headers may be far larger than aiohttp's default of 8 KiB, because SDKs put tokens and
+attributes into the query.
 """
 
 import logging
@@ -50,7 +49,7 @@ def make_app(endpoints: Endpoints) -> web.Application:
         warnings.simplefilter("ignore", DeprecationWarning)
         app = web.Application(
             router=_BoundedRouter(),
-            client_max_size=limits.HTTP_BODY_BYTES_MAX,
+            client_max_size=limits.SERVER_API_BODY_BYTES_MAX,
             middlewares=[cors.answer_preflight, _hide_faults],
         )
     app.on_response_prepare.append(cors.add_headers)

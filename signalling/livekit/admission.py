@@ -39,9 +39,8 @@ def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
         if not claims.grants.can_update_own_metadata:
             raise JoinRefusedError(401, "permissions denied")
         attributes = dict(admission.attributes) | dict(query.attributes)
-        longest = limits.ATTRIBUTES_BYTES_MAX
-        if limits.attributes_bytes(attributes.items()) > longest:
-            raise JoinRefusedError(400, f"attributes exceed the limit of {longest} bytes")
+        if excess := limits.texts_excess(admission.name, admission.metadata, attributes):
+            raise JoinRefusedError(400, excess)
         admission = replace(admission, attributes=tuple(attributes.items()))
     if node.stopping:
         raise JoinRefusedError(503, "the node is stopping")

@@ -5,8 +5,6 @@ Everything is optional and unknown parameters are ignored: clients of many versi
 """
 
 import base64
-import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from typing import Any, Final
 from livekit.protocol import models
 
 from sfu.limits import ATTRIBUTES_BYTES_MAX, attributes_bytes
+from signalling import strict_json
 
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t"})
 _TEXT_LIMIT: Final = 256
@@ -143,10 +142,10 @@ def _attributes(text: str) -> tuple[tuple[str, str], ...]:
         raise QueryError("attributes are too large")
     try:
         decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        value = json.loads(decoded)
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise QueryError("attributes must be base64 of a JSON object") from error
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        value = strict_json.parse_object(decoded)
+    except ValueError:
+        raise QueryError("attributes must be base64 of a JSON object") from None
+    if not all(isinstance(item, str) for item in value.values()):
         raise QueryError("attributes must be a JSON object of strings")
     if attributes_bytes(value.items()) > ATTRIBUTES_BYTES_MAX:
         raise QueryError(f"attributes are larger than {ATTRIBUTES_BYTES_MAX} bytes")

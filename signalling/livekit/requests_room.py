@@ -69,13 +69,12 @@ def update_metadata(session: "Session", request: rtc.UpdateParticipantMetadata) 
     patch = dict(request.attributes)
     if not participant.permissions.can_update_metadata:
         _respond(session, request, reasons.NOT_ALLOWED, "not allowed to change metadata")
-    elif (
-        limits.utf8_bytes(request.name) > limits.NAME_BYTES_MAX
-        or limits.utf8_bytes(request.metadata) > limits.METADATA_BYTES_MAX
-        or limits.attributes_bytes((participant.attributes | patch).items())
-        > limits.ATTRIBUTES_BYTES_MAX
+    elif excess := limits.texts_excess(
+        request.name or participant.name,
+        request.metadata or participant.metadata,
+        participant.attributes | patch,
     ):
-        _respond(session, request, reasons.LIMIT_EXCEEDED, "too large")
+        _respond(session, request, reasons.LIMIT_EXCEEDED, excess)
     else:
         session.context.room.update_participant(
             participant,

@@ -45,6 +45,7 @@ class RoomService:
             token = access_token(request.headers.get(hdrs.AUTHORIZATION), {})
             claims = self.keys.verify(token)
             method = twirp.find(METHODS, request.match_info["method"])
+            method.check(claims.grants)
             message = await twirp.read(request, method)
             return twirp.respond(request, await method.call(self.node, claims, message))
         except TokenError as error:
@@ -64,11 +65,10 @@ async def _unserved(_request: web.Request) -> web.Response:
 
 async def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequest) -> models.Room:
     """Makes a room, or returns the one of that name."""
-    _demand(claims.grants.room_create)
     longest = limits.ROOM_NAME_BYTES_MAX
     if not 0 < limits.utf8_bytes(request.name) <= longest:
         raise TwirpError(Code.INVALID_ARGUMENT, f"name must have 1 to {longest} bytes")
-    _check_metadata(request.metadata, limits.ROOM_METADATA_BYTES_MAX)
+    _check_metadata(request.metadata)
     default = RoomOptions()
     options = RoomOptions(
         empty_timeout_s=request.empty_timeout or default.empty_timeout_s,
@@ -81,7 +81,6 @@ async def create_room(node: Node, claims: Claims, request: schema.CreateRoomRequ
 
 async def list_rooms(node: Node, claims: Claims, request: schema.ListRoomsRequest) -> Any:
     """All rooms, or those of the given names that exist."""
-    _demand(claims.grants.room_list)
     wanted = set(request.names)
     rooms = [room for room in node.list_rooms() if not wanted or room.name in wanted]
     return schema.ListRoomsResponse(rooms=[wire.room(room.snapshot()) for room in rooms])
@@ -89,7 +88,6 @@ async def list_rooms(node: Node, claims: Claims, request: schema.ListRoomsReques
 
 async def delete_room(node: Node, claims: Claims, request: schema.DeleteRoomRequest) -> Any:
     """Ends a room for everybody in it."""
-    _demand(claims.grants.room_create)
     _room(node, request.room).close(EndReason.ROOM_DELETED)
     return schema.DeleteRoomResponse()
 
@@ -99,7 +97,7 @@ async def update_room_metadata(
 ) -> models.Room:
     """Replaces a room's metadata."""
     room = _administered(node, claims, request.room)
-    _check_metadata(request.metadata, limits.ROOM_METADATA_BYTES_MAX)
+    _check_metadata(request.metadata)
     room.set_metadata(request.metadata)
     return wire.room(room.snapshot())
 
@@ -153,14 +151,13 @@ async def update_participant(
 ) -> models.ParticipantInfo:
     """Changes what others see of a participant, and what it may do."""
     room, participant = _participant(node, claims, request)
-    _check_metadata(request.metadata, limits.METADATA_BYTES_MAX)
     patch = dict(request.attributes)
-    merged = (participant.attributes | patch).items()
-    if (
-        limits.utf8_bytes(request.name) > limits.NAME_BYTES_MAX
-        or limits.attributes_bytes(merged) > limits.ATTRIBUTES_BYTES_MAX
+    if excess := limits.texts_excess(
+        request.name or participant.name,
+        request.metadata or participant.metadata,
+        participant.attributes | patch,
     ):
-        raise TwirpError(Code.INVALID_ARGUMENT, "name or attributes are too large")
+        raise TwirpError(Code.INVALID_ARGUMENT, excess)
     message: Any = request
     if message.HasField("permission"):
         hidden = participant.hidden  # what others know of somebody cannot be taken back
@@ -219,18 +216,23 @@ async def send_data(node: Node, claims: Claims, request: schema.SendDataRequest)
     return schema.SendDataResponse()
 
 
+_ADMIN: Final = "room_admin"
 METHODS: Final[Mapping[str, Method]] = {
-    "CreateRoom": Method(schema.CreateRoomRequest, create_room),
-    "ListRooms": Method(schema.ListRoomsRequest, list_rooms),
-    "DeleteRoom": Method(schema.DeleteRoomRequest, delete_room),
-    "UpdateRoomMetadata": Method(schema.UpdateRoomMetadataRequest, update_room_metadata),
-    "ListParticipants": Method(schema.ListParticipantsRequest, list_participants),
-    "GetParticipant": Method(schema.RoomParticipantIdentity, get_participant),
-    "RemoveParticipant": Method(schema.RoomParticipantIdentity, remove_participant),
-    "MutePublishedTrack": Method(schema.MuteRoomTrackRequest, mute_published_track),
-    "UpdateParticipant": Method(schema.UpdateParticipantRequest, update_participant),
-    "UpdateSubscriptions": Method(schema.UpdateSubscriptionsRequest, update_subscriptions),
-    "SendData": Method(schema.SendDataRequest, send_data),
+    "CreateRoom": Method(schema.CreateRoomRequest, create_room, "room_create"),
+    "ListRooms": Method(schema.ListRoomsRequest, list_rooms, "room_list"),
+    "DeleteRoom": Method(schema.DeleteRoomRequest, delete_room, "room_create"),
+    "UpdateRoomMetadata": Method(
+        schema.UpdateRoomMetadataRequest, update_room_metadata, "room_admin"
+    ),
+    "ListParticipants": Method(schema.ListParticipantsRequest, list_participants, _ADMIN),
+    "GetParticipant": Method(schema.RoomParticipantIdentity, get_participant, _ADMIN),
+    "RemoveParticipant": Method(schema.RoomParticipantIdentity, remove_participant, _ADMIN),
+    "MutePublishedTrack": Method(schema.MuteRoomTrackRequest, mute_published_track, _ADMIN),
+    "UpdateParticipant": Method(schema.UpdateParticipantRequest, update_participant, _ADMIN),
+    "UpdateSubscriptions": Method(
+        schema.UpdateSubscriptionsRequest, update_subscriptions, "room_admin"
+    ),
+    "SendData": Method(schema.SendDataRequest, send_data, _ADMIN),
 }
 
 
@@ -259,7 +261,8 @@ def _participant(node: Node, claims: Claims, request: Any) -> tuple[Room, Partic
     return room, participant
 
 
-def _check_metadata(metadata: str, longest: int) -> None:
+def _check_metadata(metadata: str) -> None:
+    longest = limits.ROOM_METADATA_BYTES_MAX
     if limits.utf8_bytes(metadata) > longest:
         raise TwirpError(Code.INVALID_ARGUMENT, f"metadata exceeds {longest} bytes")
 
