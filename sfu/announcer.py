@@ -1,16 +1,32 @@
 """Tells a room's members about one another, at a cost that does not grow with each join.
 
-People who publish, and their changes, are told at once. Listeners who come and go are collected
-and told together: the larger the room, the longer the interval, so that the number of messages a
-second stays bounded.
+It reads the room's events. People who publish, and their changes, are told at once. Listeners who
+come and go are collected and told together: the larger the room, the longer the interval, so that
+the number of messages a second stays bounded. Whom members have been told of is known here, and so
+whose departure they have to be told.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from sfu.clock import Cancellable, Clock
-from sfu.notices import ParticipantsChanged, RoomChanged, RoomSnapshot
-from sfu.participant import Participant
+from sfu.events import (
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+    RoomClosed,
+    RoomEvent,
+    RoomUpdated,
+    TrackEnded,
+    TrackPublished,
+)
+from sfu.members import Members
+from sfu.notices import (
+    ParticipantsChanged,
+    ParticipantSnapshot,
+    ParticipantState,
+    RoomChanged,
+    RoomSnapshot,
+)
 
 BATCH_PER_MEMBER_S: Final = 0.003
 BATCH_MIN_S: Final = 0.05
@@ -19,92 +35,153 @@ COUNTS_EVERY_S: Final = 5.0
 """The numbers of a room are told at most this often."""
 
 
-class Announcer:
-    """`recipients` are the members that may be told something now."""
+class Numbered(Protocol):
+    """A room, of which members are told the numbers."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        recipients: Callable[[], Iterable[Participant]],
-        size: Callable[[], int],
-        room: Callable[[], RoomSnapshot],
-    ) -> None:
+    def snapshot(self) -> RoomSnapshot: ...
+
+
+class Announcer:
+    """`read` takes every event of the room."""
+
+    def __init__(self, clock: Clock, members: Members, room: Numbered) -> None:
         self._clock = clock
-        self._recipients = recipients
-        self._size = size
+        self._members = members
         self._room = room
-        self._pending: dict[str, Participant] = {}
+        self._told: set[str] = set()
+        """Identities that members know of, or are about to be told of."""
+        self._pending: dict[str, ParticipantSnapshot] = {}
         """By identity: of two sessions with one identity only the later one is told of."""
         self._batch_timer: Cancellable | None = None
         self._counts_timer: Cancellable | None = None
         self._counts_told: tuple[int, int] = (0, 0)
+        self._closed = False
 
-    def participant(self, participant: Participant) -> None:
-        """Tells everybody: a publisher at once, others with the next batch.
+    def told_of(self, identity: str) -> bool:
+        """Whether members know of this participant, or are about to be told."""
+        return identity in self._told
 
-        A hidden participant is told to itself only.
-        """
-        if participant.hidden:
-            notice = ParticipantsChanged((participant.snapshot(),))
-            participant.sink.participants_changed(notice)
-            return
-        participant.announced = True
-        if participant.is_publisher:
-            self.at_once(participant)
-            return
-        self._pending[participant.identity] = participant
-        if self._batch_timer is None:
-            delay = min(max(self._size() * BATCH_PER_MEMBER_S, BATCH_MIN_S), BATCH_MAX_S)
-            self._batch_timer = self._clock.call_later(delay, self._flush)
-
-    def at_once(self, participant: Participant) -> None:
-        """Tells everybody without waiting. The participant is not hidden."""
-        self._pending.pop(participant.identity, None)
-        participant.announced = True
-        self._send(ParticipantsChanged((participant.snapshot(),)))
-
-    def withdraw(self, identity: str) -> bool:
-        """Says nothing more of a session that another one replaces, or of its departure.
-
-        Returns whether there was something to say.
-        """
-        return self._pending.pop(identity, None) is not None
-
-    def room(self) -> None:
-        """Tells everybody about the room, at once."""
-        self._send_room()
-
-    def counts(self) -> None:
-        """The number of members or publishers has changed."""
-        if self._counts_timer is None:
-            self._counts_timer = self._clock.call_later(COUNTS_EVERY_S, self._counts_due)
+    def read(self, event: RoomEvent) -> None:
+        """Tells what members have to know of it."""
+        if self._closed:
+            return  # everybody is told that the room has ended, nobody of each other
+        match event:
+            case ParticipantJoined():
+                self._joined(event.participant, event.replaces)
+                self._counts()
+            case ParticipantChanged():
+                self._changed(event.before, event.participant)
+            case ParticipantLeft(replaced=False):
+                self._left(event.participant, at_once=event.was_publisher)
+                self._counts()
+            case TrackPublished():
+                self._participant(event.participant)
+                self._counts()
+            case TrackEnded() if event.participant.state is not ParticipantState.DISCONNECTED:
+                self._participant(event.participant, at_once=True)
+                self._counts()
+            case RoomUpdated():
+                self._send_room(event.room)
+            case RoomClosed():
+                self.close()
 
     def close(self) -> None:
-        """Ends every timer."""
+        """Ends every timer, and says nothing more."""
+        self._closed = True
         for timer in (self._batch_timer, self._counts_timer):
             if timer is not None:
                 timer.cancel()
         self._batch_timer = self._counts_timer = None
         self._pending.clear()
 
+    # --- one event -------------------------------------------------------------------------
+
+    def _joined(self, participant: ParticipantSnapshot, replaces: ParticipantLeft | None) -> None:
+        """Members are told of it when it is active, unless they know the identity already.
+
+        A departure that nobody has been told of yet is none, if the same person is back. Clients
+        learn from the new sid that the old session has gone, with its tracks.
+        """
+        if participant.identity not in self._told:
+            return
+        was_publisher = replaces is not None and replaces.was_publisher
+        if not participant.hidden:
+            self._participant(participant, at_once=was_publisher)
+        elif replaces is not None:
+            self._left(replaces.participant, at_once=was_publisher)
+
+    def _changed(self, before: ParticipantSnapshot, participant: ParticipantSnapshot) -> None:
+        if participant.state is ParticipantState.JOINED is not before.state:
+            # It is being told of the room, and of itself: of no earlier state afterwards.
+            if participant.identity in self._pending:
+                self._pending[participant.identity] = participant
+            return
+        if participant.state is ParticipantState.ACTIVE or participant.identity in self._told:
+            self._participant(participant)
+        else:
+            self._to_itself(participant)
+
+    def _left(self, participant: ParticipantSnapshot, *, at_once: bool) -> None:
+        # A hidden one may have the identity of one whose departure is still to be told.
+        if participant.identity in self._told and not participant.hidden:
+            self._queue(participant, at_once=at_once)
+
+    def _participant(self, participant: ParticipantSnapshot, *, at_once: bool = False) -> None:
+        """Tells everybody: a publisher at once, others with the next batch.
+
+        A hidden participant is told to itself only.
+        """
+        if participant.hidden:
+            self._to_itself(participant)
+            return
+        self._told.add(participant.identity)
+        self._queue(participant, at_once=at_once or bool(participant.tracks))
+
+    def _to_itself(self, participant: ParticipantSnapshot) -> None:
+        member = self._members.listener(participant.sid)
+        if member is not None:
+            member.sink.participants_changed(ParticipantsChanged((participant,)))
+
+    # --- sending ---------------------------------------------------------------------------
+
+    def _queue(self, participant: ParticipantSnapshot, *, at_once: bool) -> None:
+        if at_once:
+            self._pending.pop(participant.identity, None)
+            self._send((participant,))
+            return
+        self._pending[participant.identity] = participant
+        if self._batch_timer is None:
+            size = len(self._members)
+            delay = min(max(size * BATCH_PER_MEMBER_S, BATCH_MIN_S), BATCH_MAX_S)
+            self._batch_timer = self._clock.call_later(delay, self._flush)
+
     def _flush(self) -> None:
         self._batch_timer = None
         pending, self._pending = self._pending, {}
         if pending:
-            self._send(ParticipantsChanged(tuple(one.snapshot() for one in pending.values())))
+            self._send(tuple(pending.values()))
+
+    def _send(self, participants: tuple[ParticipantSnapshot, ...]) -> None:
+        for one in participants:
+            if one.state is ParticipantState.DISCONNECTED:
+                self._told.discard(one.identity)
+        notice = ParticipantsChanged(participants)
+        for member in self._members.listening():
+            member.sink.participants_changed(notice)
+
+    def _counts(self) -> None:
+        """The number of members or publishers has changed."""
+        if self._counts_timer is None:
+            self._counts_timer = self._clock.call_later(COUNTS_EVERY_S, self._counts_due)
 
     def _counts_due(self) -> None:
         self._counts_timer = None
-        room = self._room()
+        room = self._room.snapshot()
         if (room.participants, room.publishers) != self._counts_told:
-            self._send_room()
+            self._send_room(room)
 
-    def _send(self, notice: ParticipantsChanged) -> None:
-        for participant in self._recipients():
-            participant.sink.participants_changed(notice)
-
-    def _send_room(self) -> None:
-        notice = RoomChanged(self._room())
-        self._counts_told = (notice.room.participants, notice.room.publishers)
-        for participant in self._recipients():
-            participant.sink.room_changed(notice)
+    def _send_room(self, room: RoomSnapshot) -> None:
+        notice = RoomChanged(room)
+        self._counts_told = (room.participants, room.publishers)
+        for member in self._members.listening():
+            member.sink.room_changed(notice)

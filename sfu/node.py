@@ -10,6 +10,7 @@ from typing import Final
 from sfu import _core, ids, quality
 from sfu.clock import Cancellable, Clock
 from sfu.engine import Engine
+from sfu.events import EventStream, RoomClosed, RoomEvent
 from sfu.memory import MemoryKeeper
 from sfu.notices import QualityReport
 from sfu.participant import Participant
@@ -49,6 +50,8 @@ class Node:
     node_id: str = field(default_factory=ids.node_id)
     region: str = ""
     stopping: bool = False
+    events: EventStream = field(default_factory=EventStream)
+    """Whatever happens in any room."""
     _rooms: dict[str, Room] = field(default_factory=dict)
     """By name."""
     _next_room_id: int = 1
@@ -62,6 +65,7 @@ class Node:
     _memory: MemoryKeeper = field(default_factory=MemoryKeeper)
 
     def __post_init__(self) -> None:
+        self.events.subscribe(self._read)
         self.engine.watch_levels(self._levels)
         self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self.measure)
 
@@ -79,7 +83,7 @@ class Node:
                 options=options,
                 engine_room_id=self._next_room_id,
                 clock=self.clock,
-                on_closed=self._room_closed,
+                onward=self.events,
             )
             self._next_room_id += 1
             self._rooms[name] = room
@@ -140,9 +144,9 @@ class Node:
         for room in list(self._rooms.values()):
             room.close(EndReason.SERVER_SHUTDOWN)
 
-    def _room_closed(self, room: Room) -> None:
-        if self._rooms.get(room.name) is room:
-            del self._rooms[room.name]
+    def _read(self, event: RoomEvent) -> None:
+        if isinstance(event, RoomClosed):
+            self._rooms.pop(event.room.name, None)
 
     def _levels(self, event: _core.AudioLevels) -> None:
         windows: dict[str, tuple[Room, dict[str, tuple[float, float]]]] = {}

@@ -65,6 +65,16 @@ class ParticipantSnapshot(Renderable):
     client: ClientFacts
     end_reason: EndReason
 
+    @property
+    def hidden(self) -> bool:
+        """Others are never told of it."""
+        return self.permissions.hidden
+
+    @property
+    def counts(self) -> bool:
+        """Is one of the people whose number the room tells."""
+        return self.kind.counts_as_person and not self.hidden
+
 
 @dataclass(frozen=True, slots=True)
 class RoomSnapshot:

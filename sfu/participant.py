@@ -42,8 +42,6 @@ class Participant:
     version: int = 0
     tracks: dict[str, PublishedTrack] = field(default_factory=dict)
     subscription_permission: SubscriptionPermission = field(default_factory=SubscriptionPermission)
-    announced: bool = False
-    """Others have been told of it, so they must be told when it goes."""
     end_reason: EndReason = EndReason.UNKNOWN
     _snapshot: ParticipantSnapshot | None = None
 
@@ -51,11 +49,6 @@ class Participant:
     def hidden(self) -> bool:
         """Others are never told of it."""
         return self.permissions.hidden
-
-    @property
-    def counts(self) -> bool:
-        """Is one of the people whose number the room tells."""
-        return self.kind.counts_as_person and not self.hidden
 
     @property
     def is_publisher(self) -> bool:

@@ -67,6 +67,11 @@ class Speakers:
                 del self._voices[sid]
         return tuple(changed)
 
+    def level(self, sid: str) -> float:
+        """What was told last of this participant, 0.0 if it does not speak."""
+        voice = self._voices.get(sid)
+        return 0.0 if voice is None else min(voice.told, 1.0)
+
     def remove(self, sid: str) -> None:
         """The participant has gone: nobody needs to be told of its silence."""
         self._voices.pop(sid, None)

@@ -8,6 +8,7 @@ it true.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final, Protocol
 
 from sfu.clock import Cancellable, Clock
@@ -19,6 +20,16 @@ from sfu.values import CodecRole, SubscriptionFailure, SubscriptionSettings, Vid
 
 NOT_FOUND_AFTER_S: Final = 60.0
 """A wanted track that has not appeared by then is reported to the subscriber."""
+
+
+class Ruling(Enum):
+    """What the rules say about a participant and a track."""
+
+    ALLOWED = auto()
+    REFUSED_BY_PUBLISHER = auto()
+    """The publisher may change its mind: the participant is told of both."""
+    NEVER = auto()
+    """Its own, or it may not subscribe at all, which it knows."""
 
 
 class TrackSet(Protocol):
@@ -37,16 +48,22 @@ class _Wish:
 
 @dataclass(slots=True, eq=False)
 class Subscriptions:
-    """One participant's wishes. `may_receive` asks the room's rules."""
+    """One participant's wishes. `rule` asks the room's rules."""
 
     clock: Clock
     sink: SessionSink
-    may_receive: Callable[[PublishedTrack], bool]
+    rule: Callable[[PublishedTrack], Ruling]
+    on_first: Callable[[str], None] = lambda _publisher_sid: None
+    """The participant receives a first track of somebody."""
+    on_none: Callable[[str], None] = lambda _publisher_sid: None
+    """It receives nothing of somebody any more."""
     automatic: bool = True
     default_quality: VideoQuality = VideoQuality.HIGH
     active: dict[str, PublishedTrack] = field(default_factory=dict)
     """Tracks that the session has been told to send."""
     _wishes: dict[str, _Wish] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
+    """Sids of tracks that the publisher does not let it have, of which it has been told."""
     _receptions: dict[str, Reception] = field(default_factory=dict)
     """Of the active video tracks, by sid."""
     _publishers: dict[str, int] = field(default_factory=dict)
@@ -119,7 +136,9 @@ class Subscriptions:
         wish = self._wishes.get(track.sid)
         if wish is not None:
             _disarm(wish)
-        wanted = self.wants(track.sid) and self.may_receive(track)
+        ruling = self.rule(track)
+        self._tell_ruling(track, ruling)
+        wanted = ruling is Ruling.ALLOWED and self.wants(track.sid)
         if wanted and track.sid not in self.active:
             self.active[track.sid] = track
             self._count(track.publisher_sid, 1)
@@ -133,6 +152,7 @@ class Subscriptions:
 
     def forget(self, track: PublishedTrack) -> None:
         """The track has gone, and with it everything that was said about it."""
+        self._refused.discard(track.sid)
         wish = self._wishes.pop(track.sid, None)
         if wish is not None:
             _disarm(wish)
@@ -149,6 +169,7 @@ class Subscriptions:
         self.active.clear()
         self._receptions.clear()
         self._publishers.clear()
+        self._refused.clear()
 
     def _deactivate(self, track: PublishedTrack) -> None:
         del self.active[track.sid]
@@ -158,6 +179,16 @@ class Subscriptions:
             reception.close()
         self.sink.track_unwanted(track)
 
+    def _tell_ruling(self, track: PublishedTrack, ruling: Ruling) -> None:
+        refused = ruling is Ruling.REFUSED_BY_PUBLISHER
+        if refused == (track.sid in self._refused):
+            return
+        if refused:
+            self._refused.add(track.sid)
+        else:
+            self._refused.discard(track.sid)
+        self.sink.subscription_allowed(track.publisher_sid, track.sid, not refused)
+
     def _wish(self, track_sid: str) -> _Wish | None:
         wish = self._wishes.get(track_sid)
         if wish is None and len(self._wishes) < WISHES_MAX:
@@ -165,11 +196,14 @@ class Subscriptions:
         return wish
 
     def _count(self, publisher_sid: str, step: int) -> None:
-        count = self._publishers.get(publisher_sid, 0) + step
-        if count:
-            self._publishers[publisher_sid] = count
+        before = self._publishers.get(publisher_sid, 0)
+        if before + step:
+            self._publishers[publisher_sid] = before + step
         else:
             self._publishers.pop(publisher_sid, None)
+            self.on_none(publisher_sid)
+        if not before:
+            self.on_first(publisher_sid)
 
     def _not_found(self, track_sid: str) -> None:
         wish = self._wishes.get(track_sid)

@@ -3,8 +3,10 @@
 The numbers of the enums are the ones of the LiveKit schema, so that translating them is a cast.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Final, Self
 
 
 class TrackKind(IntEnum):
@@ -22,6 +24,16 @@ class TrackSource(IntEnum):
     MICROPHONE = 2
     SCREEN_SHARE = 3
     SCREEN_SHARE_AUDIO = 4
+
+    def carries(self, kind: TrackKind) -> bool:
+        """Whether a track of this source can be of this kind."""
+        if self is TrackSource.UNKNOWN:
+            return True
+        heard = self in (TrackSource.MICROPHONE, TrackSource.SCREEN_SHARE_AUDIO)
+        return heard is (kind is TrackKind.AUDIO)
+
+
+_UNKNOWN: Final = TrackSource.UNKNOWN
 
 
 class VideoQuality(IntEnum):
@@ -109,11 +121,27 @@ class Permissions:
     recorder: bool = False
     agent: bool = False
 
-    def allows_publishing(self, source: TrackSource) -> bool:
-        """Whether a track of this source may be published."""
+    def allows_publishing(self, source: TrackSource, kind: TrackKind) -> bool:
+        """Whether a track of this source and kind may be published.
+
+        Who may publish from some sources only is not taken at its word: a microphone has no
+        picture.
+        """
         if not self.can_publish:
             return False
-        return not self.can_publish_sources or source in self.can_publish_sources
+        if not self.can_publish_sources:
+            return True
+        return source in self.can_publish_sources and source.carries(kind)
+
+    def limited_to(self, named: Collection[TrackSource | None]) -> Self:
+        """These rights, to publish from the named sources only; without a name, from all.
+
+        One that is not known (None) grants nothing, nor does UNKNOWN, which could be anything. If
+        no other is named nothing may be published.
+        """
+        known = frozenset(one for one in named if one is not None and one is not _UNKNOWN)
+        can_publish = self.can_publish and (bool(known) or not named)
+        return replace(self, can_publish=can_publish, can_publish_sources=known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +169,8 @@ class Admission:
     kind: ParticipantKind = ParticipantKind.STANDARD
     permissions: Permissions = field(default_factory=Permissions)
     room_options: RoomOptions = field(default_factory=RoomOptions)
+    issued_at_s: int = 0
+    """Since when the token counts, in seconds since the epoch; 0: it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,19 +91,18 @@ def _admission(claims: Claims) -> Admission:
 
 def permissions(grants: Grants) -> Permissions:
     """What a token's grants allow in the room."""
-    # A source that this server does not know cannot be published; naming it must not allow all.
     known = {source.name.lower(): source for source in TrackSource}
-    sources = (known.get(name, TrackSource.UNKNOWN) for name in grants.can_publish_sources)
-    return Permissions(
+    sources = [known.get(name) for name in grants.can_publish_sources]
+    granted = Permissions(
         can_subscribe=grants.can_subscribe,
         can_publish=grants.can_publish,
         can_publish_data=grants.can_publish_data,
-        can_publish_sources=frozenset(sources),
         can_update_metadata=grants.can_update_own_metadata,
         hidden=grants.hidden,
         recorder=grants.recorder,
         agent=grants.agent,
     )
+    return granted.limited_to(sources)
 
 
 def _kind(name: str) -> ParticipantKind:

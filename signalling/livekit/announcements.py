@@ -81,8 +81,7 @@ class Announcements:
         announces that track's backup codec.
         """
         reasons = rtc.RequestResponse
-        if int(request.type) not in (TrackKind.AUDIO, TrackKind.VIDEO):
-            raise RefusedError(reasons.UNSUPPORTED_TYPE, "only audio and video can be published")
+        kind_of(request)
         longest = max(limits.utf8_bytes(request.cid), limits.utf8_bytes(request.name))
         if not request.cid or longest > limits.ANNOUNCED_TEXT_BYTES_MAX:
             raise RefusedError(reasons.INVALID_REQUEST, "a cid is needed, and texts of sane length")
@@ -220,6 +219,16 @@ def track_info(request: rtc.AddTrackRequest) -> TrackInfo:
         backup_codec_policy=_backup_codec_policy(request),
         packet_trailer_features=tuple(int(one) for one in request.packet_trailer_features[:16]),
     )
+
+
+def kind_of(request: rtc.AddTrackRequest) -> TrackKind:
+    """The announced kind. Raises RefusedError for what is neither audio nor video."""
+    try:
+        return TrackKind(int(request.type))
+    except ValueError:
+        raise RefusedError(
+            rtc.RequestResponse.UNSUPPORTED_TYPE, "only audio and video can be published"
+        ) from None
 
 
 def source_of(request: rtc.AddTrackRequest) -> TrackSource:

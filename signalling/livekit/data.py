@@ -19,7 +19,7 @@ class DataMembership:
         participant = self._context.participant
         if receives_on is None or sends_on is None:
             return
-        can_publish = participant.permissions.can_publish_data
+        can_publish = self._context.room.may_send_data(participant)
         member = (sends_on, receives_on, can_publish, participant.hidden)
         if member == self._told:
             return

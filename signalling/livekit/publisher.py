@@ -5,8 +5,9 @@ published track, or the backup codec of one; what is in a section that does not 
 ended.
 """
 
+import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,10 +16,17 @@ from livekit.protocol import rtc
 from sfu import _core
 from sfu.engine import TransportEvent
 from sfu.node import MediaOwner
+from sfu.rights import DeniedError
 from sfu.track import PublishedTrack, Rendition, TrackInfo, TrackPayload
 from sfu.values import CodecRole, TrackKind, TrackSource
 from signalling.livekit import outbound
-from signalling.livekit.announcements import Announcement, Announcements, RefusedError, source_of
+from signalling.livekit.announcements import (
+    Announcement,
+    Announcements,
+    RefusedError,
+    kind_of,
+    source_of,
+)
 from signalling.livekit.context import Context, local_transport
 from signalling.sdp import (
     Answer,
@@ -83,17 +91,17 @@ class Publisher:
     def add_track(self, request: rtc.AddTrackRequest) -> None:
         """Accepts an announcement, at once, or refuses it with a `request_response`."""
         try:
-            if not self._context.participant.permissions.allows_publishing(source_of(request)):
-                raise RefusedError(
-                    rtc.RequestResponse.NOT_ALLOWED, "this source may not be published"
-                )
             published = self._track(request.sid)
+            if published is None:
+                self._context.room.check_publish(
+                    self._context.participant, kind_of(request), source_of(request)
+                )
             announcement = self._announcements.add(
                 request, self._cids(), None if published is None else published.info
             )
-        except RefusedError as refusal:
+        except (DeniedError, RefusedError) as refusal:
             self._context.send(
-                outbound.request_response(refusal.reason, refusal.message, add_track=request)
+                outbound.request_response(refusal.reason, str(refusal), add_track=request)
             )
             return
         self._context.send(outbound.track_published(announcement.cid, announcement.info))
@@ -124,7 +132,9 @@ class Publisher:
         ]
         self._context.send(outbound.answer(answer.text, offer_id))
         for tell in started:
-            tell()
+            # Whoever could not even take the answer has left, and everything is closed.
+            with contextlib.suppress(DeniedError):
+                tell()
 
     def close(self) -> None:
         """Closes the transport with everything on it."""
@@ -186,11 +196,27 @@ class Publisher:
             and not section.rejected
         ]
         found = self._announcements.take([(_kind(section), section.track_id) for section in new])
-        return {
-            section.mid: announcement
-            for section, announcement in zip(new, found, strict=True)
-            if announcement is not None
-        }
+        claims: dict[str, Announcement] = {}
+        for section, announcement in zip(new, found, strict=True):
+            if announcement is not None and self._allows(announcement, claims.values()):
+                claims[section.mid] = announcement
+        return claims
+
+    def _allows(self, announcement: Announcement, others: Iterable[Announcement]) -> bool:
+        """Asks once more: rights and numbers may have changed since it was announced."""
+        if announcement.role is not CodecRole.PRIMARY:
+            return True
+        info = announcement.info
+        coming = [other.info for other in others if other.role is CodecRole.PRIMARY]
+        try:
+            self._context.room.check_publish(
+                self._context.participant, info.kind, info.source, coming
+            )
+        except DeniedError as denied:
+            self._context.send(outbound.request_response(denied.reason, denied.text))
+            self._context.send(outbound.track_unpublished(info.sid))
+            return False
+        return True
 
     def _answer(self, offer: SessionDescription, claims: dict[str, Announcement]) -> Answer:
         engine = self._context.engine

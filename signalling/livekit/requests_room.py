@@ -6,6 +6,7 @@ from livekit.protocol import rtc
 
 from sfu import limits
 from sfu.permissions import SubscriptionPermission, TrackPermission
+from sfu.rights import DeniedError
 from sfu.values import EndReason, SubscriptionSettings, VideoQuality
 from signalling.livekit import outbound, resume
 from signalling.livekit.outbound import LeaveAction
@@ -46,6 +47,7 @@ def track_setting(session: "Session", request: rtc.UpdateTrackSettings) -> None:
 
 def subscription_permission(session: "Session", request: rtc.SubscriptionPermission) -> None:
     """The client says who may receive its tracks."""
+    entries = request.track_permissions
     permission = SubscriptionPermission(
         all_participants=request.all_participants,
         entries=tuple(
@@ -53,37 +55,38 @@ def subscription_permission(session: "Session", request: rtc.SubscriptionPermiss
                 participant_sid=entry.participant_sid,
                 participant_identity=entry.participant_identity,
                 all_tracks=entry.all_tracks,
-                track_sids=frozenset(entry.track_sids),
+                track_sids=frozenset(entry.track_sids[: limits.PERMISSION_TRACKS_MAX]),
             )
-            for entry in request.track_permissions[: limits.PERMISSION_ENTRIES_MAX]
+            for entry in entries[: limits.PERMISSION_ENTRIES_MAX]
         ),
     )
     context = session.context
     context.room.set_subscription_permission(context.participant, permission)
+    if len(entries) > limits.PERMISSION_ENTRIES_MAX:
+        # Whoever comes later in the list is refused: rather too few may receive than too many.
+        session.send(
+            outbound.request_response(
+                rtc.RequestResponse.LIMIT_EXCEEDED,
+                f"of {len(entries)} participants {limits.PERMISSION_ENTRIES_MAX} count",
+            )
+        )
 
 
 def update_metadata(session: "Session", request: rtc.UpdateParticipantMetadata) -> None:
     """The client changes its name, metadata or attributes."""
-    participant = session.context.participant
-    reasons = rtc.RequestResponse
-    patch = dict(request.attributes)
-    if not participant.permissions.can_update_metadata:
-        _respond(session, request, reasons.NOT_ALLOWED, "not allowed to change metadata")
-    elif excess := limits.texts_excess(
-        request.name or participant.name,
-        request.metadata or participant.metadata,
-        participant.attributes | patch,
-    ):
-        _respond(session, request, reasons.LIMIT_EXCEEDED, excess)
-    else:
-        session.context.room.update_participant(
-            participant,
+    context = session.context
+    try:
+        context.room.update_own_properties(
+            context.participant,
             name=request.name or None,
             metadata=request.metadata or None,
-            attributes=patch,
+            attributes=dict(request.attributes),
         )
-        if session.query.client.protocol >= OK_RESPONSES_FROM_PROTOCOL:
-            _respond(session, request, reasons.OK, "")
+    except DeniedError as denied:
+        _respond(session, request, denied.reason, denied.text)
+        return
+    if session.query.client.protocol >= OK_RESPONSES_FROM_PROTOCOL:
+        _respond(session, request, rtc.RequestResponse.OK, "")
 
 
 def _respond(

@@ -268,15 +268,16 @@ def _check_metadata(metadata: str) -> None:
 
 
 def _permissions(message: models.ParticipantPermission) -> Permissions:
-    sources = {int(source) for source in message.can_publish_sources}
-    return Permissions(
+    known = {int(source): source for source in TrackSource}
+    sources = [known.get(int(number)) for number in message.can_publish_sources]
+    granted = Permissions(
         can_subscribe=message.can_subscribe,
         can_publish=message.can_publish,
         can_publish_data=message.can_publish_data,
-        can_publish_sources=frozenset(source for source in TrackSource if source in sources),
         can_update_metadata=message.can_update_metadata,
         can_subscribe_metrics=message.can_subscribe_metrics,
         can_manage_agent_session=message.can_manage_agent_session,
         recorder=message.recorder,
         agent=message.agent,
     )
+    return granted.limited_to(sources)

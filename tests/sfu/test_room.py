@@ -5,8 +5,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sfu import limits
 from sfu.notices import ParticipantState, QualityReport
 from sfu.permissions import SubscriptionPermission, TrackPermission
+from sfu.rights import DeniedError
 from sfu.room import JoinOptions, Room, RoomClosedError, RoomFullError
 from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack
@@ -279,7 +281,12 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         self.serial += 1
-        self.pick(data).publish(f"TR_{self.serial}")
+        seat = self.pick(data)
+        if len(seat.participant.tracks) < limits.TRACKS_PER_PARTICIPANT_MAX:
+            seat.publish(f"TR_{self.serial}", TrackSource.UNKNOWN)
+        else:
+            with pytest.raises(DeniedError):
+                seat.publish(f"TR_{self.serial}", TrackSource.UNKNOWN)
 
     @precondition(lambda self: self.room.list_tracks())
     @rule(data=st.data())
@@ -336,12 +343,9 @@ class RoomMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.clock.advance(10)
         for seat in self.seats.values():
-            present = {
-                identity
-                for identity, other in self.seats.items()
-                if other.participant.announced or other is seat
-            }
-            assert seat.sink.roster == present
+            view = self.room.view(seat.participant)
+            present = {one.identity for one in (view.participant, *view.others)}
+            assert seat.sink.roster == present <= self.seats.keys()
         self.room.close(EndReason.ROOM_DELETED)
         assert self.clock.armed == 0, "a closed room leaves no timer behind"
 

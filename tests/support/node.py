@@ -205,4 +205,4 @@ class Seat:
 
 
 def make_room(clock: ManualClock, **options: Any) -> Room:
-    return Room("hall", RoomOptions(**options), 1, clock, on_closed=lambda room: None)
+    return Room("hall", RoomOptions(**options), 1, clock)
