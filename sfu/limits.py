@@ -69,8 +69,13 @@ MESSAGE_BYTES_PER_TOKEN: Final = 4 * KIB
 """A large message costs more to read: so many bytes count as one message."""
 MESSAGE_BYTES_MAX: Final = 2 * MIB
 """A session description of 255 sections with every candidate has a quarter of this."""
-LINK_MESSAGES_MAX: Final = 1_000
-"""Messages that wait for a slow client. A session that would exceed it is ended."""
+OUTBOX_BYTES_MAX: Final = 1 * MIB
+"""What waits for a slow client, in memory that nothing else holds. A session that exceeds it is
+ended. State waits once however often it changes, so this is a room of 16,000, or some offers."""
+LINK_BUFFER_BYTES_MAX: Final = 16 * KIB
+"""What has left the outbox and not gone to the kernel: it cannot be brought up to date any more."""
+WRITERS_PER_TURN_MAX: Final = 64
+"""Links that may write in one turn of the event loop; they take some 3 ms."""
 UPDATE_BYTES_MAX: Final = 128 * KIB
 """A larger update is cut into several, so that no message blocks a slow link for long."""
 SERVER_DATA_BYTES_MAX: Final = 64_000

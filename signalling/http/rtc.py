@@ -4,7 +4,7 @@ Both make the same checks, because clients whose connection was refused ask `val
 refusal is an HTTP answer with a status and a plain sentence, as LiveKit's SDKs expect.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 
@@ -13,7 +13,9 @@ from signalling.grants import Claims, TokenError
 from signalling.livekit import admission
 from signalling.livekit.context import SessionSettings
 from signalling.livekit.query import ConnectQuery, QueryError, parse
-from signalling.livekit.session import serve_websocket
+from signalling.livekit.serve import serve_websocket
+from signalling.livekit.session import Session
+from signalling.livekit.sessions import Sessions
 from signalling.tokens import KeyRing, access_token
 
 
@@ -24,6 +26,8 @@ class RtcEndpoint:
     node: Node
     keys: KeyRing
     settings: SessionSettings
+    sessions: Sessions[Session] = field(default_factory=Sessions)
+    """Of this endpoint's clients. Made inside the event loop."""
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serves the WebSocket until it closes; 404 for a request that is no WebSocket."""
@@ -31,8 +35,11 @@ class RtcEndpoint:
             return web.Response(status=404, text="not found")
         try:
             claims, query = self._read(request)
-            return await serve_websocket(request, self.node, claims, query, self.settings)
+            return await serve_websocket(
+                request, self.node, self.sessions, claims, query, self.settings
+            )
         except (TokenError, admission.JoinRefusedError) as error:
+            self.sessions.counters.refusals[str(error.status)] += 1
             return _refusal(error.status, error.text)
 
     async def validate(self, request: web.Request) -> web.StreamResponse:

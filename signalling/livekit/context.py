@@ -1,6 +1,6 @@
 """What the parts of a session share: whose they are, and how they reach the client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from sfu.clock import Clock
@@ -29,7 +29,8 @@ class SessionSettings:
 class Context:
     """One session's surroundings.
 
-    `send` puts a message into the client's queue; `end` ends the session with a `leave`.
+    `send` sends the client a message, `offer` one with media of what it has been told of, `latest`
+    state of which only the latest counts, by key. `end` ends the session with a `leave`.
     """
 
     node: Node
@@ -37,6 +38,8 @@ class Context:
     participant: Participant
     client: ClientDescription
     send: Callable[[bytes], None]
+    offer: Callable[[bytes], None]
+    latest: Callable[[Hashable, Callable[[], bytes]], None]
     end: Callable[[EndReason, LeaveAction], None]
     downlink_limit_bps: int | None = None
     """The server's; the participant may have set a lower one."""

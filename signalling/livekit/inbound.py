@@ -6,7 +6,7 @@ case without an entry is ignored, as the protocol grows faster than servers.
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import rtc
@@ -17,14 +17,12 @@ from sfu.engine import EngineBusyError
 from sfu.values import EndReason
 from signalling.livekit import outbound, requests_media, requests_room
 from signalling.livekit.outbound import LeaveAction
+from signalling.livekit.session import Session
 from signalling.sdp import SdpError
-
-if TYPE_CHECKING:
-    from signalling.livekit.session import Session
 
 log = logging.getLogger(__name__)
 
-HANDLERS: Final[Mapping[str, Callable[["Session", Any], None]]] = {
+HANDLERS: Final[Mapping[str, Callable[[Session, Any], None]]] = {
     "offer": requests_media.offer,
     "answer": requests_media.answer,
     "trickle": requests_media.trickle,
@@ -70,7 +68,7 @@ class RateLimiter:
         return True
 
 
-def handle(session: "Session", data: bytes) -> None:
+def handle(session: Session, data: bytes) -> None:
     """Handles one binary frame. Raises MalformedMessageError."""
     request: Any = rtc.SignalRequest()
     try:

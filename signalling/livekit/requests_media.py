@@ -3,28 +3,25 @@
 import contextlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from livekit.protocol import rtc
 
 from sfu import limits
 from signalling.livekit import outbound
-
-if TYPE_CHECKING:
-    from signalling.livekit.session import Session
+from signalling.livekit.session import Session
 
 
-def offer(session: "Session", request: rtc.SessionDescription) -> None:
+def offer(session: Session, request: rtc.SessionDescription) -> None:
     """The client offers on the publisher connection. Raises SdpError."""
     session.publisher.receive_offer(request.sdp, request.id)
 
 
-def answer(session: "Session", request: rtc.SessionDescription) -> None:
+def answer(session: Session, request: rtc.SessionDescription) -> None:
     """The client answers on the subscriber connection. Raises SdpError."""
     session.subscriber.receive_answer(request.sdp, request.id)
 
 
-def trickle(session: "Session", request: rtc.TrickleRequest) -> None:
+def trickle(session: Session, request: rtc.TrickleRequest) -> None:
     """The client's candidates are not needed: this server is ICE-lite, checks come to it.
 
     A malformed one is answered, so that the client's developer finds out.
@@ -41,12 +38,12 @@ def trickle(session: "Session", request: rtc.TrickleRequest) -> None:
         )
 
 
-def add_track(session: "Session", request: rtc.AddTrackRequest) -> None:
+def add_track(session: Session, request: rtc.AddTrackRequest) -> None:
     """The client announces a track."""
     session.publisher.add_track(request)
 
 
-def mute(session: "Session", request: rtc.MuteTrackRequest) -> None:
+def mute(session: Session, request: rtc.MuteTrackRequest) -> None:
     """The client mutes a track, published or announced."""
     if not session.publisher.set_muted(request.sid, request.muted):
         session.send(
@@ -54,7 +51,7 @@ def mute(session: "Session", request: rtc.MuteTrackRequest) -> None:
         )
 
 
-def update_audio_track(session: "Session", request: rtc.UpdateLocalAudioTrack) -> None:
+def update_audio_track(session: Session, request: rtc.UpdateLocalAudioTrack) -> None:
     """The client has changed how it processes a microphone."""
     participant = session.context.participant
     track = participant.tracks.get(request.track_sid)
@@ -69,7 +66,7 @@ def update_audio_track(session: "Session", request: rtc.UpdateLocalAudioTrack) -
     session.context.room.update_track(participant, replace(track.info, audio_features=features))
 
 
-def update_video_track(session: "Session", request: rtc.UpdateLocalVideoTrack) -> None:
+def update_video_track(session: Session, request: rtc.UpdateLocalVideoTrack) -> None:
     """The client has changed the size of a picture."""
     participant = session.context.participant
     track = participant.tracks.get(request.track_sid)

@@ -1,6 +1,6 @@
 """Requests about the room: subscriptions, properties, life signs."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from livekit.protocol import rtc
 
@@ -8,17 +8,15 @@ from sfu import limits
 from sfu.permissions import SubscriptionPermission, TrackPermission
 from sfu.rights import DeniedError
 from sfu.values import EndReason, SubscriptionSettings, VideoQuality
-from signalling.livekit import outbound, resume
+from signalling.livekit import outbound
 from signalling.livekit.outbound import LeaveAction
-
-if TYPE_CHECKING:
-    from signalling.livekit.session import Session
+from signalling.livekit.session import Session
 
 OK_RESPONSES_FROM_PROTOCOL: Final = 15
 """Older clients do not expect a `request_response` for what has worked."""
 
 
-def subscription(session: "Session", request: rtc.UpdateSubscription) -> None:
+def subscription(session: Session, request: rtc.UpdateSubscription) -> None:
     """The client subscribes to tracks, or unsubscribes."""
     wished = list(request.track_sids)
     for group in request.participant_tracks:
@@ -27,7 +25,7 @@ def subscription(session: "Session", request: rtc.UpdateSubscription) -> None:
     context.room.request_subscription(context.participant, wished, request.subscribe)
 
 
-def track_setting(session: "Session", request: rtc.UpdateTrackSettings) -> None:
+def track_setting(session: Session, request: rtc.UpdateTrackSettings) -> None:
     """The client says how it shows tracks."""
     try:
         quality = VideoQuality(int(request.quality))
@@ -45,7 +43,7 @@ def track_setting(session: "Session", request: rtc.UpdateTrackSettings) -> None:
         session.context.participant.subscriptions.set_settings(track_sid, settings)
 
 
-def subscription_permission(session: "Session", request: rtc.SubscriptionPermission) -> None:
+def subscription_permission(session: Session, request: rtc.SubscriptionPermission) -> None:
     """The client says who may receive its tracks."""
     entries = request.track_permissions
     permission = SubscriptionPermission(
@@ -72,7 +70,7 @@ def subscription_permission(session: "Session", request: rtc.SubscriptionPermiss
         )
 
 
-def update_metadata(session: "Session", request: rtc.UpdateParticipantMetadata) -> None:
+def update_metadata(session: Session, request: rtc.UpdateParticipantMetadata) -> None:
     """The client changes its name, metadata or attributes."""
     context = session.context
     try:
@@ -90,34 +88,49 @@ def update_metadata(session: "Session", request: rtc.UpdateParticipantMetadata) 
 
 
 def _respond(
-    session: "Session", request: rtc.UpdateParticipantMetadata, reason: int, text: str
+    session: Session, request: rtc.UpdateParticipantMetadata, reason: int, text: str
 ) -> None:
     session.send(
         outbound.request_response(reason, text, request.request_id, update_metadata=request)
     )
 
 
-def sync_state(session: "Session", request: rtc.SyncState) -> None:
-    """A client that has come back says what it believes."""
-    resume.sync_state(session, request)
+def sync_state(session: Session, request: rtc.SyncState) -> None:
+    """A client that has come back says what it believes.
+
+    A track that is not known here calls for a new connection.
+    """
+    context = session.context
+    sids = [published.track.sid for published in request.publish_tracks]
+    if any(not session.publisher.knows(sid) for sid in sids):
+        session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
+        return
+    wished = list(request.subscription.track_sids)
+    for group in request.subscription.participant_tracks:
+        wished.extend(group.track_sids)
+    context.room.request_subscription(context.participant, wished, request.subscription.subscribe)
+    for track_sid in request.track_sids_disabled:
+        context.participant.subscriptions.set_settings(
+            track_sid, SubscriptionSettings(disabled=True)
+        )
 
 
-def leave(session: "Session", request: rtc.LeaveRequest) -> None:
+def leave(session: Session, request: rtc.LeaveRequest) -> None:
     """The client goes."""
     session.left()
 
 
-def ping(session: "Session", request: int) -> None:
+def ping(session: Session, request: int) -> None:
     """An old life sign."""
     session.send(outbound.pong())
 
 
-def ping_req(session: "Session", request: rtc.Ping) -> None:
+def ping_req(session: Session, request: rtc.Ping) -> None:
     """A life sign, with the client's clock."""
     session.send(outbound.pong_resp(request))
 
 
-def simulate(session: "Session", request: rtc.SimulateScenario) -> None:
+def simulate(session: Session, request: rtc.SimulateScenario) -> None:
     """A client's test asks for trouble. What only a test would ask of a server is ignored."""
     scenario: Any = request
     match scenario.WhichOneof("scenario"):
@@ -127,7 +140,7 @@ def simulate(session: "Session", request: rtc.SimulateScenario) -> None:
             session.end(EndReason.SERVER_SHUTDOWN, LeaveAction.RECONNECT)
 
 
-def refuse_data_track(session: "Session", request: rtc.PublishDataTrackRequest) -> None:
+def refuse_data_track(session: Session, request: rtc.PublishDataTrackRequest) -> None:
     """Data tracks are not served: messages travel on the two common channels."""
     session.send(
         outbound.request_response(

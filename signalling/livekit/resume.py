@@ -1,76 +1,85 @@
 """A client that has lost its WebSocket comes back to its session.
 
 Its peer connections have lived on. It gets the whole state again, since it may have missed any of
-it, and new ICE credentials, since it may have changed networks.
+it, and new ICE credentials, since it may have changed networks. It keeps no right that its token
+does not have.
 """
 
-import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from livekit.protocol import rtc
-
-from sfu.node import Node
-from sfu.notices import RoomChanged
-from sfu.values import Admission, EndReason, SubscriptionSettings
+from sfu.values import Admission, EndReason, Permissions, TrackSource
+from signalling.grants import Claims, Grants
 from signalling.livekit import outbound
 from signalling.livekit.link import Link
 from signalling.livekit.outbound import LeaveAction
 from signalling.livekit.query import ConnectQuery
-from signalling.livekit.states import SessionState
-
-if TYPE_CHECKING:
-    from signalling.livekit.session import Session
-
-log = logging.getLogger(__name__)
+from signalling.livekit.session import Session
+from signalling.livekit.sessions import Sessions
 
 
-def resume(node: Node, admission: Admission, query: ConnectQuery, link: Link) -> "Session | None":
+def resume(
+    sessions: Sessions[Session],
+    admission: Admission,
+    claims: Claims,
+    query: ConnectQuery,
+    link: Link,
+) -> Session | None:
     """Attaches the link to the session that it names.
 
     If there is none the client is told to connect anew, and None is returned.
     """
-    session = _find(node, admission, query.participant_sid)
+    session = sessions.find(admission.room, admission.identity, query.participant_sid)
     if session is None:
         link.close(outbound.leave(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT))
         return None
-    session.attach(link)
-    context = session.context
-    view = context.room.view(context.participant)
-    session.send(outbound.reconnect(session.server_facts()))
-    for message in outbound.participants((view.participant, *view.others)):
-        session.send(message)
-    session.room_changed(RoomChanged(view.room))
-    session.credentials_changed()
-    context.room.repeat_demands(context.participant)
-    session.subscriber.restart_ice()
+    current, credentials = session.context.participant.permissions, session.credentials
+    session.come_back(
+        link,
+        narrowed(current, credentials.known, admission.permissions),
+        narrowed_grants(credentials.claims.grants, claims.grants),
+    )
+    sessions.counters.resumes += 1
     return session
 
 
-def _find(node: Node, admission: Admission, sid: str) -> "Session | None":
-    from signalling.livekit.session import Session
+def narrowed(current: Permissions, known: Permissions, token: Permissions) -> Permissions:
+    """What is left of the `current` rights when a client comes back with a token.
 
-    room = node.find_room(admission.room)
-    participant = room.member(admission.identity) if room is not None else None
-    if participant is None or participant.sid != sid:
-        return None
-    session = participant.sink
-    if not isinstance(session, Session):
-        return None
-    return session if session.state in (SessionState.ACTIVE, SessionState.DETACHED) else None
+    A right that the token does not have is lost if the client is `known` to have had it. One that
+    the server API has given meanwhile stays: the token that says so may not have arrived. One that
+    the API has taken does not come back with an older token.
+    """
+
+    def stays(now: bool, before: bool, again: bool) -> bool:
+        return now and (again or not before)
+
+    lost = _sources(known) - _sources(token)
+    if lost & _sources(current):
+        sources = _sources(current) - lost
+        current = replace(current, can_publish=bool(sources), can_publish_sources=sources)
+    return replace(
+        current,
+        can_subscribe=stays(current.can_subscribe, known.can_subscribe, token.can_subscribe),
+        can_publish_data=stays(
+            current.can_publish_data, known.can_publish_data, token.can_publish_data
+        ),
+        can_update_metadata=stays(
+            current.can_update_metadata, known.can_update_metadata, token.can_update_metadata
+        ),
+    )
 
 
-def sync_state(session: "Session", request: rtc.SyncState) -> None:
-    """Takes what the client believes. A track that is not known here calls for a new connection."""
-    context = session.context
-    sids = [published.track.sid for published in request.publish_tracks]
-    if any(not session.publisher.knows(sid) for sid in sids):
-        session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
-        return
-    wished = list(request.subscription.track_sids)
-    for group in request.subscription.participant_tracks:
-        wished.extend(group.track_sids)
-    context.room.request_subscription(context.participant, wished, request.subscription.subscribe)
-    for track_sid in request.track_sids_disabled:
-        context.participant.subscriptions.set_settings(
-            track_sid, SubscriptionSettings(disabled=True)
-        )
+def narrowed_grants(before: Grants, again: Grants) -> Grants:
+    """What a refreshed token may say about anything but the room: what both tokens say."""
+    return replace(
+        before,
+        room_create=before.room_create and again.room_create,
+        room_list=before.room_list and again.room_list,
+        room_record=before.room_record and again.room_record,
+        room_admin=before.room_admin and again.room_admin,
+    )
+
+
+def _sources(permissions: Permissions) -> frozenset[TrackSource]:
+    """What may be published."""
+    return frozenset(one for one in TrackSource if permissions.allows_publishing(one))

@@ -1,20 +1,19 @@
 """A session: one participant's presence, from its WebSocket to its peer connections.
 
-`serve_websocket` is what the HTTP application calls. A `Session` is the room's way to the client
-(`sfu.ports.SessionSink`), and what the client's requests act on (`inbound`).
+It is the room's way to the client (`sfu.ports.SessionSink`), and what the client's requests act on
+(`inbound`).
 """
 
-import asyncio
 import logging
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from aiohttp import WSMsgType, web
-
-from sfu import limits
 from sfu._core import TransportStateChanged
 from sfu.clock import Cancellable
 from sfu.demand import Demands
-from sfu.engine import TransportEvent
+from sfu.engine import EngineBusyError, TransportEvent
 from sfu.node import MediaOwner, Node
 from sfu.notices import (
     ClientFacts,
@@ -30,19 +29,24 @@ from sfu.values import (
     Admission,
     CodecRole,
     EndReason,
+    Permissions,
     SubscriptionFailure,
     SubscriptionSettings,
     VideoQuality,
 )
-from signalling.grants import Claims
+from signalling.grants import Claims, Grants
 from signalling.livekit import admission as admissions
-from signalling.livekit import inbound, outbound, resume
+from signalling.livekit import outbound, topics
 from signalling.livekit.context import Context, SessionSettings
+from signalling.livekit.credentials import Credentials
 from signalling.livekit.data import DataMembership
-from signalling.livekit.link import INVALID_PAYLOAD, POLICY_VIOLATION, Link
+from signalling.livekit.data_saver import MEASURE_EVERY_S, Budget, downlink_limit_bps
+from signalling.livekit.link import Link
 from signalling.livekit.outbound import LeaveAction, ServerFacts
+from signalling.livekit.outbox import Topic
 from signalling.livekit.publisher import Publisher
 from signalling.livekit.query import ConnectQuery
+from signalling.livekit.sessions import Sessions
 from signalling.livekit.states import TRANSITIONS, SessionEvent, SessionState
 from signalling.livekit.subscriber import Subscriber
 
@@ -52,85 +56,49 @@ CONNECT_TIMEOUT_S: Final = 60.0
 """A client whose media has not connected by then is removed."""
 DETACHED_TIMEOUT_S: Final = 15.0
 """So long a client without a link may resume."""
-TOKEN_EVERY_S: Final = 300.0
-"""A fresh token is sent this often, so that a reconnect works after the first one has expired."""
 
 _RECONNECTABLE: Final = frozenset({EndReason.SERVER_SHUTDOWN, EndReason.MEDIA_FAILURE})
-
-
-async def serve_websocket(
-    request: web.Request,
-    node: Node,
-    claims: Claims,
-    query: ConnectQuery,
-    settings: SessionSettings,
-) -> web.WebSocketResponse:
-    """Serves `/rtc` for a client whose token allows it to join, until its link closes.
-
-    Raises `JoinRefusedError` before the WebSocket is accepted, so that it becomes an HTTP answer.
-    """
-    admission = admissions.check(node, claims, query)
-    # Compression would cost memory for each client, and the messages are small.
-    socket = web.WebSocketResponse(compress=False, max_msg_size=limits.MESSAGE_BYTES_MAX)
-    await socket.prepare(request)
-    link = Link(socket, request.transport)
-    writer = asyncio.create_task(link.run_writer())
-    session: Session | None = None
-    try:
-        if query.reconnect:
-            session = resume.resume(node, admission, query, link)
-        else:
-            session = Session(node, claims, query, settings)
-            if not session.open(admission, link):
-                session = None
-        if session is not None:
-            await _read(socket, session, link)
-    finally:
-        if session is not None:
-            session.link_lost(link)
-        link.close()
-        await writer
-    return socket
-
-
-async def _read(socket: web.WebSocketResponse, session: "Session", link: Link) -> None:
-    limiter = inbound.RateLimiter(session.context.clock)
-    async for message in socket:
-        if link.closing:
-            continue
-        if message.type is WSMsgType.BINARY:
-            if not limiter.allow(len(message.data)):
-                link.close(code=POLICY_VIOLATION, reason="too many messages")
-                return
-            try:
-                inbound.handle(session, message.data)
-            except inbound.MalformedMessageError as error:
-                link.close(code=INVALID_PAYLOAD, reason=str(error))
-                return
-        elif message.type is WSMsgType.TEXT:
-            log.debug("text frame ignored")
 
 
 class Session:
     """Implements `sfu.ports.SessionSink`."""
 
     def __init__(
-        self, node: Node, claims: Claims, query: ConnectQuery, settings: SessionSettings
+        self,
+        node: Node,
+        sessions: "Sessions[Session]",
+        claims: Claims,
+        query: ConnectQuery,
+        settings: SessionSettings,
     ) -> None:
-        self.state = SessionState.OPENING
+        self._state = SessionState.OPENING
         self.query = query
         self.context: Context
         self.publisher: Publisher
         self.subscriber: Subscriber
-        self._node = node
+        self.credentials: Credentials
         self._claims = claims
+        self._node = node
+        self._sessions = sessions
         self._settings = settings
         self._link: Link | None = None
         self._data: DataMembership
         self.subscriber_primary = claims.grants.can_subscribe
         """The subscriber connection decides whether the client is connected. Fixed at the join."""
         self._deadline: Cancellable | None = None
-        self._token_timer: Cancellable | None = None
+        self._budget = Budget()
+        self._budget_timer: Cancellable | None = None
+        self._sent_before_bytes = 0
+
+    @property
+    def state(self) -> SessionState:
+        """Changes by events only."""
+        return self._state
+
+    @property
+    def participant_sid(self) -> str:
+        """Of the participant that it is."""
+        return self.context.participant.sid
 
     # --- life ------------------------------------------------------------------------------
 
@@ -152,16 +120,27 @@ class Session:
             participant=participant,
             client=self.query.client,
             send=self.send,
+            offer=self._send_offer,
+            latest=self.send_latest,
             end=self.end,
             downlink_limit_bps=self._settings.downlink_limit_bps,
         )
-        self._start()
+        link.on_overflow = self._overflow
+        self._sessions.add(room.name, participant.identity, self)
+        self._sessions.counters.joins += 1
+        try:
+            self._start()
+        except EngineBusyError as error:
+            log.warning("session ended: %s", error)
+            self.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)
+            return False
         return True
 
     def _start(self) -> None:
         context = self.context
         self.subscriber = Subscriber(context, self._subscriber_event)
         self._data = DataMembership(context)
+        self.credentials = Credentials(context, self._claims, self._settings.issue_token)
         self.publisher = Publisher(
             context,
             self._publisher_event,
@@ -172,35 +151,51 @@ class Session:
         self.send(
             outbound.join(
                 context.room.view(context.participant),
-                self.server_facts(),
+                self._server_facts(),
                 subscriber_primary=self.subscriber_primary,
             )
         )
         self._step(SessionEvent.OPENED)
         self._deadline = context.clock.call_later(CONNECT_TIMEOUT_S, self._connect_timeout)
         if self.subscriber_primary:
-            self.subscriber.start()
+            self._start_subscriber()
             self._update_data()
         context.room.start_subscriptions(context.participant)
-        self._push_token()
+        self.credentials.push()
 
-    def server_facts(self) -> ServerFacts:
-        """What the client is told about this node."""
+    def _server_facts(self) -> ServerFacts:
         return ServerFacts(self._node.node_id, self._node.region, self._settings.ice_servers)
 
-    def attach(self, link: Link) -> None:
-        """The client has come back on another link."""
+    def _start_subscriber(self) -> None:
+        self.subscriber.start()
+        self._share_downlink()
+
+    def come_back(self, link: Link, permissions: Permissions, grants: Grants) -> None:
+        """The client has come back on another link, with these rights. It is told everything."""
         if self._link is not None:
             self._link.close()
+            self._forget_link()
         self._link = link
+        link.on_overflow = self._overflow
         self._step(SessionEvent.RESUMED)
         self._disarm()
+        self.send(outbound.reconnect(self._server_facts()))
+        context, credentials = self.context, self.credentials
+        credentials.claims = replace(credentials.claims, grants=grants)
+        if permissions != context.participant.permissions:
+            context.room.set_permissions(context.participant, permissions)
+        view = context.room.view(context.participant)
+        self.participants_changed(ParticipantsChanged((view.participant, *view.others)))
+        self.room_changed(RoomChanged(view.room))
+        self.credentials_changed()
+        context.room.repeat_demands(context.participant)
+        self.subscriber.restart_ice()
 
     def link_lost(self, link: Link) -> None:
         """A link has closed; it may be one that was replaced."""
         if link is not self._link:
             return
-        self._link = None
+        self._forget_link()
         self._step(SessionEvent.LINK_LOST)
         if self.state is SessionState.DETACHED:
             self.subscriber.suspend()
@@ -227,14 +222,50 @@ class Session:
         if self._link is not None:
             self._link.close()
 
+    # --- telling ---------------------------------------------------------------------------
+
+    # A client without a link is told nothing: it gets the whole state on its return.
+
     def send(self, message: bytes) -> None:
-        """Queues a message for the client. A detached client gets the whole state on return."""
-        if self._link is not None and not self._link.send(message):
-            log.info("session ended: its queue of %d messages is full", limits.LINK_MESSAGES_MAX)
-            self.end(EndReason.SIGNAL_CLOSE, LeaveAction.RECONNECT)
+        """Sends the client a message."""
+        if self._link is not None:
+            self._link.send(message)
+
+    def send_latest(self, key: Hashable, encode: Callable[[], bytes]) -> None:
+        """Sends the client state of which only the latest counts, as it is when it is written."""
+        if self._link is not None:
+            self._link.latest(key, encode)
+
+    def _send_offer(self, message: bytes) -> None:
+        if self._link is not None:
+            self._link.offer(message)
+
+    def _tell(self, topic: Topic, notice: object) -> None:
+        if self._link is not None:
+            self._link.tell(topic, notice)
+
+    def _overflow(self) -> None:
+        log.info("session ended: its client does not take what it is told")
+        self._sessions.counters.overflows += 1
+        self.end(EndReason.SIGNAL_CLOSE, LeaveAction.RECONNECT)
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits for the client."""
+        return 0 if self._link is None else self._link.held_bytes
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the client was sent on its links."""
+        return self._sent_before_bytes + (0 if self._link is None else self._link.sent_bytes)
+
+    def _forget_link(self) -> None:
+        self._sent_before_bytes, self._link = self.sent_bytes, None
+
+    # --- the end ---------------------------------------------------------------------------
 
     def _step(self, event: SessionEvent) -> None:
-        self.state = TRANSITIONS[self.state].get(event, self.state)
+        self._state = TRANSITIONS[self._state].get(event, self._state)
 
     def _finish(self, reason: EndReason) -> None:
         if self.state is not SessionState.ENDED:
@@ -244,9 +275,14 @@ class Session:
     def _cleanup(self, reason: EndReason) -> None:
         context = self.context
         self._disarm()
-        if self._token_timer is not None:
-            self._token_timer.cancel()
+        if self._budget_timer is not None:
+            self._budget_timer.cancel()
+        self._sessions.remove(context.room.name, context.participant.identity, self)
+        counters = self._sessions.counters
+        counters.sent_bytes += self.sent_bytes
+        counters.endings[reason.name.lower()] += 1
         context.room.leave(context.participant, reason)
+        self.credentials.close()
         self._data.close()
         self.publisher.close()
         self.subscriber.close()
@@ -289,32 +325,33 @@ class Session:
         sends_on = subscriber if publisher is None else publisher
         self._data.update(sends_on=sends_on, receives_on=receives_on)
 
-    # --- tokens ----------------------------------------------------------------------------
+    def _share_downlink(self) -> None:
+        """Gives media what signalling leaves of the participant's bound, again and again."""
+        context, clock = self.context, self.context.clock
+        attributes = context.participant.attributes
+        limit_bps = downlink_limit_bps(attributes, context.downlink_limit_bps)
+        self.subscriber.apply_limit(self._budget.media_bps(limit_bps))
+        if limit_bps is not None and self._budget_timer is None:
+            self._budget_timer = clock.call_later(MEASURE_EVERY_S, self._measure_signalling)
 
-    def _push_token(self) -> None:
-        if self._token_timer is not None:
-            self._token_timer.cancel()
-        self._token_timer = self.context.clock.call_later(TOKEN_EVERY_S, self._push_token)
-        claims = admissions.claims_of(self._claims, self.context.participant)
-        self.send(outbound.refresh_token(self._settings.issue_token(claims)))
+    def _measure_signalling(self) -> None:
+        self._budget_timer = None
+        self._budget.measure(self.sent_bytes, self.context.clock.time())
+        self._share_downlink()
 
     # --- SessionSink -----------------------------------------------------------------------
 
     def participants_changed(self, notice: ParticipantsChanged) -> None:
-        for message in notice.rendered(outbound.update):
-            self.send(message)
+        self._tell(topics.PARTICIPANTS, notice)
 
     def room_changed(self, notice: RoomChanged) -> None:
-        for message in notice.rendered(outbound.room_update):
-            self.send(message)
+        self._tell(topics.ROOM, notice)
 
     def speakers_changed(self, notice: SpeakersChanged) -> None:
-        for message in notice.rendered(outbound.speakers_changed):
-            self.send(message)
+        self._tell(topics.SPEAKERS, notice)
 
     def quality_changed(self, notice: QualityChanged) -> None:
-        for message in notice.rendered(outbound.connection_quality):
-            self.send(message)
+        self._tell(topics.QUALITY, notice)
 
     def track_wanted(self, track: PublishedTrack, settings: SubscriptionSettings) -> None:
         self.subscriber.want(track, settings)
@@ -329,23 +366,31 @@ class Session:
         self.subscriber.set_settings(track, settings)
 
     def subscription_failed(self, track_sid: str, failure: SubscriptionFailure) -> None:
-        self.send(outbound.subscription_response(track_sid, failure))
+        self.send_latest(
+            ("refused", track_sid), partial(outbound.subscription_response, track_sid, failure)
+        )
 
     def subscription_allowed(self, publisher_sid: str, track_sid: str, allowed: bool) -> None:
-        self.send(outbound.subscription_permission_update(publisher_sid, track_sid, allowed))
+        self.send_latest(
+            ("allowed", track_sid),
+            partial(outbound.subscription_permission_update, publisher_sid, track_sid, allowed),
+        )
 
     def own_track_subscribed(self, track_sid: str) -> None:
-        self.send(outbound.track_subscribed(track_sid))
+        self.send_latest(("subscribed", track_sid), partial(outbound.track_subscribed, track_sid))
 
     def own_track_demanded(self, track: PublishedTrack, demands: Demands) -> None:
-        self.send(outbound.subscribed_quality_update(track.info, demands))
+        self.send_latest(
+            ("demanded", track.sid),
+            partial(outbound.subscribed_quality_update, track.info, demands),
+        )
 
     def own_track_ended(self, track_sid: str) -> None:
         self.publisher.track_ended(track_sid)
         self.send(outbound.track_unpublished(track_sid))
 
     def own_track_muted(self, track_sid: str, muted: bool) -> None:
-        self.send(outbound.mute(track_sid, muted))
+        self.send_latest(("mute", track_sid), partial(outbound.mute, track_sid, muted))
 
     def credentials_changed(self) -> None:
         participant = self.context.participant
@@ -353,8 +398,8 @@ class Session:
             if participant.permissions.can_subscribe and self.subscriber.transport_id is None:
                 self.subscriber.start()
             self._update_data()
-            self.subscriber.apply_limit()
-            self._push_token()
+            self._share_downlink()
+            self.credentials.push()
 
     def ended(self, reason: EndReason) -> None:
         reconnect = reason in _RECONNECTABLE

@@ -94,7 +94,8 @@ class Stream:
 
     def refuse(self, failure: SubscriptionFailure) -> None:
         """Tells the client that it cannot have the track."""
-        self.context.send(outbound.subscription_response(self.track.sid, failure))
+        sid = self.track.sid
+        self.context.latest(("refused", sid), lambda: outbound.subscription_response(sid, failure))
 
     def _subscribe(self, rendition: Rendition, section: AcceptedSection) -> None:
         context, track = self.context, self.track
@@ -134,7 +135,10 @@ class Stream:
 
     def _tell_state(self, paused: bool) -> None:
         track = self.track
-        self.context.send(outbound.stream_state_update(track.publisher_sid, track.sid, paused))
+        self.context.latest(
+            ("paused", track.sid),
+            lambda: outbound.stream_state_update(track.publisher_sid, track.sid, paused),
+        )
 
     def _track_changed(self, engine_track_id: int) -> None:
         role = self.track.role_of(engine_track_id)

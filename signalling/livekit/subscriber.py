@@ -17,7 +17,6 @@ from sfu.track import PublishedTrack
 from sfu.values import CodecRole, EndReason, SubscriptionFailure, SubscriptionSettings, TrackKind
 from signalling.livekit import outbound
 from signalling.livekit.context import Context, local_transport
-from signalling.livekit.data_saver import downlink_limit_bps
 from signalling.livekit.outbound import LeaveAction
 from signalling.livekit.stream import Stream, track_formats
 from signalling.sdp import (
@@ -93,16 +92,13 @@ class Subscriber:
         self._info = info
         context.engine.watch_transport(info.transport_id, self._on_event)
         context.node.own_transport(info.transport_id, MediaOwner(context.room, context.participant))
-        self.apply_limit()
         # Tracks may have been wanted before: with or without them, the first offer goes out now.
         self._state = NegotiationState.SCHEDULED
         self._schedule(FIRST_OFFER_DELAY_S)
 
-    def apply_limit(self) -> None:
-        """Bounds what is sent, by the participant's own wish and the server's."""
+    def apply_limit(self, limit_bps: int | None) -> None:
+        """Bounds what is sent."""
         context = self._context
-        attributes = context.participant.attributes
-        limit_bps = downlink_limit_bps(attributes, context.downlink_limit_bps)
         if self._info is not None and limit_bps != self._limit_bps:
             self._limit_bps = limit_bps
             engine = context.engine
@@ -214,7 +210,7 @@ class Subscriber:
         self._offer_id += 1
         self._state = NegotiationState.OFFERED
         self._timer = self._context.clock.call_later(ANSWER_TIMEOUT_S, self._unanswered)
-        self._context.send(outbound.offer(text, self._offer_id, self._sections.mid_to_track()))
+        self._context.offer(outbound.offer(text, self._offer_id, self._sections.mid_to_track()))
 
     def _unanswered(self) -> None:
         self._context.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)
@@ -246,7 +242,9 @@ class Subscriber:
         )
 
     def _refuse(self, track_sid: str, failure: SubscriptionFailure) -> None:
-        self._context.send(outbound.subscription_response(track_sid, failure))
+        self._context.latest(
+            ("refused", track_sid), lambda: outbound.subscription_response(track_sid, failure)
+        )
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalling.livekit.data_saver import ATTRIBUTE, downlink_limit_bps
+from signalling.livekit.data_saver import ATTRIBUTE, Budget, downlink_limit_bps
 
 SERVER_BPS = 20_000_000
 
@@ -23,3 +23,21 @@ def test_anything_else_is_no_bound(text: str) -> None:
 def test_without_the_attribute_the_server_decides() -> None:
     assert downlink_limit_bps({}, None) is None
     assert downlink_limit_bps({}, SERVER_BPS) == SERVER_BPS
+
+
+def test_what_the_link_was_sent_is_taken_off_the_media() -> None:
+    budget = Budget()
+    budget.measure(0, 100.0)
+    assert budget.media_bps(200_000) == 200_000
+    budget.measure(5_000, 105.0)
+    assert budget.media_bps(200_000) == 192_000
+    assert budget.media_bps(None) is None
+    budget.measure(5_000, 110.0)
+    assert budget.media_bps(200_000) == 200_000
+
+
+def test_a_burst_of_signalling_leaves_media_half_of_the_bound() -> None:
+    budget = Budget()
+    budget.measure(0, 100.0)
+    budget.measure(1_000_000, 105.0)
+    assert budget.media_bps(64_000) == 32_000

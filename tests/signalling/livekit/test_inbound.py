@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, cast
 
 import hypothesis.strategies as st
@@ -15,8 +16,10 @@ from signalling.grants import Claims, Grants
 from signalling.livekit import admission, inbound
 from signalling.livekit.context import SessionSettings
 from signalling.livekit.link import Link
+from signalling.livekit.outbox import Topic
 from signalling.livekit.query import ConnectQuery
 from signalling.livekit.session import Session
+from signalling.livekit.sessions import Sessions
 from signalling.livekit.states import SessionState
 from tests.support import corpora
 
@@ -78,15 +81,25 @@ def requests() -> st.SearchStrategy[rtc.SignalRequest]:
 
 
 class Sent:
-    """A link that only remembers."""
+    """A link that only remembers, and takes everything at once."""
 
     def __init__(self) -> None:
         self.messages: list[rtc.SignalResponse] = []
         self.closing = False
+        self.held_bytes = self.sent_bytes = 0
 
-    def send(self, message: bytes) -> bool:
+    def send(self, message: bytes) -> None:
         self.messages.append(rtc.SignalResponse.FromString(message))
-        return True
+
+    def offer(self, message: bytes) -> None:
+        self.send(message)
+
+    def latest(self, _key: object, encode: Callable[[], bytes]) -> None:
+        self.send(encode())
+
+    def tell(self, topic: Topic, notice: object) -> None:
+        for message in topic.whole(notice):
+            self.send(message)
 
     def close(self, last: bytes = b"", code: int = 1000, reason: str = "") -> None:
         self.closing = True
@@ -96,7 +109,8 @@ def join(node: Node, identity: str) -> tuple[Session, Sent]:
     grants = Grants(room="hall", room_join=True, can_update_own_metadata=True)
     claims = Claims(identity, grants)
     query = ConnectQuery()
-    session = Session(node, claims, query, SessionSettings(issue_token=lambda _claims: "token"))
+    settings = SessionSettings(issue_token=lambda _claims: "token")
+    session = Session(node, Sessions(), claims, query, settings)
     link = Sent()
     assert session.open(admission.check(node, claims, query), cast("Link", link))
     return session, link
