@@ -113,7 +113,8 @@ class Announcer:
     def _changed(self, before: ParticipantSnapshot, participant: ParticipantSnapshot) -> None:
         if participant.state is ParticipantState.JOINED is not before.state:
             # It is being told of the room, and of itself: of no earlier state afterwards.
-            if participant.identity in self._pending:
+            pending = self._pending.get(participant.identity)
+            if pending is not None and pending.sid == participant.sid:
                 self._pending[participant.identity] = participant
             return
         if participant.state is ParticipantState.ACTIVE or participant.identity in self._told:

@@ -95,6 +95,43 @@ def test_a_replaced_session_that_fails_does_not_leave_a_ghost(clock: ManualClock
     assert watcher.sink.known[new.participant.sid].state is ParticipantState.DISCONNECTED
 
 
+def test_who_was_seen_and_comes_back_hidden_is_told_as_gone(clock: ManualClock) -> None:
+    room = make_room(clock)
+    watcher = Seat(room, "bo")
+    old = Seat(room, "ada")
+    old.publish("TR_1")
+    clock.advance(3)
+    hidden = Seat(room, "ada", Permissions(hidden=True))
+    assert "ada" not in watcher.sink.roster
+    room.leave(hidden.participant, EndReason.CLIENT_INITIATED)
+    clock.advance(10)
+    assert watcher.sink.roster == {"bo"}
+    assert watcher.sink.known[old.participant.sid].state is ParticipantState.DISCONNECTED
+    assert hidden.participant.sid not in watcher.sink.known
+    assert room.view(Seat(room, "cy").participant).others == (watcher.participant.snapshot(),)
+
+
+def test_a_hidden_session_in_the_place_of_a_listener_stays_unknown(clock: ManualClock) -> None:
+    room = make_room(clock)
+    watcher, _ = Seat(room, "bo"), Seat(room, "ada")
+    clock.advance(3)
+    hidden = Seat(room, "ada", Permissions(hidden=True))
+    room.leave(hidden.participant, EndReason.CLIENT_INITIATED)
+    clock.advance(3)
+    assert watcher.sink.roster == {"bo"}
+    assert hidden.participant.sid not in watcher.sink.known
+
+
+def test_a_room_stays_open_for_somebody_alone_who_replaces_the_own_session(
+    clock: ManualClock,
+) -> None:
+    room = make_room(clock, departure_timeout_s=5)
+    Seat(room, "ada")
+    Seat(room, "ada")
+    clock.advance(60)
+    assert not room.closed
+
+
 def test_leaving_is_told_with_its_reason(clock: ManualClock) -> None:
     room = make_room(clock)
     watcher, other = Seat(room, "bo"), Seat(room, "ada")
