@@ -9,11 +9,15 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kinguicall_proto::egress::{Batch, Datagram, SocketIndex, TrafficClass};
 
 use crate::raw::MessageHeaders;
+
+mod gso;
+
+use gso::GsoLimits;
 
 /// Datagrams taken from one socket per turn.
 pub const RECEIVE_DATAGRAMS: usize = 64;
@@ -29,8 +33,6 @@ const SEND_MESSAGES: usize = 128;
 /// interactive video as AF41, the rest like anybody's (RFC 8837, table 1, priority "medium").
 const EXPEDITED_FORWARDING: u8 = 46 << 2;
 const ASSURED_FORWARDING_41: u8 = 34 << 2;
-/// How long large runs are avoided after the kernel has refused one.
-const GSO_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Buffers for one recvmmsg call.
 pub struct ReceiveBatch {
@@ -115,27 +117,13 @@ impl Run {
     }
 }
 
-/// Runs to a socket may have segments of at most this size, as far as is known.
-#[derive(Debug, Clone, Copy)]
-struct GsoLimit {
-    segment_bytes: u16,
-    /// When to try larger ones again: routes change, and a forged ICMP message must not slow the
-    /// node down for ever.
-    until: Option<Instant>,
-}
-
-const UNLIMITED: GsoLimit = GsoLimit {
-    segment_bytes: u16::MAX,
-    until: None,
-};
-
 /// Buffers for sending a shard's batches.
 pub struct SendBatch {
     headers: MessageHeaders,
     runs: Vec<Run>,
     /// Runs of the message headers that are filled.
     filled: Vec<Run>,
-    limits: Vec<GsoLimit>,
+    limits: GsoLimits,
     marks: bool,
 }
 
@@ -146,7 +134,7 @@ impl SendBatch {
             headers: MessageHeaders::new(SEND_MESSAGES),
             runs: Vec::with_capacity(datagrams),
             filled: Vec::with_capacity(SEND_MESSAGES),
-            limits: vec![UNLIMITED; sockets],
+            limits: GsoLimits::new(sockets),
             marks: false,
         }
     }
@@ -160,11 +148,7 @@ impl SendBatch {
 
     /// Sends every datagram of `batch` by the socket that it names.
     pub fn send(&mut self, now: Instant, sockets: &[UdpSocket], batch: &Batch) -> SendCounts {
-        for limit in &mut self.limits {
-            if limit.until.is_some_and(|until| until <= now) {
-                *limit = UNLIMITED;
-            }
-        }
+        self.limits.expire(now);
         find_runs(batch.datagrams(), &self.limits, &mut self.runs);
         let mut counts = SendCounts::default();
         for (index, socket) in sockets.iter().enumerate() {
@@ -226,6 +210,9 @@ impl SendBatch {
                 Ok(sent) => {
                     counts.messages += sent as u64;
                     for run in &self.filled[done..done + sent] {
+                        if run.count > 1 {
+                            self.limits.run_has_left(socket);
+                        }
                         counts.datagrams += run.count as u64;
                         counts.bytes += run_bytes(batch, *run).len() as u64;
                     }
@@ -240,7 +227,7 @@ impl SendBatch {
                 Err(error) => {
                     let run = self.filled[done];
                     if run.count > 1 && may_be_gso(&error) {
-                        self.send_apart(now, fd, socket, batch, run, counts);
+                        self.send_apart(now, fd, batch, run, counts);
                     } else {
                         counts.refused += run.count as u64;
                     }
@@ -252,12 +239,11 @@ impl SendBatch {
     }
 
     /// Sends a refused run datagram by datagram. If they pass, it was the run that the kernel
-    /// would not have, and such runs are avoided for a while.
+    /// would not have, and such runs are avoided on this path for a while.
     fn send_apart(
         &mut self,
         now: Instant,
         fd: RawFd,
-        socket: SocketIndex,
         batch: &Batch,
         run: Run,
         counts: &mut SendCounts,
@@ -275,17 +261,8 @@ impl SendBatch {
                 Err(_) => counts.refused += 1,
             }
         }
-        if passed == run.count
-            && let Some(limit) = self.limits.get_mut(usize::from(socket.0))
-        {
-            let segment_bytes = batch.datagrams()[run.first].len;
-            log::info!(
-                "the kernel refuses runs of {segment_bytes}-byte segments, sending them apart"
-            );
-            *limit = GsoLimit {
-                segment_bytes: segment_bytes.saturating_sub(1),
-                until: Some(now + GSO_RETRY_AFTER),
-            };
+        if passed == run.count {
+            self.limits.refused(now, &batch.datagrams()[run.first]);
         }
     }
 }
@@ -301,12 +278,12 @@ fn run_bytes(batch: &Batch, run: Run) -> &[u8] {
 
 /// Groups neighbours of one class with the same socket and destination whose lengths are equal, bar a shorter
 /// last one (udp(7), UDP_SEGMENT).
-fn find_runs(datagrams: &[Datagram], limits: &[GsoLimit], runs: &mut Vec<Run>) {
+fn find_runs(datagrams: &[Datagram], limits: &GsoLimits, runs: &mut Vec<Run>) {
     runs.clear();
-    let mut open: Option<(Run, usize)> = None;
+    let mut open: Option<(Run, usize, bool)> = None;
     for (index, datagram) in datagrams.iter().enumerate() {
         let len = usize::from(datagram.len);
-        if let Some((run, bytes)) = &mut open {
+        if let Some((run, bytes, may_grow)) = &mut open {
             let first = &datagrams[run.first];
             let last = &datagrams[index - 1];
             if datagram.to == first.to
@@ -317,7 +294,7 @@ fn find_runs(datagrams: &[Datagram], limits: &[GsoLimit], runs: &mut Vec<Run>) {
                 && last.len == first.len
                 && run.count < MAX_SEGMENTS
                 && *bytes + len <= MAX_RUN_BYTES
-                && first.len <= gso_limit(limits, first.socket)
+                && *may_grow
             {
                 run.count += 1;
                 *bytes += len;
@@ -329,9 +306,10 @@ fn find_runs(datagrams: &[Datagram], limits: &[GsoLimit], runs: &mut Vec<Run>) {
             first: index,
             count: 1,
         };
-        open = Some((run, len));
+        let may_grow = datagram.len <= limits.segment_bytes(datagram);
+        open = Some((run, len, may_grow));
     }
-    runs.extend(open.map(|(run, _)| run));
+    runs.extend(open.map(|(run, ..)| run));
 }
 
 fn mark(class: TrafficClass) -> u8 {
@@ -340,12 +318,6 @@ fn mark(class: TrafficClass) -> u8 {
         TrafficClass::Audio => EXPEDITED_FORWARDING,
         TrafficClass::Video => ASSURED_FORWARDING_41,
     }
-}
-
-fn gso_limit(limits: &[GsoLimit], socket: SocketIndex) -> u16 {
-    limits
-        .get(usize::from(socket.0))
-        .map_or(0, |limit| limit.segment_bytes)
 }
 
 fn is_buffer_full(error: &io::Error) -> bool {

@@ -11,7 +11,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 /// Groups datagrams given as (socket, port, length) into run lengths.
-fn runs_of(datagrams: &[(u16, u16, u16)], limits: &[GsoLimit]) -> Vec<usize> {
+fn runs_of(datagrams: &[(u16, u16, u16)], limits: &GsoLimits) -> Vec<usize> {
     let mut start = 0;
     let datagrams: Vec<Datagram> = datagrams
         .iter()
@@ -43,20 +43,20 @@ fn runs_of(datagrams: &[(u16, u16, u16)], limits: &[GsoLimit]) -> Vec<usize> {
 fn equal_neighbours_form_a_run_and_a_shorter_one_ends_it() {
     let runs = runs_of(
         &[(0, 1, 900), (0, 1, 900), (0, 1, 400), (0, 1, 400)],
-        &[UNLIMITED],
+        &GsoLimits::new(1),
     );
     assert_eq!(runs, [3, 1]);
 }
 
 #[test]
 fn a_longer_datagram_begins_a_new_run() {
-    let runs = runs_of(&[(0, 1, 400), (0, 1, 900), (0, 1, 900)], &[UNLIMITED]);
+    let runs = runs_of(&[(0, 1, 400), (0, 1, 900), (0, 1, 900)], &GsoLimits::new(1));
     assert_eq!(runs, [1, 2]);
 }
 
 #[test]
 fn destination_and_socket_separate_runs() {
-    let both = [UNLIMITED, UNLIMITED];
+    let both = GsoLimits::new(2);
     assert_eq!(
         runs_of(&[(0, 1, 9), (0, 2, 9), (1, 2, 9), (1, 2, 9)], &both),
         [1, 1, 2]
@@ -65,28 +65,72 @@ fn destination_and_socket_separate_runs() {
 
 #[test]
 fn segments_and_bytes_of_a_run_are_bounded() {
-    assert_eq!(runs_of(&[(0, 1, 100); 150], &[UNLIMITED]), [64, 64, 22]);
-    assert_eq!(runs_of(&[(0, 1, 1_400); 60], &[UNLIMITED]), [46, 14]);
+    assert_eq!(
+        runs_of(&[(0, 1, 100); 150], &GsoLimits::new(1)),
+        [64, 64, 22]
+    );
+    assert_eq!(runs_of(&[(0, 1, 1_400); 60], &GsoLimits::new(1)), [46, 14]);
+}
+
+fn video(to: SocketAddr, len: u16) -> Datagram {
+    Datagram {
+        socket: SocketIndex(0),
+        to,
+        start: 0,
+        len,
+        received_at: None,
+        class: TrafficClass::Video,
+    }
 }
 
 #[test]
-fn segments_over_the_sockets_limit_stay_alone() {
-    let limit = GsoLimit {
-        segment_bytes: 1_000,
-        until: None,
+fn a_path_that_refuses_segments_costs_the_others_nothing() {
+    let (tunnel, open) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let to = |ip: [u8; 4], port: u16| SocketAddr::from((ip, port));
+    let now = Instant::now();
+    let mut limits = GsoLimits::new(1);
+    limits.refused(now, &video(to(tunnel, 1), 1_001));
+    let batch = [
+        video(to(tunnel, 2), 1_001),
+        video(to(tunnel, 2), 1_001),
+        video(to(tunnel, 2), 1_000),
+        video(to(tunnel, 2), 1_000),
+        video(to(open, 2), 1_001),
+        video(to(open, 2), 1_001),
+    ];
+    let counts = |limits: &GsoLimits| {
+        let mut runs = Vec::new();
+        find_runs(&batch, limits, &mut runs);
+        runs.iter().map(|run| run.count).collect::<Vec<_>>()
     };
-    assert_eq!(
-        runs_of(
-            &[(0, 1, 1_001), (0, 1, 1_001), (0, 1, 1_000), (0, 1, 1_000)],
-            &[limit]
-        ),
-        [1, 1, 2]
-    );
+    assert_eq!(counts(&limits), [1, 1, 2, 2]);
+    limits.expire(now + gso::RETRY_AFTER);
+    assert_eq!(counts(&limits), [3, 1, 2], "tried again");
+}
+
+#[test]
+fn what_many_refuse_and_nobody_takes_is_avoided_for_the_whole_socket() {
+    let to = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 1));
+    let now = Instant::now();
+    for somebody_takes_it in [false, true] {
+        let mut limits = GsoLimits::new(1);
+        if somebody_takes_it {
+            limits.run_has_left(SocketIndex(0));
+        }
+        for n in 0..=gso::MAX_PATHS {
+            limits.refused(now, &video(to(n), 900));
+        }
+        let others = limits.segment_bytes(&video(to(99), 900));
+        assert_eq!(others, if somebody_takes_it { u16::MAX } else { 899 });
+        assert_eq!(limits.segment_bytes(&video(to(gso::MAX_PATHS), 900)), 899);
+        limits.expire(now + gso::RETRY_AFTER);
+        assert_eq!(limits.segment_bytes(&video(to(1), 900)), u16::MAX);
+    }
 }
 
 #[test]
 fn an_empty_batch_has_no_runs() {
-    assert!(runs_of(&[], &[UNLIMITED]).is_empty());
+    assert!(runs_of(&[], &GsoLimits::new(1)).is_empty());
 }
 
 fn receiver() -> (UdpSocket, SocketAddr) {
@@ -233,7 +277,7 @@ fn a_refused_destination_costs_its_own_datagrams_only() {
     let counts = send.send(Instant::now(), &[sender], &batch);
     assert_eq!((counts.datagrams, counts.refused), (2, 2));
     assert_eq!(
-        send.limits[0].segment_bytes,
+        send.limits.segment_bytes(&batch.datagrams()[1]),
         u16::MAX,
         "the route was at fault, not the run"
     );
@@ -269,7 +313,8 @@ fn a_run_that_the_kernel_refuses_is_sent_apart_and_avoided_for_a_while() {
     let now = Instant::now();
     let sockets = [sender];
     assert_eq!(send.send(now, &sockets, &batch).datagrams, 3);
-    assert_eq!(send.limits[0].segment_bytes, 299);
+    let first = batch.datagrams()[0];
+    assert_eq!(send.limits.segment_bytes(&first), 299);
     let mut buffer = [0; 400];
     for fill in 0..3 {
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 300);
@@ -277,9 +322,9 @@ fn a_run_that_the_kernel_refuses_is_sent_apart_and_avoided_for_a_while() {
     }
     find_runs(batch.datagrams(), &send.limits, &mut send.runs);
     assert_eq!(send.runs.len(), 3, "no run is tried again at once");
-    let later = now + GSO_RETRY_AFTER;
+    let later = now + gso::RETRY_AFTER;
     assert_eq!(send.send(later, &sockets, &Batch::new(1)).datagrams, 0);
-    assert_eq!(send.limits[0].segment_bytes, u16::MAX);
+    assert_eq!(send.limits.segment_bytes(&first), u16::MAX);
 }
 
 #[test]
