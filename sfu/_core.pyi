@@ -357,6 +357,8 @@ class Engine:
         track always is. Raises ValueError for values that RTP cannot carry.
         """
     def unpublish(self, track_id: int) -> None: ...
+    def draw_ssrc(self) -> int:
+        """An SSRC to announce for something that will be sent: another one each time."""
     def subscribe(
         self,
         transport_id: int,
@@ -375,6 +377,8 @@ class Engine:
     ) -> int:
         """Sends a track on a transport; returns the subscription id.
 
+        `ssrc` and `rtx_ssrc` come from `draw_ssrc`. One that the transport has ever sent with is
+        not sent with again: the encryption would be broken.
         `codecs` pairs the publisher's payload type with what the subscriber negotiated for it.
         `max_temporal_layer` limits the frame rate of streams with temporal layers; 255 is all.
         More of `priority` (to 255) is served first where not everything fits the bandwidth.

@@ -229,14 +229,14 @@ class Subscriber:
         )
 
     def _offered(self, track: PublishedTrack) -> OfferedTrack:
-        video = track.info.kind is TrackKind.VIDEO
+        core, video = self._context.engine.core, track.info.kind is TrackKind.VIDEO
         return OfferedTrack(
             track_sid=track.sid,
             stream_id=f"{track.publisher_sid}|{track.sid}",
             kind="video" if video else "audio",
             formats=tuple(item for role in CodecRole for item in track_formats(track, role)),
-            ssrc=_ssrc(),
-            rtx_ssrc=_ssrc() if video else None,
+            ssrc=core.draw_ssrc(),
+            rtx_ssrc=core.draw_ssrc() if video else None,
             cname=track.publisher_sid,
             stereo=track.info.stereo,
         )
@@ -250,7 +250,3 @@ class Subscriber:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _ssrc() -> int:
-    return secrets.randbelow(0xFFFF_FFFE) + 1

@@ -48,7 +48,7 @@ impl Publisher {
         };
         let len = session
             .outbound
-            .protect_rtp(&mut buffer, plain.header_len, plain.len, plain.rollover)
+            .protect_rtp_numbered(&mut buffer, plain.header_len, plain.len, plain.rollover)
             .map_err(io::Error::other)?;
         self.client.socket().send(&buffer[..len])?;
         Ok(())

@@ -280,6 +280,10 @@ impl Engine {
         self.command(Command::Unpublish(track(track_id)?))
     }
 
+    fn draw_ssrc(&self) -> PyResult<u32> {
+        Ok(self.running()?.draw_ssrc().0)
+    }
+
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     #[pyo3(
         signature = (

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kinguicall_proto::api::{
-    Command, Event, IceCredentials, OpenTransport, Publish, ShardId, Subscribe, SubscriptionId,
-    TrackId, TransportId, TransportState,
+    Command, Event, IceCredentials, OpenTransport, Publish, ShardId, Ssrc, Subscribe,
+    SubscriptionId, TrackId, TransportId, TransportState,
 };
 
 use kinguicall_proto::transport::demux::ufrag_prefix;
@@ -202,6 +203,32 @@ impl Registry {
     }
 }
 
+/// Where SSRCs come from: a walk from a random beginning that visits all of them before one comes
+/// again, as no two streams of a transport may ever have the same.
+#[derive(Debug)]
+pub(crate) struct Ssrcs(AtomicU32);
+
+impl Ssrcs {
+    /// Odd, so that the walk has the full length; far from 1, so that neighbours look different.
+    const STEP: u32 = 0x9e37_79b1;
+
+    pub fn new() -> Result<Self, CommandError> {
+        let mut start = [0; 4];
+        fill_random(&mut start)?;
+        Ok(Self(AtomicU32::new(u32::from_be_bytes(start))))
+    }
+
+    fn draw(&self) -> Ssrc {
+        loop {
+            let ssrc = self.0.fetch_add(Self::STEP, Ordering::Relaxed);
+            // Some libraries take 0 for none.
+            if ssrc != 0 {
+                return Ssrc(ssrc);
+            }
+        }
+    }
+}
+
 impl Engine {
     /// Opens a transport on the thread of `near`, or on the least loaded one.
     pub fn open_transport(
@@ -240,6 +267,11 @@ impl Engine {
         let sent = self.command(Command::Publish(Box::new(publish)));
         sent.inspect_err(|_| self.registry().remove_track(id))?;
         Ok(id)
+    }
+
+    /// An SSRC for something to be sent, which a description must announce: another one each time.
+    pub fn draw_ssrc(&self) -> Ssrc {
+        self.ssrcs.draw()
     }
 
     /// Opens a subscription; `subscribe.id` and `subscribe.first_sequence` are overwritten.
@@ -364,6 +396,16 @@ mod tests {
         assert_ne!(one, two);
         assert_eq!((one.ufrag.len(), one.password.len()), (8, 24));
         assert!(one.password.bytes().all(|b| ICE_CHARS.contains(&b)));
+    }
+
+    #[test]
+    fn ssrcs_begin_anywhere_never_repeat_and_are_not_zero() {
+        let (one, other) = (Ssrcs::new().unwrap(), Ssrcs::new().unwrap());
+        assert_ne!(one.draw(), other.draw());
+        let through_zero = Ssrcs(AtomicU32::new(0_u32.wrapping_sub(Ssrcs::STEP)));
+        let drawn: BTreeSet<u32> = (0..10_000).map(|_| through_zero.draw().0).collect();
+        assert_eq!(drawn.len(), 10_000);
+        assert!(!drawn.contains(&0));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use kinguicall_proto::api::ShardId;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 
 use crate::addresses::local_addresses;
-use crate::control::Registry;
+use crate::control::{Registry, Ssrcs};
 use crate::events::{EngineEvent, Events};
 use crate::inbox::Inbox;
 use crate::ring::{self, Consumer, Producer};
@@ -64,6 +64,7 @@ pub struct EngineConfig {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) registry: Mutex<Registry>,
+    pub(crate) ssrcs: Ssrcs,
     /// Per shard, in the order in which they are announced.
     pub(crate) candidates: Vec<Vec<String>>,
     udp_ports: Vec<u16>,
@@ -100,6 +101,7 @@ impl Engine {
         let engine = Self {
             shared: Arc::new(shared(config.threads)?),
             registry: Mutex::new(Registry::new(config.threads)),
+            ssrcs: Ssrcs::new().map_err(io::Error::other)?,
             candidates: bound
                 .iter()
                 .map(|thread| tcp.candidates(thread, &media, &config.public_addresses))

@@ -104,7 +104,7 @@ impl Attacker {
         let mut buffer = [0; BUFFER_BYTES];
         buffer[..packet.len()].copy_from_slice(packet);
         let len = outbound
-            .protect_rtp(&mut buffer, header.header_len, packet.len(), rollover)
+            .protect_rtp_numbered(&mut buffer, header.header_len, packet.len(), rollover)
             .expect("the buffer has room");
         self.to_send.push(buffer[..len].to_vec());
     }

@@ -4,8 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use kinguicall_netem::{SentPacket, World};
-use kinguicall_proto::api::{Command, MediaKind, SubscriptionSettings};
+use kinguicall_netem::{OPUS, SentPacket, World};
+use kinguicall_proto::api::{
+    Codec, Command, MediaKind, SendCodec, Ssrc, Subscribe, SubscriptionId, SubscriptionSettings,
+};
 use support::{Vp8Source, picture_id};
 
 #[test]
@@ -153,4 +155,50 @@ fn send_audio(world: &mut World, track: &kinguicall_netem::Track, n: u64) {
             audio_level: None,
         },
     );
+}
+
+#[test]
+fn an_ssrc_that_was_sent_under_before_is_never_sent_under_again() {
+    let mut world = World::new(1);
+    let publisher = world.connect(0, false);
+    let viewer = world.connect(0, false);
+    world.run_until_connected();
+    let track = world.publish(publisher, MediaKind::Audio, 1);
+    let (id, ssrc) = world.subscribe(viewer, &track);
+    let mut sequence = 0;
+    let mut talk = |world: &mut World| {
+        for _ in 0..25 {
+            send_audio(world, &track, sequence);
+            sequence += 1;
+            world.run(Duration::from_millis(20));
+        }
+        world.clients[viewer.0].packets(ssrc).count()
+    };
+    let before = talk(&mut world);
+    assert!(before > 20, "{before} packets of the first subscription");
+    let transport = world.clients[viewer.0].transport;
+    let request = Subscribe {
+        id: SubscriptionId::new(transport.shard(), 9_999),
+        transport,
+        track: track.id,
+        kind: MediaKind::Audio,
+        ssrc: Ssrc(ssrc),
+        rtx_ssrc: None,
+        codecs: vec![SendCodec {
+            from_payload_type: OPUS,
+            payload_type: OPUS,
+            rtx_payload_type: None,
+            codec: Codec::Opus,
+            clock_rate_hz: 48_000,
+        }],
+        extensions: Vec::new(),
+        first_sequence: 1_000,
+        cname: "publisher".to_owned(),
+        settings: SubscriptionSettings::default(),
+    };
+    world.command(transport.shard(), Command::Unsubscribe(id));
+    let again = Command::Subscribe(Box::new(request));
+    world.command(transport.shard(), again);
+    let after = talk(&mut world);
+    assert!(after <= before + 1, "{} packets again", after - before);
 }

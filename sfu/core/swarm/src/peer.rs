@@ -342,7 +342,7 @@ impl Peer {
         let plain =
             tracks.find_map(|track| track.send_again(ssrc, sequence, &mut context, &mut buffer));
         if let (Some(plain), Some(session)) = (plain, self.transport.session()) {
-            let protected = session.outbound.protect_rtp(
+            let protected = session.outbound.protect_rtp_numbered(
                 &mut buffer,
                 plain.header_len,
                 plain.len,
@@ -399,7 +399,7 @@ impl Peer {
         for outgoing in &mut self.outgoing {
             while let Some(lateness) =
                 outgoing.send_due(now, &mut context, &mut buffer, |packet, plain| {
-                    let protected = session.outbound.protect_rtp(
+                    let protected = session.outbound.protect_rtp_numbered(
                         packet,
                         plain.header_len,
                         plain.len,

@@ -9,6 +9,8 @@
 
 use std::collections::VecDeque;
 
+use crate::srtp::SendStream;
+
 /// A larger step ahead is closed up: a receiver guesses the SRTP rollover counter from the distance
 /// to the last number it saw (RFC 3711, section 3.3.1) and would lose it.
 const MAX_STEP: u64 = 2_000;
@@ -41,8 +43,8 @@ struct Exclusion {
     after: Shift,
 }
 
-/// Extended source numbers to extended outgoing numbers. The outgoing rollover counter starts at 0.
-#[derive(Debug, Clone)]
+/// Extended source numbers to the extended numbers of one send stream.
+#[derive(Debug)]
 pub struct SequenceMap {
     /// Before the oldest exclusion.
     shift: Shift,
@@ -52,20 +54,18 @@ pub struct SequenceMap {
     first_source: u64,
     /// Highest source number of this stretch that has been mapped, plus one.
     mapped_end: u64,
-    /// Next outgoing number that has never been used.
-    next: u64,
+    stream: SendStream,
     started: bool,
 }
 
 impl SequenceMap {
-    /// `first` is the first outgoing number, below 2^15.
-    pub fn new(first: u16) -> Self {
+    pub fn new(stream: SendStream) -> Self {
         Self {
             shift: Shift::default(),
             exclusions: VecDeque::new(),
             first_source: 0,
             mapped_end: 0,
-            next: u64::from(first),
+            stream,
             started: false,
         }
     }
@@ -85,14 +85,15 @@ impl SequenceMap {
     pub fn map(&mut self, source: u64) -> Option<Mapped> {
         let mut shift = self.shift_at(source)?;
         let mut out = source.checked_add_signed(shift.numbers)?;
-        if out > self.next + MAX_STEP {
+        let next = self.stream.next();
+        if out > next + MAX_STEP {
             // One number stays unused, so that the receiver still sees a loss.
-            self.next += 1;
+            self.stream.reach(next);
             self.restart(source, shift.pictures);
             shift = self.shift;
-            out = self.next;
+            out = next + 1;
         }
-        self.next = self.next.max(out + 1);
+        self.stream.reach(out);
         self.mapped_end = self.mapped_end.max(source + 1);
         Some(Mapped {
             out,
@@ -142,7 +143,12 @@ impl SequenceMap {
 
     /// The highest number used so far, if any packet has been mapped.
     pub fn highest(&self) -> Option<u64> {
-        self.started.then(|| self.next.saturating_sub(1))
+        self.started.then(|| self.stream.next().saturating_sub(1))
+    }
+
+    /// What the numbers belong to.
+    pub fn stream(&self) -> &SendStream {
+        &self.stream
     }
 
     fn restart(&mut self, source: u64, pictures: u16) {
@@ -150,7 +156,7 @@ impl SequenceMap {
         self.mapped_end = source;
         self.exclusions.clear();
         self.shift = Shift {
-            numbers: self.next as i64 - source as i64,
+            numbers: self.stream.next() as i64 - source as i64,
             pictures,
         };
         self.started = true;

@@ -22,6 +22,7 @@ use crate::api::{
 };
 use crate::prefetch::prefetch;
 use crate::rtp::payload::vp8;
+use crate::srtp::{PacketIndex, SendStream};
 
 /// Packets that can be asked for again: about two seconds of video, and of speech.
 const VIDEO_HISTORY: usize = 512;
@@ -64,7 +65,6 @@ pub struct Subscription {
     history: History,
     last_sent_at: Option<Instant>,
     timestamp_shift: [Option<u32>; MAX_LAYERS],
-    pub ssrc: Ssrc,
     pub packets_sent: u32,
     pub octets_sent: u32,
     last_timestamp: u32,
@@ -97,8 +97,7 @@ pub struct Subscription {
     last_loss: Option<Instant>,
     /// The clock of what was sent of the track before this one.
     clock_before: Option<Box<LayerClock>>,
-    pub rtx_ssrc: Option<Ssrc>,
-    rtx_sequence: u64,
+    rtx: Option<SendStream>,
     pub cname: Box<str>,
 }
 
@@ -106,7 +105,13 @@ impl Subscription {
     /// What every packet needs lies within the first so many bytes.
     pub const HOT_BYTES: usize = offset_of!(Self, scalable);
 
-    pub fn new(request: &Subscribe, now: Instant) -> Self {
+    /// `media` and `rtx` are the streams of the SSRCs that the request names.
+    pub fn new(
+        request: &Subscribe,
+        media: SendStream,
+        rtx: Option<SendStream>,
+        now: Instant,
+    ) -> Self {
         let history = match request.kind {
             MediaKind::Audio => AUDIO_HISTORY,
             MediaKind::Video => VIDEO_HISTORY,
@@ -119,8 +124,7 @@ impl Subscription {
                 .map(|e| e.id)
         };
         Self {
-            ssrc: request.ssrc,
-            rtx_ssrc: request.rtx_ssrc,
+            rtx,
             cname: request.cname.as_str().into(),
             abs_capture_time_id: id_of(ExtensionKind::AbsCaptureTime),
             descriptor_id: id_of(ExtensionKind::DependencyDescriptor),
@@ -132,7 +136,7 @@ impl Subscription {
             limits: (u8::MAX, u8::MAX),
             current: None,
             target: None,
-            numbers: SequenceMap::new(request.first_sequence & 0x7fff),
+            numbers: SequenceMap::new(media),
             redundancy: true,
             last_loss: None,
             repeatable_from: 0,
@@ -147,8 +151,22 @@ impl Subscription {
             scalable: None,
             frames: FrameShift::default(),
             history: History::new(history, now),
-            rtx_sequence: u64::from(request.first_sequence & 0x7fff),
         }
+    }
+
+    /// The SSRC of its media.
+    pub fn ssrc(&self) -> Ssrc {
+        self.numbers.stream().ssrc()
+    }
+
+    /// What the packet that has the number `sequence` is encrypted under.
+    pub fn index_of(&self, sequence: u64) -> Option<PacketIndex> {
+        self.numbers.stream().index_of(sequence)
+    }
+
+    /// It has a retransmission stream.
+    pub fn is_repairable(&self) -> bool {
+        self.rtx.is_some()
     }
 
     pub fn kind(&self) -> MediaKind {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::{ShardId, SubscriptionId, TrackId, TransportId};
+use crate::srtp::SendStreams;
 
 const NO_CLOCKS: [Option<LayerClock>; MAX_LAYERS] = [None; MAX_LAYERS];
 
@@ -200,9 +201,10 @@ fn repeats_exactly_what_was_sent() {
         .answer_nack(first.sequence as u16, Instant::now(), Duration::ZERO)
         .expect("just sent");
     assert_eq!(sub.repeat(&meta, sequence, &history), Some(first));
-    let (ssrc, payload_type, one) = sub.next_rtx(96).expect("negotiated");
-    assert_eq!((ssrc, payload_type), (Ssrc(8), 98));
-    assert_eq!(sub.next_rtx(96).expect("negotiated").2, one + 1);
+    let (payload_type, one) = sub.next_rtx(96).expect("negotiated");
+    assert_eq!((one.ssrc(), payload_type), (Ssrc(8), 98));
+    let (_, two) = sub.next_rtx(96).expect("negotiated");
+    assert_eq!(two.sequence(), one.sequence() + 1);
     assert!(
         sub.answer_nack(5_000, Instant::now(), Duration::ZERO)
             .is_none()
@@ -334,5 +336,8 @@ fn subscription() -> Subscription {
             ..SubscriptionSettings::default()
         },
     };
-    Subscription::new(&request, Instant::now())
+    let mut streams = SendStreams::default();
+    let mut open = |ssrc| streams.open(ssrc, request.first_sequence).expect("fresh");
+    let (media, rtx) = (open(request.ssrc), request.rtx_ssrc.map(open));
+    Subscription::new(&request, media, rtx, Instant::now())
 }

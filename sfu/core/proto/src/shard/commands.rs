@@ -206,14 +206,19 @@ impl Shard {
         let Some(peer) = self.transport_ids.get(&request.transport).copied() else {
             return;
         };
-        if self.peers[peer].sent.contains_key(&request.ssrc.0) {
-            return;
-        }
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
         let Some(track_key) =
             self.track_or_attach(request.track, request.kind, clock_rate_hz, host)
         else {
             return;
+        };
+        let (media, rtx) = match self.peers[peer].open_streams(request) {
+            Ok(streams) => streams,
+            Err(error) => {
+                log::error!("{:?} cannot be sent: {error}", request.id);
+                self.release_track(track_key, host);
+                return;
+            }
         };
         let key = self.subscriptions.vacant_key();
         let shed = self.shedding.of(key, request.kind);
@@ -223,7 +228,7 @@ impl Shard {
             track_key,
             next: None,
             started: false,
-            inner: Subscription::new(request, now),
+            inner: Subscription::new(request, media, rtx, now),
             last_report: None,
             report_at: None,
             packets_at_report: 0,

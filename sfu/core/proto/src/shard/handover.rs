@@ -190,7 +190,7 @@ impl Shard {
         let clocks = self.tracks.get(from).map(|track| track.inner.clocks);
         let inner = &mut entry.inner;
         inner.change_track(&next.codecs, next.settings, &clocks.unwrap_or_default());
-        let repairable = inner.rtx_ssrc.and(Some(next.codecs.as_slice()));
+        let repairable = inner.is_repairable().then_some(next.codecs.as_slice());
         // Nothing sent before is repeated, so its stamps are of no use any more.
         entry.stamps = Stamps::new(entry.transport_cc_id, inner.kind(), repairable);
         host.event(Event::TrackChanged {

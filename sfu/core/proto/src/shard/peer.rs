@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::bandwidth::{Bandwidth, Stamp};
 use super::timers::Due;
-use crate::api::{ExtensionId, MediaKind, TransportId, TransportState};
+use crate::api::{ExtensionId, MediaKind, Subscribe, TransportId, TransportState};
 use crate::bwe::Estimator;
 use crate::data::channels::Channels;
 use crate::egress::{SocketIndex, Source};
 use crate::forward::RepeatBudget;
 use crate::receive::{NackGenerator, Pace, Router, Scalability, Stream, twcc};
 use crate::rtp::ExtensionMap;
-use crate::srtp::{Inbound, Outbound};
+use crate::srtp::{Inbound, Outbound, SendStream, SendStreams, SrtpError};
 use crate::transport::Transport;
 
 /// Round trip assumed before any report has told.
@@ -123,6 +123,8 @@ pub(super) struct Peer {
     pub(super) opens_channels: bool,
     pub(super) inbound: Option<Box<Inbound>>,
     pub(super) publishing: Box<Publishing>,
+    /// What has been sent under its keys, or will be once they are there.
+    pub(super) streams: SendStreams,
     /// Subscriptions by the SSRC that they are sent under.
     pub(super) sent: BTreeMap<u32, usize>,
     /// Addresses of this peer that have passed a connectivity check.
@@ -160,6 +162,7 @@ impl Peer {
                 fed_back_at: None,
                 last_media_at: now,
             }),
+            streams: SendStreams::default(),
             sent: BTreeMap::new(),
             addresses: Vec::new(),
             ufrags: Vec::new(),
@@ -187,6 +190,17 @@ impl Peer {
             estimator: self.bandwidth.estimator.as_deref_mut(),
             stamps_audio: self.bandwidth.wants_video,
         })
+    }
+
+    /// The streams of a new subscription: its media's, and that of its retransmissions.
+    pub(super) fn open_streams(
+        &mut self,
+        request: &Subscribe,
+    ) -> Result<(SendStream, Option<SendStream>), SrtpError> {
+        let first = request.first_sequence;
+        let media = self.streams.open(request.ssrc, first)?;
+        let rtx = request.rtx_ssrc.map(|ssrc| self.streams.open(ssrc, first));
+        Ok((media, rtx.transpose()?))
     }
 
     /// Something of what it is sent is to be reported at `at`.

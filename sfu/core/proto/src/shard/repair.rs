@@ -64,20 +64,18 @@ pub(super) fn retransmit(
         stamp,
         received_at: None,
     };
-    let (ssrc, payload_type, number, prefix) = match rtx {
-        Some((ssrc, payload_type, number)) => {
-            (ssrc, payload_type, number, Some(lost.to_be_bytes()))
-        }
-        None => (subscription.ssrc, out.payload_type, sequence, None),
+    let (payload_type, index, prefix) = match rtx {
+        Some((payload_type, index)) => (payload_type, index, Some(lost.to_be_bytes())),
+        None => (out.payload_type, subscription.index_of(sequence)?, None),
     };
     let header = OutHeader {
         payload_type,
         marker: out.marker,
-        sequence: number as u16,
+        sequence: index.sequence(),
         timestamp: out.timestamp,
-        ssrc,
+        ssrc: index.ssrc(),
     };
-    let written = write_packet(&packet, &header, number, prefix, &mut sending, writer);
+    let written = write_packet(&packet, &header, index, prefix, &mut sending, writer);
     sending.path.repeats.spend(source.payload.len());
     let len = written?;
     if rtx.is_some() && stamp.is_some() {
@@ -112,16 +110,16 @@ fn write_padding(
     writer: &mut Writer<'_>,
 ) -> Option<usize> {
     let stamp = sending.next_stamp(entry.transport_cc_id, MediaKind::Video)?;
-    let (ssrc, payload_type, number, timestamp) = entry.inner.next_padding()?;
+    let (payload_type, index, timestamp) = entry.inner.next_padding()?;
     if !writer.batch.has_room() {
         writer.host.flush(writer.batch);
     }
     let header = OutHeader {
         payload_type,
         marker: false,
-        sequence: number as u16,
+        sequence: index.sequence(),
         timestamp,
-        ssrc,
+        ssrc: index.ssrc(),
     };
     let space = writer.batch.space();
     let at = write_header(space, &header, &[(stamp.id, &stamp.sequence)]);
@@ -132,11 +130,7 @@ fn write_padding(
     space[0] |= PADDING_BIT;
     space[at..end].fill(0);
     space[end - 1] = PADDING_BYTES;
-    let rollover = (number >> 16) as u32;
-    let len = sending
-        .outbound
-        .protect_rtp(space, at, end, rollover)
-        .ok()?;
+    let len = sending.outbound.protect_rtp(space, at, end, index).ok()?;
     let path = &sending.path;
     let class = TrafficClass::Video;
     writer.batch.commit(path.socket, path.to, len, class, None);

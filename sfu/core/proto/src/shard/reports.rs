@@ -63,14 +63,14 @@ impl SubscriptionEntry {
         };
         let inner = &self.inner;
         let info = rtcp::SenderInfo {
-            ssrc: inner.ssrc,
+            ssrc: inner.ssrc(),
             ntp,
             rtp: rtp_time,
             packet_count: inner.packets_sent,
             octet_count: inner.octets_sent,
         };
         rtcp::write::sender_report(out, &info, &[]);
-        rtcp::write::sdes_cname(out, inner.ssrc, &inner.cname);
+        rtcp::write::sdes_cname(out, inner.ssrc(), &inner.cname);
         self.last_report = Some((rtcp::compact_ntp(ntp), now));
     }
 }

@@ -128,7 +128,7 @@ impl Shard {
         }
         self.subscription_ids.remove(&entry.id);
         if let Some(peer) = self.peers.get_mut(entry.peer) {
-            peer.sent.remove(&entry.inner.ssrc.0);
+            peer.sent.remove(&entry.inner.ssrc().0);
         }
         Some(entry.track_key)
     }

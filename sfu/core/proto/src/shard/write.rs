@@ -12,7 +12,7 @@ use crate::egress::{Batch, MAX_DATAGRAM, TrafficClass};
 use crate::forward::{Outgoing, StoredPacket, Subscription};
 use crate::rtp::payload::{red, vp8};
 use crate::rtp::{OutHeader, dependency_descriptor, write_header};
-use crate::srtp::SrtpError;
+use crate::srtp::{PacketIndex, SrtpError};
 use crate::stats::{Counters, DropReason};
 
 /// How much longer than the packet itself its retransmission is (RFC 4588, section 4).
@@ -44,14 +44,15 @@ pub(super) fn write_media(
     sending: &mut Sending<'_>,
     writer: &mut Writer<'_>,
 ) -> Option<usize> {
+    let index = packet.subscription.index_of(packet.out.sequence)?;
     let header = OutHeader {
         payload_type: packet.out.payload_type,
         marker: packet.out.marker,
-        sequence: packet.out.sequence as u16,
+        sequence: index.sequence(),
         timestamp: packet.out.timestamp,
-        ssrc: packet.subscription.ssrc,
+        ssrc: index.ssrc(),
     };
-    write_packet(packet, &header, packet.out.sequence, None, sending, writer)
+    write_packet(packet, &header, index, None, sending, writer)
 }
 
 /// Writes the header with the extensions that the subscriber has negotiated; returns its length, or
@@ -91,7 +92,7 @@ fn write_extended_header(
 pub(super) fn write_packet(
     packet: &PacketToWrite<'_>,
     header: &OutHeader,
-    sequence: u64,
+    index: PacketIndex,
     prefix: Option<[u8; 2]>,
     sending: &mut Sending<'_>,
     writer: &mut Writer<'_>,
@@ -123,11 +124,7 @@ pub(super) fn write_packet(
             Some(numbers.tl0_pic_idx),
         );
     }
-    let rollover = (sequence >> 16) as u32;
-    match sending
-        .outbound
-        .protect_rtp(space, header_len, end, rollover)
-    {
+    match sending.outbound.protect_rtp(space, header_len, end, index) {
         Ok(len) => {
             let path = &sending.path;
             let class = match packet.subscription.kind() {

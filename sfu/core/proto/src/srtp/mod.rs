@@ -10,12 +10,14 @@ mod kdf;
 mod outbound;
 mod profile;
 mod replay;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use inbound::{Inbound, MAX_SOURCES};
 pub use outbound::Outbound;
 pub use profile::Profile;
+pub use stream::{PacketIndex, SendStream, SendStreams};
 
 use kdf::Kdf;
 
@@ -43,6 +45,8 @@ pub enum SrtpError {
     NotEncrypted,
     #[error("peer sends from more sources than one transport may")]
     TooManySources,
+    #[error("the SSRC has been used under these keys before")]
+    SsrcUsed,
     #[error("all packet indices of these keys have been used")]
     IndexExhausted,
     #[error("cipher failed")]

@@ -1,10 +1,11 @@
 //! Protecting what leaves a transport.
 //!
-//! The caller numbers RTP packets, so it passes the rollover counter and answers for never giving
-//! one (SSRC, sequence, rollover counter) twice: with GCM that would reveal the authentication key. A
-//! debug build checks it. RTCP is numbered here, once per transport.
+//! No (SSRC, sequence number, rollover counter) may ever be given to two packets: with GCM that would
+//! reveal the authentication key. So RTP is protected under the index that a
+//! [`SendStream`](super::SendStream) gave; a debug build looks at the packets as well. RTCP is numbered
+//! here, once per transport.
 
-use super::{Cipher, MAX_RTCP_INDEX, RTCP_HEADER_LEN, RTP_HEADER_LEN, SrtpError};
+use super::{Cipher, MAX_RTCP_INDEX, PacketIndex, RTCP_HEADER_LEN, RTP_HEADER_LEN, SrtpError};
 
 /// Set in the index word of an encrypted RTCP packet (RFC 3711, section 3.4).
 const ENCRYPTED: u32 = 1 << 31;
@@ -28,12 +29,27 @@ impl Outbound {
     }
 
     /// Encrypts the packet in `buf[..plain_len]` in place, appends the tag and returns the length of
-    /// the result. `header_len` includes CSRCs and extensions; `roc` is the number of times that the
-    /// sequence number has wrapped for this SSRC.
+    /// the result. `header_len` includes CSRCs and extensions; the header has the sequence number and
+    /// the SSRC of `index`.
     ///
     /// Fails with `TooShort` when the lengths contradict each other, and with `NoRoom` when `buf`
     /// has no room for the tag; `buf` is then as it was.
+    #[inline]
     pub fn protect_rtp(
+        &mut self,
+        buf: &mut [u8],
+        header_len: usize,
+        plain_len: usize,
+        index: PacketIndex,
+    ) -> Result<usize, SrtpError> {
+        debug_assert_eq!(buf.get(2..4), Some(&index.sequence().to_be_bytes()[..]));
+        debug_assert_eq!(buf.get(8..12), Some(&index.ssrc().0.to_be_bytes()[..]));
+        self.protect_rtp_numbered(buf, header_len, plain_len, index.rollover())
+    }
+
+    /// `protect_rtp` for clients of load tests and of the simulation, which number packets on their
+    /// own: `roc` is the number of times that the sequence number has wrapped for this SSRC.
+    pub fn protect_rtp_numbered(
         &mut self,
         buf: &mut [u8],
         header_len: usize,
@@ -85,18 +101,20 @@ impl Outbound {
     }
 }
 
-/// What a debug build remembers, to catch a caller that repeats a nonce for another packet (the same
-/// packet may be sent again: it encrypts to the same bytes). A release build does without: the
-/// look-up would have to happen for every packet, and to outlive the stream.
+/// What a debug build remembers, to catch a repeated nonce for another packet (the same packet may be
+/// sent again: it encrypts to the same bytes). A release build does without: the look-up would have
+/// to happen for every packet.
 #[cfg(debug_assertions)]
 #[derive(Default)]
 struct SentIndices {
     packets: std::collections::BTreeMap<(u32, u64), u64>,
+    /// The same, in the order in which they were first sent.
+    order: std::collections::VecDeque<(u32, u64)>,
 }
 
 #[cfg(debug_assertions)]
 impl SentIndices {
-    /// Packets remembered over all sources.
+    /// Packets remembered over all sources: the last ones.
     const REMEMBERED: usize = 4_096;
 
     fn take_note(&mut self, ssrc: u32, index: u64, plain: &[u8]) {
@@ -105,13 +123,17 @@ impl SentIndices {
         let mut hasher = DefaultHasher::new();
         plain.hash(&mut hasher);
         let digest = hasher.finish();
-        let before = self.packets.insert((ssrc, index), digest);
-        assert!(
-            before.is_none_or(|before| before == digest),
-            "nonce of SSRC {ssrc:#x}, index {index} reused"
-        );
-        if self.packets.len() > Self::REMEMBERED {
-            self.packets.pop_first();
+        match self.packets.insert((ssrc, index), digest) {
+            Some(before) => assert!(
+                before == digest,
+                "nonce of SSRC {ssrc:#x}, index {index} reused"
+            ),
+            None => self.order.push_back((ssrc, index)),
+        }
+        if self.order.len() > Self::REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.packets.remove(&oldest);
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Outgoing, Subscription, described, unwraps_red};
-use crate::api::{Codec, MediaMeta, Ssrc};
+use crate::api::{Codec, MediaMeta};
 use crate::forward::history::Sent;
 use crate::forward::vp8_numbers::Vp8Numbers;
+use crate::srtp::PacketIndex;
 
 impl Subscription {
     /// What has been sent as `out`, if it may be sent again now.
@@ -42,25 +43,23 @@ impl Subscription {
         })
     }
 
-    /// Payload type and next sequence number of the retransmission stream, where negotiated.
-    pub fn next_rtx(&mut self, source_payload_type: u8) -> Option<(Ssrc, u8, u64)> {
+    /// Payload type and next number of the retransmission stream, where negotiated.
+    pub fn next_rtx(&mut self, source_payload_type: u8) -> Option<(u8, PacketIndex)> {
         let payload_type = self.codec_for(source_payload_type)?.rtx_payload_type?;
-        let ssrc = self.rtx_ssrc?;
-        self.rtx_sequence += 1;
-        Some((ssrc, payload_type, self.rtx_sequence))
+        Some((payload_type, self.rtx.as_mut()?.take()))
     }
 
-    /// SSRC, payload type, number and timestamp of a padding packet on the retransmission stream,
-    /// where negotiated.
-    pub fn next_padding(&mut self) -> Option<(Ssrc, u8, u64, u32)> {
+    /// Payload type, number and timestamp of a padding packet on the retransmission stream, where
+    /// negotiated.
+    pub fn next_padding(&mut self) -> Option<(u8, PacketIndex, u32)> {
         let codec = self.codecs.iter().find(|c| c.rtx_payload_type.is_some())?;
-        let (ssrc, payload_type, number) = self.next_rtx(codec.from_payload_type)?;
-        Some((ssrc, payload_type, number, self.last_timestamp))
+        let (payload_type, index) = self.next_rtx(codec.from_payload_type)?;
+        Some((payload_type, index, self.last_timestamp))
     }
 
     /// There is a retransmission stream, which padding may be sent on.
     pub fn can_pad(&self) -> bool {
-        self.rtx_ssrc.is_some() && self.codecs.iter().any(|c| c.rtx_payload_type.is_some())
+        self.is_repairable() && self.codecs.iter().any(|c| c.rtx_payload_type.is_some())
     }
 }
 

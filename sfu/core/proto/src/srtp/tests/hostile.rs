@@ -86,7 +86,7 @@ fn contradictory_lengths_are_refused() {
             (12, usize::MAX, SrtpError::NoRoom),
         ] {
             assert_eq!(
-                outbound.protect_rtp(&mut buf, header_len, plain_len, 0),
+                outbound.protect_rtp_numbered(&mut buf, header_len, plain_len, 0),
                 Err(error)
             );
         }

@@ -38,7 +38,7 @@ fn protected(outbound: &mut Outbound, ssrc: u32, index: u64, payload: &[u8]) -> 
     let plain_len = header_len + payload.len();
     buf[header_len..plain_len].copy_from_slice(payload);
     let total = outbound
-        .protect_rtp(&mut buf, header_len, plain_len, (index >> 16) as u32)
+        .protect_rtp_numbered(&mut buf, header_len, plain_len, (index >> 16) as u32)
         .unwrap();
     buf.truncate(total);
     buf

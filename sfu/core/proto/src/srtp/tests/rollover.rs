@@ -264,6 +264,18 @@ fn giving_one_index_twice_is_a_fault_of_the_caller() {
     protected(&mut outbound, 7, 65_536, b"second");
 }
 
+#[test]
+#[should_panic(expected = "nonce")]
+#[cfg(debug_assertions)]
+fn the_last_packets_are_remembered_whatever_their_source() {
+    let (mut outbound, _) = pair(Profile::AeadAes128Gcm);
+    for index in 0..5_000 {
+        protected(&mut outbound, 9, index, b"x");
+    }
+    protected(&mut outbound, 7, 3, b"first");
+    protected(&mut outbound, 7, 3, b"second");
+}
+
 proptest! {
     #[test]
     fn the_window_agrees_with_a_set(

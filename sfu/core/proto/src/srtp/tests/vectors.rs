@@ -95,7 +95,7 @@ fn check_rtp(make: impl Fn() -> Cipher, plain: &str, cipher: &str) {
     let mut buf = plain.clone();
     buf.resize(cipher.len(), 0);
     let total = Outbound::new(make())
-        .protect_rtp(&mut buf, 12, plain.len(), 0)
+        .protect_rtp_numbered(&mut buf, 12, plain.len(), 0)
         .unwrap();
     assert_eq!(buf[..total], cipher);
     let header = Header::parse(&buf).unwrap();
