@@ -292,13 +292,14 @@ class Engine:
         """Binds `udp_port` + n for thread n, or `udp_port` for all, on each of `bind_addresses`.
 
         An empty `bind_addresses` means every address of this machine's interfaces, IPv4 and IPv6,
-        loopback last. Port 0 takes any free one. `public_addresses` replace the bound addresses of
-        the same family in the candidates (1:1 NAT). Of the microphones of a room the
-        `audio_forward_limit` loudest are forwarded, all if it is 0. `dscp` marks what is sent:
-        audio EF, video AF41. `tcp_port` takes ICE over TCP on the same addresses, on a free port if
-        it is 0 and not at all if it is None; `web_port` on `web_addresses` does so too, and gives
-        everything that begins like HTTP or TLS to `take_web_connections`. Raises ValueError for a
-        malformed address or a number out of range.
+        loopback last; loopback is announced only if it is named or there is nothing else. Port 0
+        takes any free one. `public_addresses` replace the bound addresses of the same family in the
+        candidates (1:1 NAT). Of the microphones of a room the `audio_forward_limit` loudest are
+        forwarded, all if it is 0. `dscp` marks what is sent: audio EF, video AF41. `tcp_port` takes
+        ICE over TCP on the same addresses, on a free port if it is 0 and not at all if it is None;
+        `web_port` on `web_addresses` does so too, and gives everything that begins like HTTP or TLS
+        to `take_web_connections`. Raises ValueError for a malformed address or a number out of
+        range.
         """
     @property
     def event_fd(self) -> int:

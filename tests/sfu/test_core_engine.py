@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import select
@@ -195,11 +196,12 @@ def test_public_addresses_are_announced_instead_of_bound_ones() -> None:
     assert fields[4:8] == ["203.0.113.7", str(engine.udp_ports[0]), "typ", "host"]
 
 
-def test_without_addresses_every_interface_is_used() -> None:
+def test_without_addresses_every_interface_is_used_and_loopback_told_only_if_alone() -> None:
     engine = _core.Engine(udp_port=0)
     addresses = [line.split()[4] for line in engine.open_transport().candidates]
     engine.stop()
-    assert LOOPBACK in addresses
+    assert addresses
+    assert len({ipaddress.ip_address(address).is_loopback for address in addresses}) == 1
     assert not any(address.startswith(("fe80:", "169.254.")) for address in addresses)
 
 
@@ -292,6 +294,12 @@ def test_impossible_subscriptions_are_refused(
     track_id = engine.publish(transport_id, **publish_arguments())
     with pytest.raises(ValueError, match=message):
         engine.subscribe(transport_id, track_id, **subscribe_arguments(**changes))
+
+
+def test_no_ssrc_is_drawn_twice(engine: _core.Engine) -> None:
+    drawn = [engine.draw_ssrc() for _ in range(1_000)]
+    assert len(set(drawn)) == 1_000
+    assert all(0 < ssrc < 2**32 for ssrc in drawn)
 
 
 @pytest.mark.parametrize(

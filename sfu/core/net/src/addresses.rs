@@ -46,6 +46,25 @@ pub fn local_addresses(wanted: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
     Ok(distinct)
 }
 
+/// The bound addresses that are told to peers. Loopback addresses are of no use to anybody else and
+/// tell nothing (RFC 8445, section 5.1.1.1): they are left out unless somebody asked for them by
+/// naming them in `wanted`, or there is nothing else. `public` addresses take the place of others.
+pub fn announceable(bound: &[IpAddr], wanted: &[IpAddr], public: &[IpAddr]) -> Vec<IpAddr> {
+    let has_family =
+        |list: &[IpAddr], of: &IpAddr| list.iter().any(|a| a.is_ipv4() == of.is_ipv4());
+    let others = bound
+        .iter()
+        .chain(public.iter().filter(|a| has_family(bound, a)));
+    let all_loopback = others.into_iter().all(IpAddr::is_loopback);
+    let is_told = |address: &&IpAddr| {
+        !address.is_loopback()
+            || all_loopback
+            || wanted.contains(address)
+            || has_family(public, address)
+    };
+    bound.iter().filter(is_told).copied().collect()
+}
+
 /// Preference of host candidates over TCP: below everything over UDP (RFC 6544, section 4.2).
 const TCP_HOST_TYPE_PREFERENCE: u32 = 90;
 /// Direction preference of a passive host candidate (RFC 6544, section 4.2).
@@ -203,6 +222,36 @@ mod tests {
             addresses.iter().filter(|a| **a == ip("127.0.0.1")).count(),
             1
         );
+    }
+
+    #[test]
+    fn loopback_is_told_when_it_is_named_or_alone() {
+        let ips = |texts: &[&str]| texts.iter().map(|it| ip(it)).collect::<Vec<_>>();
+        let told = |bound: &[&str], wanted: &[&str], public: &[&str]| {
+            announceable(&ips(bound), &ips(wanted), &ips(public))
+        };
+        let machine = ["192.0.2.1", "2001:db8::1", "127.0.0.1", "::1"];
+        let others = ips(&["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(told(&machine, &[], &[]), others);
+        assert_eq!(told(&machine, &["0.0.0.0", "::"], &[]), others);
+        let alone = ["127.0.0.1", "::1"];
+        assert_eq!(told(&alone, &[], &[]), ips(&alone));
+        let named = ["192.0.2.1", "127.0.0.1"];
+        assert_eq!(told(&named, &named, &[]), ips(&named));
+        let one_family = ["192.0.2.1", "::1"];
+        assert_eq!(told(&one_family, &[], &[]), ips(&["192.0.2.1"]));
+    }
+
+    #[test]
+    fn a_public_address_needs_a_socket_of_its_family_whatever_that_is() {
+        let bound = [ip("127.0.0.1"), ip("2001:db8::1")];
+        let told = announceable(&bound, &[], &[ip("203.0.113.9")]);
+        assert_eq!(told, bound, "the first is replaced");
+        let public = [ip("127.0.0.1")];
+        assert_eq!(announceable(&bound, &[], &public), bound);
+        let bound = bound.map(|address| SocketAddr::new(address, 7882));
+        let lines = candidate_lines(&bound, &public);
+        assert!(lines[0].contains(" 127.0.0.1 7882 "), "{lines:?}");
     }
 
     #[test]

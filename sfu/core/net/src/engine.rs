@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kinguicall_proto::api::ShardId;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 
-use crate::addresses::local_addresses;
+use crate::addresses::{announceable, local_addresses};
 use crate::control::{Registry, Ssrcs};
 use crate::events::{EngineEvent, Events};
 use crate::inbox::Inbox;
@@ -94,6 +94,7 @@ impl Engine {
             .collect();
         let media: Vec<IpAddr> = bound[0].iter().map(SocketAddr::ip).collect();
         let tcp = TcpPorts::bind(config, &media)?;
+        let told = announceable(&media, &config.bind_addresses, &config.public_addresses);
         let certificate =
             dimpl::certificate::generate_self_signed_certificate().map_err(io::Error::other)?;
         let fingerprint = <[u8; 32]>::try_from(certificate.fingerprint())
@@ -104,7 +105,7 @@ impl Engine {
             ssrcs: Ssrcs::new().map_err(io::Error::other)?,
             candidates: bound
                 .iter()
-                .map(|thread| tcp.candidates(thread, &media, &config.public_addresses))
+                .map(|thread| tcp.candidates(thread, &told, &config.public_addresses))
                 .collect(),
             udp_ports: bound
                 .iter()

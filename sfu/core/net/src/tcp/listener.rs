@@ -47,15 +47,20 @@ impl TcpPorts {
         })
     }
 
-    /// The candidates of a thread, those over UDP first.
+    /// The candidates of a thread on the addresses `told`, those over UDP first.
     pub fn candidates(
         &self,
         udp: &[SocketAddr],
-        media: &[IpAddr],
+        told: &[IpAddr],
         public: &[IpAddr],
     ) -> Vec<String> {
-        let mut lines = candidate_lines(udp, public);
-        lines.extend(tcp_candidate_lines(&self.ice, public, lines.len()));
+        let on_told = |bound: &[SocketAddr]| -> Vec<SocketAddr> {
+            let told = bound.iter().filter(|address| told.contains(&address.ip()));
+            told.copied().collect()
+        };
+        let mut lines = candidate_lines(&on_told(udp), public);
+        let ice = on_told(&self.ice);
+        lines.extend(tcp_candidate_lines(&ice, public, lines.len()));
         let is_covered = |address: &IpAddr| {
             self.web.iter().any(|web| {
                 let all = web.ip().is_unspecified() && web.is_ipv4() == address.is_ipv4();
@@ -63,7 +68,7 @@ impl TcpPorts {
             })
         };
         let port = self.web.first().map_or(0, SocketAddr::port);
-        let covered = media.iter().filter(|address| is_covered(address));
+        let covered = told.iter().filter(|address| is_covered(address));
         let covered: Vec<SocketAddr> = covered.map(|ip| SocketAddr::new(*ip, port)).collect();
         lines.extend(tcp_candidate_lines(&covered, public, lines.len()));
         lines
