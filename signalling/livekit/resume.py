@@ -81,5 +81,7 @@ def narrowed_grants(before: Grants, again: Grants) -> Grants:
 
 
 def _sources(permissions: Permissions) -> frozenset[TrackSource]:
-    """What may be published."""
-    return frozenset(one for one in TrackSource if permissions.allows_publishing(one))
+    """What may be published from."""
+    if not permissions.can_publish:
+        return frozenset()
+    return permissions.can_publish_sources or frozenset(TrackSource)
