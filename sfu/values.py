@@ -127,11 +127,16 @@ class Permissions:
         Who may publish from some sources only is not taken at its word: a microphone has no
         picture.
         """
-        if not self.can_publish:
+        if source not in self.sources:
             return False
-        if not self.can_publish_sources:
-            return True
-        return source in self.can_publish_sources and source.carries(kind)
+        return not self.can_publish_sources or source.carries(kind)
+
+    @property
+    def sources(self) -> frozenset[TrackSource]:
+        """What may be published."""
+        if not self.can_publish:
+            return frozenset()
+        return self.can_publish_sources or frozenset(TrackSource)
 
     def limited_to(self, named: Collection[TrackSource | None]) -> Self:
         """These rights, to publish from the named sources only; without a name, from all.

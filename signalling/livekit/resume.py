@@ -7,7 +7,7 @@ does not have.
 
 from dataclasses import replace
 
-from sfu.values import Admission, EndReason, Permissions, TrackSource
+from sfu.values import Admission, EndReason, Permissions
 from signalling.grants import Claims, Grants
 from signalling.livekit import outbound
 from signalling.livekit.link import Link
@@ -53,9 +53,9 @@ def narrowed(current: Permissions, known: Permissions, token: Permissions) -> Pe
     def stays(now: bool, before: bool, again: bool) -> bool:
         return now and (again or not before)
 
-    lost = _sources(known) - _sources(token)
-    if lost & _sources(current):
-        sources = _sources(current) - lost
+    lost = known.sources - token.sources
+    if lost & current.sources:
+        sources = current.sources - lost
         current = replace(current, can_publish=bool(sources), can_publish_sources=sources)
     return replace(
         current,
@@ -78,10 +78,3 @@ def narrowed_grants(before: Grants, again: Grants) -> Grants:
         room_record=before.room_record and again.room_record,
         room_admin=before.room_admin and again.room_admin,
     )
-
-
-def _sources(permissions: Permissions) -> frozenset[TrackSource]:
-    """What may be published from."""
-    if not permissions.can_publish:
-        return frozenset()
-    return permissions.can_publish_sources or frozenset(TrackSource)
