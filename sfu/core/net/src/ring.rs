@@ -150,6 +150,7 @@ mod tests {
             abs_capture_time_len: 0,
             stretch: 0,
             descriptor_len: 0,
+            is_filler: false,
             frame: None,
             received_at: Instant::now(),
         }

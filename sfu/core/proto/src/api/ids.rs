@@ -52,6 +52,10 @@ pub struct Ssrc(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Layer(pub u8);
 
+/// Layers of a track: simulcast as the clients do it has at most three, and so has the announcement of
+/// a track (low, medium, high).
+pub const MAX_LAYERS: usize = 3;
+
 /// A short token of RTP header extensions and SDP, at most 16 bytes, stored inline.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token16 {

@@ -18,6 +18,8 @@ pub use command::{
 pub use event::{AudioLevel, CloseReason, Event, TransportState};
 pub use frame::{Dependencies, FrameTargets, NOT_PRESENT, SWITCH, ScalableFrame};
 pub use host::Host;
-pub use ids::{Layer, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId};
+pub use ids::{
+    Layer, MAX_LAYERS, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId,
+};
 pub use media::{Codec, DtlsRole, ExtensionId, ExtensionKind, MediaKind, ReceiveCodec};
 pub use peer::{MediaMeta, PeerMessage};

@@ -29,6 +29,8 @@ pub struct MediaMeta {
     /// The first bytes of the payload that are no payload but the dependency descriptor, which
     /// is forwarded where negotiated.
     pub descriptor_len: u8,
+    /// It carries nothing: it fills a number that has been seen to be missing.
+    pub is_filler: bool,
     /// For streams of several spatial or temporal layers, as far as packets tell.
     pub frame: Option<ScalableFrame>,
     pub received_at: Instant,

@@ -6,10 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::Layer;
-
-/// Layers of a track: simulcast as the clients do it has at most three.
-pub const MAX_LAYERS: usize = 3;
+use crate::api::{Layer, MAX_LAYERS};
 
 /// Shortest time between two requests for one layer.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);

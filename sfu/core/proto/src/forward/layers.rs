@@ -5,8 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::key_frames::MAX_LAYERS;
-use crate::api::Layer;
+use crate::api::{Layer, MAX_LAYERS};
 
 /// A layer that has been silent for so long while another one flows has been switched off. Longer
 /// than the pause between two frames of a slow screen share.

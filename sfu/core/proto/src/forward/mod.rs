@@ -19,13 +19,15 @@ mod temporal;
 mod track;
 mod vp8_numbers;
 
+/// Re-exported for those who index by layer.
+pub use crate::api::MAX_LAYERS;
 pub use clock::LayerClock;
 pub use history::{History, Sent};
-pub use key_frames::{KeyFrameRequests, MAX_LAYERS};
+pub use key_frames::KeyFrameRequests;
 pub use layers::LayerActivity;
 pub use loudest::{LoudestTracks, Rank, Standing};
 pub use repeat_budget::RepeatBudget;
-pub use sequence::{Mapped, SequenceMap};
+pub use sequence::{Mapped, PlainNumbers, SequenceMap};
 pub use store::{PacketStore, StoredPacket};
 pub use subscription::{Outgoing, Subscription, Verdict};
 #[cfg(test)]

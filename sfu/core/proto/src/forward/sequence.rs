@@ -1,5 +1,6 @@
-//! Sequence numbers towards one subscriber: continuous over switches of the source, and over
-//! packets that are left out on purpose.
+//! Sequence numbers without the packets that are left out on purpose, and continuous over switches of
+//! the source. Reception leaves out what is of no use to anybody, such as padding; towards each
+//! subscriber the layers are left out that it does not get.
 //!
 //! Inside one stretch of one layer the numbers are shifted by a constant, so that loss and
 //! reordering on the way in look the same on the way out. A packet that is left out moves what
@@ -43,9 +44,53 @@ struct Exclusion {
     after: Shift,
 }
 
-/// Extended source numbers to the extended numbers of one send stream.
+/// Whose numbers are given out.
+pub trait Numbers {
+    /// The next number that has never been used.
+    fn next(&self) -> u64;
+
+    /// Every number up to this one counts as used.
+    fn reach(&mut self, number: u64);
+}
+
+impl Numbers for SendStream {
+    #[inline]
+    fn next(&self) -> u64 {
+        SendStream::next(self)
+    }
+
+    #[inline]
+    fn reach(&mut self, number: u64) {
+        SendStream::reach(self, number);
+    }
+}
+
+/// Numbers that nothing is encrypted under.
 #[derive(Debug)]
-pub struct SequenceMap {
+pub struct PlainNumbers {
+    next: u64,
+}
+
+impl PlainNumbers {
+    pub fn from(next: u64) -> Self {
+        Self { next }
+    }
+}
+
+impl Numbers for PlainNumbers {
+    fn next(&self) -> u64 {
+        self.next
+    }
+
+    fn reach(&mut self, number: u64) {
+        self.next = self.next.max(number + 1);
+    }
+}
+
+/// Extended source numbers to the extended numbers of one stream: towards a subscriber those of its
+/// send stream.
+#[derive(Debug)]
+pub struct SequenceMap<N = SendStream> {
     /// Before the oldest exclusion.
     shift: Shift,
     /// In order; allocated with the first one.
@@ -54,12 +99,12 @@ pub struct SequenceMap {
     first_source: u64,
     /// Highest source number of this stretch that has been mapped, plus one.
     mapped_end: u64,
-    stream: SendStream,
+    stream: N,
     started: bool,
 }
 
-impl SequenceMap {
-    pub fn new(stream: SendStream) -> Self {
+impl<N: Numbers> SequenceMap<N> {
+    pub fn new(stream: N) -> Self {
         Self {
             shift: Shift::default(),
             exclusions: VecDeque::new(),
@@ -102,13 +147,15 @@ impl SequenceMap {
     }
 
     /// Leaves `source` out. What follows closes up, unless something that follows has been sent
-    /// already: then its number stays unused. `new_picture`: it is the first packet of its picture
-    /// that is left out.
-    pub fn exclude(&mut self, source: u64, new_picture: bool) {
-        let behind = source < self.mapped_end.max(self.first_source);
-        let Some(before) = self.shift_at(source).filter(|_| !behind) else {
-            return;
+    /// already: then its number stays unused, which `false` tells. `new_picture`: it is the first
+    /// packet of its picture that is left out.
+    pub fn exclude(&mut self, source: u64, new_picture: bool) -> bool {
+        let Some(before) = self.shift_at(source) else {
+            return true;
         };
+        if source < self.mapped_end.max(self.first_source) {
+            return false;
+        }
         let at = self.exclusions.partition_point(|e| e.first <= source);
         let after = Shift {
             numbers: before.numbers - 1,
@@ -122,7 +169,7 @@ impl SequenceMap {
         if let Some(run) = run.filter(|run| run.end == source) {
             run.end = source + 1;
             run.after = after;
-            return;
+            return true;
         }
         if self.exclusions.capacity() == 0 {
             self.exclusions.reserve_exact(MAX_EXCLUSIONS + 1);
@@ -139,6 +186,22 @@ impl SequenceMap {
             self.first_source = oldest.end;
             self.shift = oldest.after;
         }
+        true
+    }
+
+    /// Whether something behind `source` has been mapped: its own number is seen to be missing.
+    pub fn is_behind(&self, source: u64) -> bool {
+        source < self.mapped_end
+    }
+
+    /// The source number that is mapped to `out` in this stretch.
+    pub fn source_of(&self, out: u64) -> Option<u64> {
+        let of = |shift: &Shift| out.checked_add_signed(-shift.numbers);
+        let newest_first = self.exclusions.iter().rev();
+        let behind_one = newest_first.map(|it| (it.end, &it.after));
+        behind_one
+            .chain([(self.first_source, &self.shift)])
+            .find_map(|(from, shift)| of(shift).filter(|source| *source >= from))
     }
 
     /// The highest number used so far, if any packet has been mapped.
@@ -147,7 +210,7 @@ impl SequenceMap {
     }
 
     /// What the numbers belong to.
-    pub fn stream(&self) -> &SendStream {
+    pub fn stream(&self) -> &N {
         &self.stream
     }
 

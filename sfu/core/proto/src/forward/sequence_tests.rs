@@ -136,7 +136,7 @@ proptest! {
                         stretch.insert(source, to);
                     }
                 }
-                Step::Exclude => map.exclude(source, true),
+                Step::Exclude => { map.exclude(source, true); }
                 Step::Hold => held.push(source),
                 Step::Switch => {
                     map.start(source);
@@ -176,4 +176,33 @@ proptest! {
 
 fn out(map: &mut SequenceMap, source: u64) -> Option<u64> {
     map.map(source).map(|mapped| mapped.out)
+}
+
+#[test]
+fn exclusion_tells_whether_a_number_stays_unused() {
+    let mut map = numbered_from(0);
+    map.start(100);
+    out(&mut map, 100);
+    assert!(map.exclude(101, false));
+    assert!(map.exclude(101, false), "again");
+    out(&mut map, 103);
+    assert!(!map.exclude(102, false), "its successor has left");
+    assert!(map.is_behind(102) && !map.is_behind(104));
+    assert_eq!(out(&mut map, 102), Some(1));
+}
+
+#[test]
+fn the_source_of_a_number_is_found_again() {
+    let mut map = SequenceMap::new(PlainNumbers::from(70_000));
+    map.start(100);
+    for source in (100..160).filter(|it| it % 7 < 5) {
+        let mapped = map.map(source).expect("sent").out;
+        assert_eq!(map.source_of(mapped), Some(source));
+        for left_out in (source + 1..source + 3).filter(|it| it % 7 >= 5) {
+            map.exclude(left_out, false);
+        }
+    }
+    assert_eq!(map.source_of(70_004), Some(106));
+    assert_eq!(map.source_of(70_000), Some(100));
+    assert_eq!(map.source_of(69_999), None);
 }

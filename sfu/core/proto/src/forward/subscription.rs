@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::clock::LayerClock;
 use super::history::{History, Sent};
-use super::key_frames::MAX_LAYERS;
 use super::scalable::ScalableLayers;
 use super::sequence::SequenceMap;
 use super::temporal::TemporalLayers;
 use super::vp8_numbers::{Vp8Numbers, Vp8Shift};
 use crate::api::{
-    Codec, Dependencies, ExtensionKind, Layer, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
-    SubscriptionSettings,
+    Codec, Dependencies, ExtensionKind, Layer, MAX_LAYERS, MediaKind, MediaMeta, SendCodec, Ssrc,
+    Subscribe, SubscriptionSettings,
 };
 use crate::prefetch::prefetch;
 use crate::rtp::payload::vp8;
@@ -307,8 +306,15 @@ impl Subscription {
         clocks: &[Option<LayerClock>; MAX_LAYERS],
     ) -> Verdict {
         let Some(codec) = self.codec_of(meta).copied() else {
+            self.leave_out(meta);
             return Verdict::Skip;
         };
+        if meta.is_filler
+            && !(self.current == Some(meta.layer) && self.numbers.is_behind(meta.sequence))
+        {
+            self.leave_out(meta);
+            return Verdict::Skip;
+        }
         if self.waits_for() == Some(meta.layer) && meta.switch_point {
             self.switch_to(meta, vp8, clocks, codec.clock_rate_hz);
         }
@@ -374,10 +380,20 @@ impl Subscription {
         Some((ntp, rtp.wrapping_add(self.shift_of(layer))))
     }
 
+    /// A packet that means nothing to this subscriber: what follows closes up.
+    fn leave_out(&mut self, meta: &MediaMeta) {
+        if self.current == Some(meta.layer) {
+            self.numbers.exclude(meta.sequence, false);
+        }
+    }
+
     /// The packet's marker, if it belongs to the layers that the subscriber gets; closes up behind
     /// it if not.
     fn admits(&mut self, meta: &MediaMeta, vp8: Option<&vp8::Descriptor>) -> Option<bool> {
         let (sequence, timestamp) = (meta.sequence, meta.timestamp);
+        if meta.is_filler {
+            return Some(meta.marker);
+        }
         if let Some(descriptor) = vp8 {
             if self.temporal.admits(sequence, timestamp, descriptor) {
                 return Some(meta.marker);

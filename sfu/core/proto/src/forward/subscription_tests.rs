@@ -239,6 +239,40 @@ fn a_codec_that_was_not_negotiated_is_skipped() {
 }
 
 #[test]
+fn packets_of_a_codec_that_was_not_negotiated_leave_no_hole() {
+    let mut sub = subscription();
+    sub.retarget(Some(Layer(0)));
+    let forward = |sub: &mut Subscription, sequence, payload_type| {
+        let mut meta = packet(0, sequence, 0, true);
+        meta.payload_type = payload_type;
+        sub.forward(&meta, None, &NO_CLOCKS)
+    };
+    assert_eq!(sent(forward(&mut sub, 70_000, 96)).sequence, 100);
+    assert_eq!(forward(&mut sub, 70_001, 45), Verdict::Skip);
+    assert_eq!(forward(&mut sub, 70_002, 45), Verdict::Skip);
+    assert_eq!(sent(forward(&mut sub, 70_003, 96)).sequence, 101);
+}
+
+#[test]
+fn a_filler_goes_only_to_who_sees_the_hole() {
+    let (mut sees, mut does_not) = (subscription(), subscription());
+    for sub in [&mut sees, &mut does_not] {
+        sub.retarget(Some(Layer(0)));
+        sent(sub.forward(&packet(0, 70_000, 0, true), None, &NO_CLOCKS));
+    }
+    let next = packet(0, 70_002, 3_000, false);
+    sent(sees.forward(&next, None, &NO_CLOCKS));
+    let mut filler = packet(0, 70_001, 0, false);
+    filler.is_filler = true;
+    assert_eq!(sent(sees.forward(&filler, None, &NO_CLOCKS)).sequence, 101);
+    assert_eq!(does_not.forward(&filler, None, &NO_CLOCKS), Verdict::Skip);
+    assert_eq!(
+        sent(does_not.forward(&next, None, &NO_CLOCKS)).sequence,
+        101
+    );
+}
+
+#[test]
 fn redundancy_comes_and_goes_with_loss() {
     let mut sub = subscription();
     let as_codec = |from_payload_type, payload_type, codec| SendCodec {

@@ -2,10 +2,10 @@
 //! out. The shard that receives the track feeds it; another shard gets its packets from there.
 
 use super::clock::LayerClock;
-use super::key_frames::{KeyFrameRequests, MAX_LAYERS};
+use super::key_frames::KeyFrameRequests;
 use super::layers::LayerActivity;
 use super::store::{PacketStore, StoredPacket};
-use crate::api::{Layer, MediaKind, MediaMeta, ShardId, TrackId};
+use crate::api::{Layer, MAX_LAYERS, MediaKind, MediaMeta, ShardId, TrackId};
 use std::time::Instant;
 
 /// A packet that waits for the end of the gathering time.
@@ -262,6 +262,7 @@ pub(crate) mod tests {
             abs_capture_time_len: 0,
             stretch: 0,
             descriptor_len: 0,
+            is_filler: false,
             frame: None,
             received_at: Instant::now(),
         }

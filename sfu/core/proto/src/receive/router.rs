@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use slab::Slab;
 
-use super::section::{MAX_LAYERS, PayloadTypes, Section, SectionError};
-use crate::api::{Layer, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
+use super::section::{PayloadTypes, Section, SectionError};
+use crate::api::{Layer, MAX_LAYERS, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 
 /// Most SSRCs of a transport; a new one beyond these is refused.
 const MAX_SOURCES: usize = 96;
@@ -28,8 +28,9 @@ pub struct Route {
     /// Key of the layer's stream: small, unique in the transport while the section lives, and the
     /// same for media and retransmissions.
     pub stream: usize,
-    /// The packet's codec, or that of the retransmitted packet.
-    pub codec: ReceiveCodec,
+    /// The packet's codec, or that of the retransmitted packet. `None` for a payload type that the
+    /// section does not have: the packet takes up a number of a stream that is known, and no more.
+    pub codec: Option<ReceiveCodec>,
     /// First packet of this media SSRC on this stream: what was known of the stream is of another
     /// SSRC.
     pub new_source: bool,
@@ -317,10 +318,12 @@ impl Router {
         let (_, binding) = self.sources.get_mut(at)?;
         let place = self.streams.get(binding.stream)?;
         let entry = self.sections.get(place.section)?;
-        let (codec, rtx) = entry.payload_types.get(payload_type)?;
-        if rtx != binding.rtx {
-            return None;
-        }
+        let codec = match entry.payload_types.get(payload_type) {
+            Some((codec, rtx)) if rtx == binding.rtx => entry.section.codecs.get(codec).copied(),
+            None if !binding.rtx && binding.seen => None,
+            _ => return None,
+        };
+        let rtx = binding.rtx;
         let new_source = !rtx && !binding.seen;
         binding.seen = true;
         Some(Route {
@@ -329,7 +332,7 @@ impl Router {
             layer: place.layer,
             rtx,
             stream: binding.stream,
-            codec: *entry.section.codecs.get(codec)?,
+            codec,
             new_source,
         })
     }

@@ -2,10 +2,7 @@
 
 use thiserror::Error;
 
-use crate::api::{MediaKind, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
-
-/// Most layers of a section, hence 32 SSRCs.
-pub(super) const MAX_LAYERS: usize = 16;
+use crate::api::{MAX_LAYERS, MediaKind, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 
 /// One m-section that the peer sends in.
 #[derive(Debug, Clone)]

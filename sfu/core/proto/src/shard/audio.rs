@@ -230,7 +230,7 @@ impl Shard {
             return;
         };
         for frame in parsed.recover(previous, (meta.sequence, meta.timestamp)) {
-            let publishing = &mut self.peers[key].publishing;
+            let publishing = &self.peers[key].publishing;
             let codec = publishing.router.section(route.section).and_then(|it| {
                 let mut codecs = it.codecs.iter();
                 codecs.find(|codec| codec.payload_type == frame.block.payload_type)
@@ -247,11 +247,9 @@ impl Shard {
                 abs_capture_time_len: 0,
                 ..*meta
             };
-            let received = publishing.streams.get_mut(&(track_key, meta.layer.0));
-            if let Some(received) = received
-                && let Some(nack) = received.nack.as_mut()
-            {
-                nack.on_packet(meta.received_at, frame.sequence - received.base);
+            if let Some(source) = &mut self.tracks[track_key].source {
+                let ingest = &mut source.ingest;
+                ingest.on_recovered(meta.received_at, meta.layer, frame.sequence);
             }
             self.take_in(track_key, &recovered, frame.block.payload, forwarded, host);
         }

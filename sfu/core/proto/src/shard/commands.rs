@@ -199,7 +199,8 @@ impl Shard {
         publishing.extensions = ExtensionMap::new(&publishing.extension_ids);
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
         let source = Source::new(key, request);
-        self.add_track(request.track, request.kind, Some(source), clock_rate_hz);
+        let track = self.add_track(request.track, request.kind, Some(source), clock_rate_hz);
+        self.peers[key].publishing.tracks.push(track);
     }
 
     fn subscribe(&mut self, now: Instant, request: &Subscribe, host: &mut dyn Host) {

@@ -7,16 +7,17 @@
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use slab::Slab;
 
 use super::peer::{Peer, Publishing, Sending};
 use super::repair::retransmit;
 use super::timers::Timer;
+use super::tracks::TrackEntry;
 use super::write::Writer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
 use crate::api::{Host, Layer, MediaKind, PeerMessage, Ssrc};
 use crate::egress::{Batch, MAX_OWN_DATAGRAM, Source, TrafficClass};
 use crate::forward::LayerClock;
-use crate::receive::NackGenerator;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
 use crate::stats::DropReason;
 
@@ -28,12 +29,14 @@ const SRTCP_OVERHEAD: usize = 20;
 const MAX_NACKED: usize = 512;
 
 /// When there will be something to tell the publisher, if nothing more comes from it.
-fn wanted_feedback_at(publishing: &Publishing, now: Instant) -> Option<Instant> {
-    let nacks = publishing
-        .streams
-        .values()
-        .filter_map(|it| it.nack.as_ref());
-    let nacks = nacks.filter_map(NackGenerator::poll_timeout);
+fn wanted_feedback_at(
+    publishing: &Publishing,
+    tracks: &Slab<TrackEntry>,
+    now: Instant,
+) -> Option<Instant> {
+    let published = publishing.tracks.iter();
+    let sources = published.filter_map(|key| tracks.get(*key)?.source.as_ref());
+    let nacks = sources.filter_map(|source| source.ingest.nacks_at());
     let sends = now.saturating_duration_since(publishing.last_media_at) < SILENT_AFTER;
     let reports = sends.then_some(publishing.reports_at);
     let arrivals = publishing.transport_feedback.poll_timeout();
@@ -60,13 +63,33 @@ pub(super) fn write_compound(
     }
 }
 
+/// Reports on everything that a publisher sends.
+fn write_receiver_reports(
+    now: Instant,
+    sender: Ssrc,
+    published: &[usize],
+    tracks: &mut Slab<TrackEntry>,
+    out: &mut Vec<u8>,
+) {
+    // Allocated once a second.
+    let mut blocks: Vec<ReportBlock> = Vec::new();
+    for key in published {
+        if let Some(source) = tracks.get_mut(*key).and_then(|it| it.source.as_mut()) {
+            blocks.extend(source.ingest.report_blocks(now));
+        }
+    }
+    for part in blocks.chunks(rtcp::write::MAX_BLOCKS) {
+        rtcp::write::receiver_report(out, sender, part);
+    }
+}
+
 impl Shard {
     /// Everything that a publisher is told on the feedback timer, which runs when there is something.
     pub(super) fn feedback(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let sender = peer.feedback_ssrc();
+        let sender = Ssrc(peer.feedback_ssrc());
         let round_trip = peer
             .path
             .as_ref()
@@ -76,50 +99,35 @@ impl Shard {
         let mut out = std::mem::take(&mut self.rtcp_scratch);
         out.clear();
         let publishing = &mut peer.publishing;
-        let mut key_frames: ArrayVec<(usize, u8), 8> = ArrayVec::new();
-        for (place, received) in &mut publishing.streams {
-            let Some(nack) = received.nack.as_mut() else {
+        // More layers than that at once: their subscribers ask for themselves.
+        let mut key_frames: ArrayVec<(usize, Layer), 8> = ArrayVec::new();
+        let mut any_ssrc = Ssrc(0);
+        for key in &publishing.tracks {
+            let Some(source) = self.tracks.get_mut(*key).and_then(|it| it.source.as_mut()) else {
                 continue;
             };
-            self.nack_scratch.clear();
-            if nack.poll(now, round_trip, &mut self.nack_scratch) {
-                // More layers than that at once: their subscribers ask for themselves.
-                let _ = key_frames.try_push(*place);
+            let ask = |media, lost: &[u16]| rtcp::write::nack(&mut out, sender, media, lost);
+            let scratch = &mut self.nack_scratch;
+            let hopeless = source.ingest.poll_nacks(now, round_trip, scratch, ask);
+            for (layer, _) in (0..).zip(hopeless).filter(|(_, hopeless)| *hopeless) {
+                let _ = key_frames.try_push((*key, Layer(layer)));
             }
-            if !self.nack_scratch.is_empty() {
-                rtcp::write::nack(
-                    &mut out,
-                    Ssrc(sender),
-                    received.stream.ssrc(),
-                    &self.nack_scratch,
-                );
-            }
+            let mut streams = source.ingest.streams();
+            any_ssrc = streams.next().map_or(any_ssrc, |(_, it)| it.ssrc());
         }
-        let any_ssrc = publishing
-            .streams
-            .values()
-            .next()
-            .map_or(0, |r| r.stream.ssrc().0);
         let recorder = &mut publishing.transport_feedback;
-        while recorder.poll(now, Ssrc(sender), Ssrc(any_ssrc), &mut out) {}
-        if publishing.reports_at <= now && !publishing.streams.is_empty() {
+        while recorder.poll(now, sender, any_ssrc, &mut out) {}
+        if publishing.reports_at <= now && any_ssrc != Ssrc(0) {
             publishing.reports_at = now + REPORT_INTERVAL;
-            let blocks: Vec<ReportBlock> = publishing
-                .streams
-                .values_mut()
-                .filter_map(|received| received.stream.report_block(now))
-                .collect();
-            for part in blocks.chunks(rtcp::write::MAX_BLOCKS) {
-                rtcp::write::receiver_report(&mut out, Ssrc(sender), part);
-            }
+            write_receiver_reports(now, sender, &publishing.tracks, &mut self.tracks, &mut out);
         }
         publishing.fed_back_at = Some(now);
-        let wanted = wanted_feedback_at(publishing, now);
+        let wanted = wanted_feedback_at(publishing, &self.tracks, now);
         self.schedule_feedback(key, wanted);
         self.send_rtcp(key, &out, host);
         self.rtcp_scratch = out;
         for (track_key, layer) in key_frames {
-            self.want_key_frame(now, track_key, Layer(layer));
+            self.want_key_frame(now, track_key, layer);
         }
     }
 
@@ -221,15 +229,16 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         let (ntp, rtp) = (info.ntp, info.rtp);
-        let streams = &mut self.peers[key].publishing.streams;
-        let Some((place, received)) = streams
-            .iter_mut()
-            .find(|(_, r)| r.stream.ssrc() == info.ssrc)
-        else {
+        let mut published = self.peers[key].publishing.tracks.iter();
+        let tracks = &mut self.tracks;
+        let found = published.find_map(|track_key| {
+            let source = tracks.get_mut(*track_key)?.source.as_mut()?;
+            let layer = source.ingest.on_sender_report(now, info.ssrc, ntp, rtp)?;
+            Some((*track_key, layer))
+        });
+        let Some((track_key, layer)) = found else {
             return;
         };
-        received.stream.on_sender_report(now, ntp, rtp);
-        let (track_key, layer) = *place;
         let Some(entry) = self.tracks.get_mut(track_key) else {
             return;
         };
@@ -237,14 +246,14 @@ impl Shard {
         for shard in &entry.inner.sinks {
             let message = PeerMessage::SenderReport {
                 track,
-                layer: Layer(layer),
+                layer,
                 ntp,
                 rtp,
                 received_at: now,
             };
             host.peer(*shard, message);
         }
-        self.set_clock(track_key, Layer(layer), ntp, rtp, now);
+        self.set_clock(track_key, layer, ntp, rtp, now);
     }
 
     /// Notes the publisher's clock, and reports it to subscribers who have none yet.

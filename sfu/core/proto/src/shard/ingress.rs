@@ -6,12 +6,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Shard;
+use super::{FIRST_REPORT_AFTER, Shard};
 use crate::api::{Codec, Event, Host, MediaMeta};
-use crate::egress::{MAX_MEDIA_PAYLOAD, SocketIndex, Source};
+use crate::egress::{SocketIndex, Source};
 use crate::forward::Kept;
-use crate::receive::{Arrival, Route, rtx};
-use crate::rtp::{Header, payload};
+use crate::receive::{Incoming, Packet, Route, rtx};
+use crate::rtp::Header;
 use crate::stats::DropReason;
 use crate::transport::demux::{DatagramKind, classify, stun_local_ufrag};
 
@@ -135,7 +135,6 @@ impl Shard {
             .ok_or(DropReason::Unrouted)?;
         let track = &mut self.tracks[track_key];
         let source = track.source.as_mut().ok_or(DropReason::Unrouted)?;
-        let codec = route.codec;
         if route.rtx && arrived.payload.is_empty() {
             // Padding that probes the network.
             return Ok(());
@@ -148,51 +147,61 @@ impl Shard {
         if !source.admits(now, payload.len()) {
             return Err(DropReason::TooFast);
         }
+        let incoming = arrived.incoming(route, sequence, payload);
+        let taken = source.ingest.on_packet(now, route.layer, &incoming)?;
+        let asks_at = source.ingest.layer_nacks_at(route.layer);
         let publishing = &mut self.peers[key].publishing;
-        let place = (track_key, route.layer.0);
-        let (received, restarted) =
-            source.stream_for(publishing, place, route, header.ssrc, now)?;
-        let arrival =
-            received
-                .stream
-                .on_packet(now, sequence, header.timestamp, payload.len(), route.rtx);
-        let Arrival::New { extended } = arrival else {
-            return Err(DropReason::Duplicate);
-        };
-        let asks_at = received.look_for_gaps(now, extended);
-        if payload.len() > MAX_MEDIA_PAYLOAD {
-            return Err(DropReason::Oversized);
+        if taken.begins {
+            publishing.reports_at = now + FIRST_REPORT_AFTER;
         }
-        let sequence = received.base + extended;
-        received.highest = received.highest.max(sequence);
+        let wanted = asks_at.into_iter().chain([publishing.reports_at]).min();
+        self.schedule_feedback(key, wanted);
+        if taken.restarted {
+            self.source_restarted(now, track_key, route.layer, host);
+        }
+        match taken.packet {
+            Some(packet) => self.forward_new(key, track_key, route, &arrived, packet, host),
+            None => Ok(()),
+        }
+    }
+
+    /// A packet that has come for the first time and that somebody may want.
+    fn forward_new(
+        &mut self,
+        key: usize,
+        track_key: usize,
+        route: &Route,
+        arrived: &Arrived<'_>,
+        packet: Packet<'_>,
+        host: &mut dyn Host,
+    ) -> Result<(), DropReason> {
+        let Packet {
+            mut meta,
+            payload,
+            descriptor,
+        } = packet;
+        let now = arrived.now;
+        let source = self.tracks[track_key].source.as_mut();
+        let source = source.ok_or(DropReason::Unrouted)?;
         if let (Some(level), false) = (arrived.audio_level, route.rtx) {
-            source.observe_level(level.level_dbov, header.timestamp);
+            source.observe_level(level.level_dbov, meta.timestamp);
         }
-        let scalable = matches!(codec.codec, Codec::Vp9 | Codec::Av1 | Codec::H264);
-        let descriptor = arrived.descriptor.filter(|_| scalable);
-        let frame = received.scalability.read(codec.codec, descriptor, payload);
         let level = arrived.audio_level.map(|it| it.level_dbov);
         let since_epoch = now.saturating_duration_since(self.config.epoch);
         let standing = self.microphones.hear(source, level, since_epoch);
-        let mut meta = arrived.meta(route, sequence, payload, standing.stretch);
-        meta.frame = frame;
+        meta.stretch = standing.stretch;
         if source.starts(route.layer) {
             host.event(Event::LayerStarted {
                 track: route.track,
                 layer: route.layer,
-                payload_type: codec.payload_type,
+                payload_type: meta.payload_type,
             });
         }
-        if restarted {
-            self.source_restarted(now, track_key, route.layer, host);
-        }
-        let reports_at = self.peers[key].publishing.reports_at;
-        self.schedule_feedback(key, asks_at.into_iter().chain([reports_at]).min());
         self.schedule_microphones(now);
         if standing.begins {
             self.begin_stretch(now, track_key, &meta);
         }
-        if codec.codec == Codec::Red {
+        if meta.codec == Codec::Red {
             self.recover_frames(key, route, &meta, payload, standing.forwarded, host);
         }
         match descriptor {
@@ -231,7 +240,9 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         let entry = &mut self.tracks[track_key];
-        entry.rates.on_packet(meta, now, payload.len());
+        if !meta.is_filler {
+            entry.rates.on_packet(meta, now, payload.len());
+        }
         let track = &mut entry.inner;
         let was_dirty = track.has_pending();
         let Kept::Waiting { full } = track.insert(meta, payload) else {
@@ -241,7 +252,7 @@ impl Shard {
         if meta.switch_point && meta.codec.is_video() {
             track.key_frames.arrived(meta.layer);
         }
-        let layers_changed = track.activity.on_packet(meta.layer, now);
+        let layers_changed = !meta.is_filler && track.activity.on_packet(meta.layer, now);
         if !was_dirty {
             self.dirty_tracks.push(track_key);
         }
@@ -271,26 +282,20 @@ struct Arrived<'a> {
     audio_level: Option<crate::rtp::AudioLevelExt>,
 }
 
-impl Arrived<'_> {
+impl<'a> Arrived<'a> {
     /// `sequence` and `payload` are those of the packet that a retransmission repeats.
-    fn meta(&self, route: &Route, sequence: u64, payload: &[u8], stretch: u16) -> MediaMeta {
-        let codec = route.codec;
-        let (capture_time, capture_time_len) = self.capture_time.unwrap_or(([0; 16], 0));
-        MediaMeta {
-            track: route.track,
-            layer: route.layer,
-            payload_type: codec.payload_type,
-            codec: codec.codec,
-            marker: self.header.marker,
-            switch_point: !payload.is_empty() && payload::is_switch_point(codec.codec, payload),
+    fn incoming(&self, route: &Route, sequence: u16, payload: &'a [u8]) -> Incoming<'a> {
+        Incoming {
+            ssrc: self.header.ssrc,
             sequence,
             timestamp: self.header.timestamp,
-            abs_capture_time: capture_time,
-            abs_capture_time_len: capture_time_len,
-            stretch,
-            descriptor_len: 0,
-            frame: None,
-            received_at: self.now,
+            marker: self.header.marker,
+            codec: route.codec,
+            payload,
+            has_padding: self.header.has_padding,
+            is_repeat: route.rtx,
+            descriptor: self.descriptor,
+            abs_capture_time: self.capture_time,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::bwe::Estimator;
 use crate::data::channels::Channels;
 use crate::egress::{SocketIndex, Source};
 use crate::forward::RepeatBudget;
-use crate::receive::{NackGenerator, Pace, Router, Scalability, Stream, twcc};
+use crate::receive::{Pace, Router, twcc};
 use crate::rtp::ExtensionMap;
 use crate::srtp::{Inbound, Outbound, SendStream, SendStreams, SrtpError};
 use crate::transport::Transport;
@@ -70,35 +70,14 @@ impl Sending<'_> {
     }
 }
 
-/// One received media stream: a layer of a track.
-pub(super) struct Received {
-    pub(super) stream: Stream,
-    /// Added to the stream's extended numbers: they never go back, though a stream may restart.
-    pub(super) base: u64,
-    /// Highest number so far, `base` included.
-    pub(super) highest: u64,
-    pub(super) scalability: Scalability,
-    /// `None` where the section has not negotiated generic NACK.
-    pub(super) nack: Option<NackGenerator>,
-}
-
-impl Received {
-    /// Takes note of a new packet. Returns when missing ones are to be asked for.
-    pub(super) fn look_for_gaps(&mut self, now: Instant, extended: u64) -> Option<Instant> {
-        let nack = self.nack.as_mut()?;
-        nack.on_packet(now, extended);
-        nack.poll_timeout()
-    }
-}
-
 /// What a peer publishes.
 pub(super) struct Publishing {
     pub(super) pace: Pace,
     pub(super) router: Router,
     pub(super) extensions: ExtensionMap,
     pub(super) extension_ids: Vec<ExtensionId>,
-    /// By track key and layer.
-    pub(super) streams: BTreeMap<(usize, u8), Received>,
+    /// Keys of the tracks.
+    pub(super) tracks: Vec<usize>,
     pub(super) transport_feedback: twcc::Recorder,
     pub(super) reports_at: Instant,
     /// When the feedback timer ran last.
@@ -156,7 +135,7 @@ impl Peer {
                 router: Router::default(),
                 extensions: ExtensionMap::new(&[]),
                 extension_ids: Vec::new(),
-                streams: BTreeMap::new(),
+                tracks: Vec::new(),
                 transport_feedback: twcc::Recorder::default(),
                 reports_at: now,
                 fed_back_at: None,

@@ -1,7 +1,7 @@
 //! What can be seen of a shard from outside: statistics and audio levels.
 
 use super::Shard;
-use crate::api::{AudioLevel, Event, Host, Layer};
+use crate::api::{AudioLevel, Event, Host};
 use crate::stats::{LayerStats, ShardStats, TrackStats, TransportStats};
 
 impl Shard {
@@ -25,27 +25,21 @@ impl Shard {
     /// Tracks that are received here; copies of other shards' tracks are counted there.
     fn track_stats(&self) -> Vec<TrackStats> {
         let mut all = Vec::new();
-        for (key, entry) in &self.tracks {
+        for (_, entry) in &self.tracks {
             let Some(source) = &entry.source else {
                 continue;
             };
-            let Some(peer) = self.peers.get(source.peer) else {
-                continue;
-            };
-            let streams = &peer.publishing.streams;
-            let layers = streams
-                .range((key, 0)..=(key, u8::MAX))
-                .map(|((_, layer), received)| LayerStats {
-                    layer: Layer(*layer),
-                    packets: received.stream.packets(),
-                    bytes: received.stream.bytes(),
-                    packets_lost: received.stream.packets_lost(),
-                    jitter: received.stream.jitter(),
-                })
-                .collect();
+            let streams = source.ingest.streams();
+            let layers = streams.map(|(layer, stream)| LayerStats {
+                layer,
+                packets: stream.packets(),
+                bytes: stream.bytes(),
+                packets_lost: stream.packets_lost(),
+                jitter: stream.jitter(),
+            });
             all.push(TrackStats {
                 track: entry.inner.id,
-                layers,
+                layers: layers.collect(),
             });
         }
         all

@@ -3,12 +3,9 @@
 use std::time::Instant;
 
 use super::audio::MicrophoneKey;
-use super::peer::{Publishing, Received};
-use crate::api::{Layer, MediaKind, Publish, RoomId, Ssrc};
-use crate::forward::MAX_LAYERS;
+use crate::api::{Layer, MAX_LAYERS, MediaKind, Publish, RoomId};
 use crate::receive::level::LevelWindow;
-use crate::receive::{AudioPace, NackGenerator, Route, Scalability, Stream};
-use crate::stats::DropReason;
+use crate::receive::{AudioPace, Ingest};
 
 /// Opus frames without a timestamp to compare with are taken to be this long.
 const DEFAULT_FRAME_MS: u32 = 20;
@@ -19,7 +16,7 @@ pub(super) struct Source {
     /// Key of the publishing peer.
     pub(super) peer: usize,
     pub(super) kind: MediaKind,
-    pub(super) nack: bool,
+    pub(super) ingest: Ingest,
     pub(super) microphone_of: Option<RoomId>,
     /// From the first packet that carries a level.
     pub(super) microphone: Option<MicrophoneKey>,
@@ -35,7 +32,7 @@ impl Source {
         Self {
             peer,
             kind: publish.kind,
-            nack: publish.nack,
+            ingest: Ingest::new(publish.track, publish.kind, publish.nack),
             microphone_of: publish.microphone_of,
             microphone: None,
             clock_rate_hz: publish.codecs.first().map_or(48_000, |c| c.clock_rate_hz),
@@ -72,53 +69,5 @@ impl Source {
             DEFAULT_FRAME_MS
         };
         self.levels.observe(level_dbov, frame_ms);
-    }
-
-    /// The stream of the packet's layer, made when its first packet comes and made again when the
-    /// publisher changes the SSRC; the bool tells of the latter.
-    pub(super) fn stream_for<'a>(
-        &self,
-        publishing: &'a mut Publishing,
-        place: (usize, u8),
-        route: &Route,
-        ssrc: Ssrc,
-        now: Instant,
-    ) -> Result<(&'a mut Received, bool), DropReason> {
-        let known = publishing
-            .streams
-            .get(&place)
-            .map(|r| (r.stream.ssrc(), r.highest));
-        let mut restarted = false;
-        match known {
-            None if route.rtx => return Err(DropReason::Unrouted),
-            None => {
-                publishing.streams.insert(place, self.start(ssrc, route, 0));
-                publishing.reports_at = now + super::FIRST_REPORT_AFTER;
-            }
-            Some((old, highest)) if !route.rtx && old != ssrc => {
-                // Well past every number that has been used, so that none is taken twice.
-                let base = highest + (1 << 17);
-                publishing
-                    .streams
-                    .insert(place, self.start(ssrc, route, base));
-                restarted = true;
-            }
-            Some(_) => {}
-        }
-        let received = publishing
-            .streams
-            .get_mut(&place)
-            .ok_or(DropReason::Unrouted)?;
-        Ok((received, restarted))
-    }
-
-    fn start(&self, ssrc: Ssrc, route: &Route, base: u64) -> Received {
-        Received {
-            stream: Stream::new(ssrc, route.codec.clock_rate_hz),
-            base,
-            highest: base,
-            scalability: Scalability::default(),
-            nack: self.nack.then(|| NackGenerator::new(self.kind)),
-        }
     }
 }

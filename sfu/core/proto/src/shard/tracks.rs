@@ -84,9 +84,7 @@ impl Shard {
                 }
                 if let Some(peer) = self.peers.get_mut(source.peer) {
                     peer.publishing.router.remove_section(id);
-                    peer.publishing
-                        .streams
-                        .retain(|(track, _), _| *track != key);
+                    peer.publishing.tracks.retain(|track| *track != key);
                 }
             }
             None => {
@@ -205,16 +203,13 @@ impl Shard {
         let Some(entry) = self.peers.get(peer) else {
             return;
         };
-        let Some(received) = entry.publishing.streams.get(&(track, layer.0)) else {
+        let source = self.tracks.get(track).and_then(|it| it.source.as_ref());
+        let Some(ssrc) = source.and_then(|it| it.ingest.ssrc(layer)) else {
             return;
         };
         let mut out = std::mem::take(&mut self.rtcp_scratch);
         out.clear();
-        rtcp::write::pli(
-            &mut out,
-            Ssrc(entry.feedback_ssrc()),
-            received.stream.ssrc(),
-        );
+        rtcp::write::pli(&mut out, Ssrc(entry.feedback_ssrc()), ssrc);
         self.counters.key_frame_requests_sent += 1;
         self.send_rtcp(peer, &out, host);
         self.rtcp_scratch = out;

@@ -44,7 +44,8 @@ fn retransmissions_name_their_original() {
         rtx::unwrap(&[0x12, 0x34, 1, 2]),
         Some((0x1234, &[1, 2][..]))
     );
-    for probe in [&[][..], &[1], &[1, 2]] {
+    assert_eq!(rtx::unwrap(&[0x12, 0x34]), Some((0x1234, &[][..])));
+    for probe in [&[][..], &[1]] {
         assert_eq!(rtx::unwrap(probe), None);
     }
 }

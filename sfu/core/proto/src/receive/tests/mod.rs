@@ -1,5 +1,6 @@
 //! Reception: routing, numbering, repair and reports, by examples and by random histories.
 
+mod ingest;
 mod level;
 mod nack;
 mod router;

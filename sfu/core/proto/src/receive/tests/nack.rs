@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{ms, start};
 use crate::api::MediaKind;
-use crate::receive::NackGenerator;
+use crate::receive::nack::NackGenerator;
 
 const RTT: Duration = Duration::from_millis(100);
 

@@ -110,7 +110,7 @@ fn retransmissions_share_the_stream_of_their_layer() {
         .expect("routed");
     assert!(rtx.rtx && !rtx.new_source);
     assert_eq!((rtx.layer, rtx.stream), (Layer(1), media.stream));
-    assert_eq!(rtx.codec.payload_type, VP8);
+    assert_eq!(rtx.codec.map(|it| it.payload_type), Some(VP8));
     let known = bare(&mut router, 201, VP8_RTX).expect("known");
     assert_eq!(known, rtx);
     // A payload type of the other kind under a known SSRC is refused.
@@ -189,8 +189,11 @@ fn payload_type_decides_only_where_it_is_unique() {
         Some(TrackId(3))
     );
     for payload_type in [0, 127, 128, 255] {
-        assert_eq!(bare(&mut router, 8, payload_type), None);
-        assert_eq!(with_mid(&mut router, 8, payload_type, "2"), None);
+        assert_eq!(bare(&mut router, 9, payload_type), None);
+        assert_eq!(with_mid(&mut router, 9, payload_type, "2"), None);
+        // It takes up a number of a stream that is known.
+        let skipped = bare(&mut router, 8, payload_type).expect("known");
+        assert_eq!((skipped.track, skipped.codec), (TrackId(3), None));
     }
 }
 
@@ -274,10 +277,12 @@ fn contradicting_sections_are_refused() {
         router.add_section(audio(1, "1")),
         Err(SectionError::TrackTaken)
     );
-    let names: Vec<String> = (0..17).map(|layer| layer.to_string()).collect();
-    let rids: Vec<&str> = names.iter().map(String::as_str).collect();
-    let many = video(3, "2", &rids, &[]);
-    assert_eq!(router.add_section(many), Err(SectionError::TooManyLayers));
+    for many in [
+        video(3, "2", &["a", "b", "c", "d"], &[]),
+        video(3, "2", &[], &[(1, None), (2, None), (3, None), (4, None)]),
+    ] {
+        assert_eq!(router.add_section(many), Err(SectionError::TooManyLayers));
+    }
 }
 
 #[test]
@@ -355,7 +360,8 @@ proptest! {
                 if !route.rtx {
                     prop_assert_eq!(router.media_ssrc(route.stream), Some(Ssrc(ssrc)));
                 }
-                prop_assert_eq!(route.rtx, payload_type == VP8_RTX);
+                let is_known = route.codec.is_some();
+                prop_assert!(!is_known || route.rtx == (payload_type == VP8_RTX));
             }
             prop_assert!(router.source_count() <= 8);
         }

@@ -1,6 +1,6 @@
 //! What packets say of their layers, by either kind of descriptor.
 
-use super::super::Scalability;
+use super::super::scalability::Scalability;
 use crate::api::{Codec, Dependencies};
 
 /// Picture id of 7 bits, layers, and one byte of the frame.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{ms, start};
 use crate::api::Ssrc;
-use crate::receive::{Arrival, Stream};
+use crate::receive::stream::{Arrival, Stream};
 
 fn stream() -> Stream {
     Stream::new(Ssrc(7), 90_000)
