@@ -59,6 +59,11 @@ WISHES_MAX: Final = 10_000
 CANDIDATE_BYTES_MAX: Final = 4 * KIB
 """A trickled candidate, with what stands around it."""
 
+REMOVALS_PER_ROOM_MAX: Final = 1_000
+"""Removed identities whose older tokens are refused; then the oldest is forgotten."""
+REMOVALS_ROOMS_MAX: Final = 1_000
+"""Closed rooms whose removed identities are remembered; then the oldest is forgotten."""
+
 # --- a session's link -----------------------------------------------------------------------------
 
 MESSAGES_PER_S: Final = 100.0

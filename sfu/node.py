@@ -14,8 +14,9 @@ from sfu.events import EventStream, RoomClosed, RoomEvent
 from sfu.memory import MemoryKeeper
 from sfu.notices import QualityReport
 from sfu.participant import Participant
+from sfu.removals import Removals
 from sfu.room import Room
-from sfu.values import ConnectionQuality, EndReason, RoomOptions
+from sfu.values import Admission, ConnectionQuality, EndReason, RoomOptions
 
 QUALITY_EVERY_S: Final = 5.0
 """Connection quality is measured, and told if changed, this often."""
@@ -23,6 +24,10 @@ QUALITY_EVERY_S: Final = 5.0
 
 class NodeStoppingError(Exception):
     """The node takes no further participants."""
+
+
+class RemovedError(Exception):
+    """The participant has been put out of the room after its token was issued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Node:
     stopping: bool = False
     events: EventStream = field(default_factory=EventStream)
     """Whatever happens in any room."""
+    removals: Removals = field(default_factory=Removals)
     _rooms: dict[str, Room] = field(default_factory=dict)
     """By name."""
     _next_room_id: int = 1
@@ -66,6 +72,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.events.subscribe(self._read)
+        self.events.subscribe(self.removals.read)
         self.engine.watch_levels(self._levels)
         self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self.measure)
 
@@ -88,6 +95,16 @@ class Node:
             self._next_room_id += 1
             self._rooms[name] = room
         return room
+
+    def check_admission(self, admission: Admission) -> None:
+        """Raises NodeStoppingError, RemovedError, RoomFullError or RoomClosedError."""
+        if self.stopping:
+            raise NodeStoppingError("the node is stopping")
+        if self.removals.refuse(admission.room, admission.identity, admission.issued_at_s):
+            raise RemovedError("removed from the room")
+        room = self._rooms.get(admission.room)
+        if room is not None:
+            room.check_admission(admission.identity)
 
     def find_room(self, name: str) -> Room | None:
         """The room of that name, if it is open here."""

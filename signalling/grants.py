@@ -55,7 +55,7 @@ class Grants:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A verified token. `expires_at` is in seconds since the epoch.
+    """A verified token. `expires_at` and `issued_at` are in seconds since the epoch.
 
     `room_config` is the claim's JSON object (protojson of `RoomConfiguration`), None without one.
     """
@@ -68,6 +68,8 @@ class Claims:
     attributes: Mapping[str, str] = field(default_factory=dict)
     room_config: Mapping[str, Any] | None = None
     expires_at: int = 0
+    issued_at: int = 0
+    """Since when it counts; 0 if it does not say."""
 
     def check_join(self) -> None:
         """Raises TokenError unless the bearer may join the token's room."""
@@ -102,7 +104,17 @@ def read_claims(payload: Mapping[str, Any]) -> Claims:
         attributes=_text_map(payload, "attributes"),
         room_config=_object(payload, "roomConfig"),
         expires_at=int(payload.get("exp", 0)),
+        issued_at=_issued_at(payload),
     )
+
+
+def _issued_at(payload: Mapping[str, Any]) -> int:
+    """LiveKit's SDKs write `nbf`, which is verified; others `iat`, which nobody looks at."""
+    for name in ("nbf", "iat"):
+        value = payload.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1 << 53:
+            return int(value)
+    return 0
 
 
 def write_claims(claims: Claims) -> dict[str, Any]:

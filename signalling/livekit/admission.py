@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sfu import limits
-from sfu.node import Node, NodeStoppingError
+from sfu.node import Node, NodeStoppingError, RemovedError
 from sfu.participant import Participant
 from sfu.room import RoomClosedError, RoomFullError
 from sfu.values import Admission, ParticipantKind, Permissions, RoomOptions, TrackSource
 from signalling.grants import Claims, Grants
 from signalling.livekit.query import ConnectQuery
 
-REFUSALS: Final = (NodeStoppingError, RoomClosedError, RoomFullError)
+REFUSALS: Final = (NodeStoppingError, RemovedError, RoomClosedError, RoomFullError)
 _TIMEOUT_MAX_S: Final = 7 * 24 * 3600
 
 
@@ -42,12 +42,12 @@ def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
         if excess := limits.texts_excess(admission.name, admission.metadata, attributes):
             raise JoinRefusedError(400, excess)
         admission = replace(admission, attributes=tuple(attributes.items()))
-    if node.stopping:
-        raise JoinRefusedError(503, "the node is stopping")
-    room = node.find_room(admission.room)
     try:
-        if room is not None:
-            room.check_admission(admission.identity)
+        node.check_admission(admission)
+    except NodeStoppingError:
+        raise JoinRefusedError(503, "the node is stopping") from None
+    except RemovedError:
+        raise JoinRefusedError(401, "removed from the room") from None
     except RoomFullError:
         raise JoinRefusedError(403, "room has as many participants as it may have") from None
     except RoomClosedError:
@@ -86,6 +86,7 @@ def _admission(claims: Claims) -> Admission:
         kind=_kind(claims.kind),
         permissions=permissions(claims.grants),
         room_options=_room_options(claims.room_config or {}),
+        issued_at_s=claims.issued_at,
     )
 
 

@@ -17,6 +17,7 @@ from sfu import limits
 from sfu.engine import EngineBusyError
 from sfu.node import Node, NodeStoppingError
 from sfu.participant import Participant
+from sfu.rights import DeniedError
 from sfu.room import Room
 from sfu.values import EndReason, Permissions, RoomOptions, TrackSource
 from signalling import twirp
@@ -125,9 +126,20 @@ async def get_participant(
 async def remove_participant(
     node: Node, claims: Claims, request: schema.RoomParticipantIdentity
 ) -> Any:
-    """Puts a participant out; its token stays valid until it expires."""
-    room, participant = _participant(node, claims, request)
-    room.expel(participant, EndReason.PARTICIPANT_REMOVED)
+    """Puts a participant out, also if it comes back with a token from before.
+
+    `revoke_token_ts` (seconds since the epoch) says until when tokens may not have been issued: far
+    in the future, it is a ban. Tokens are also revoked of somebody who is not there at the moment.
+    """
+    room = _administered(node, claims, request.room)
+    if limits.utf8_bytes(request.identity) > limits.IDENTITY_BYTES_MAX:
+        raise TwirpError(Code.NOT_FOUND, "participant does not exist")
+    node.removals.revoke(room.name, request.identity, request.revoke_token_ts)
+    participant = room.member(request.identity)
+    if participant is not None:
+        room.expel(participant, EndReason.PARTICIPANT_REMOVED)
+    elif not request.revoke_token_ts:
+        raise TwirpError(Code.NOT_FOUND, "participant does not exist")
     return schema.RemoveParticipantResponse()
 
 
@@ -152,24 +164,21 @@ async def update_participant(
     """Changes what others see of a participant, and what it may do."""
     room, participant = _participant(node, claims, request)
     patch = dict(request.attributes)
-    if excess := limits.texts_excess(
-        request.name or participant.name,
-        request.metadata or participant.metadata,
-        participant.attributes | patch,
-    ):
-        raise TwirpError(Code.INVALID_ARGUMENT, excess)
+    if request.name or request.metadata or patch:
+        try:
+            room.update_participant(
+                participant,
+                name=request.name or None,
+                metadata=request.metadata or None,
+                attributes=patch,
+            )
+        except DeniedError as denied:
+            raise TwirpError(Code.INVALID_ARGUMENT, denied.text) from None
     message: Any = request
     if message.HasField("permission"):
         hidden = participant.hidden  # what others know of somebody cannot be taken back
         permissions = replace(_permissions(request.permission), hidden=hidden)
         room.set_permissions(participant, permissions)
-    if request.name or request.metadata or patch:
-        room.update_participant(
-            participant,
-            name=request.name or None,
-            metadata=request.metadata or None,
-            attributes=patch,
-        )
     return wire.participant(participant.snapshot())
 
 

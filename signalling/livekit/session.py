@@ -109,6 +109,7 @@ class Session:
         """
         self._link = link
         try:
+            self._node.check_admission(admission)
             room = self._node.room(admission.room, admission.room_options)
             participant = room.join(admission, _join_options(self.query), self)
         except admissions.REFUSALS:
@@ -189,6 +190,7 @@ class Session:
         self.room_changed(RoomChanged(view.room))
         self.credentials_changed()
         context.room.repeat_demands(context.participant)
+        context.room.repeat_speakers(context.participant)
         self.subscriber.restart_ice()
 
     def link_lost(self, link: Link) -> None:

@@ -71,9 +71,11 @@ def test_a_token_survives_minting_and_verifying() -> None:
     verified = KEYS.verify(KEYS.mint(claims, ttl_s=60))
 
     assert verified.expires_at - int(time.time()) in (59, 60)
+    assert verified.expires_at - verified.issued_at == 60
     assert verified == Claims(
-        **{name: getattr(claims, name) for name in Claims.__slots__ if name != "expires_at"},
+        **{name: getattr(claims, name) for name in Claims.__slots__ if not name.endswith("_at")},
         expires_at=verified.expires_at,
+        issued_at=verified.issued_at,
     )
 
 
@@ -224,7 +226,7 @@ def test_texts_that_are_accepted_survive_a_refreshed_token(
     token = KEYS.refresh(claims)
     again = KEYS.verify(token)
     again.check_join()
-    assert replace(again, expires_at=0) == claims
+    assert replace(again, expires_at=0, issued_at=0) == claims
     assert len(token) <= limits.TOKEN_BYTES_MAX <= limits.HTTP_LINE_BYTES_MAX - limits.KIB
 
 
@@ -310,3 +312,23 @@ def test_the_header_wins_over_the_query() -> None:
 def test_made_secrets_are_long_enough() -> None:
     assert not KeyRing({"k": make_secret()}).short_secrets()
     assert make_secret() != make_secret()
+
+
+@pytest.mark.parametrize(
+    ("times", "issued_at"),
+    [
+        ({"nbf": 1000, "iat": 2000}, 1000),
+        ({"iat": 2000.5}, 2000),
+        ({"iat": "yesterday"}, 0),
+        ({"iat": True}, 0),
+        ({"iat": -5}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_token_says_since_when_it_counts(times: dict[str, object], issued_at: int) -> None:
+    token = jwt.encode(
+        {"iss": KEYS.first, "sub": "ann", "exp": int(time.time()) + 60, **times},
+        KEYS.secrets()[0],
+        algorithm="HS256",
+    )
+    assert KEYS.verify(token).issued_at == issued_at
