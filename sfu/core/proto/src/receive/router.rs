@@ -4,17 +4,24 @@
 //! header extensions, or, for peers without extensions, from a payload type that only one section
 //! has. Each layer of a section has one place for a media SSRC and one for its RTX SSRC, so an
 //! SSRC that is learnt for a taken place replaces the one there, and a flood of SSRCs takes no
-//! memory.
+//! memory. What is told by the payload type alone does so only if nothing better is heard there: the
+//! SSRC of the description may never come (FFmpeg and gateways change theirs).
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::section::{PayloadTypes, Section, SectionError};
 use crate::api::{Layer, MAX_LAYERS, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 
-/// Most SSRCs of a transport; a new one beyond these is refused.
+/// Most SSRCs of a transport. A new one beyond these takes the place of the one that has been silent for
+/// longest, or is refused if none is.
 const MAX_SOURCES: usize = 96;
+/// An SSRC that has not been heard for so long has most likely been given up.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
+/// One that has been silent for so long gives way to another one in its place.
+const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a packet belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +58,7 @@ pub struct Source {
 pub struct Removed {
     pub section: usize,
     pub streams: Vec<usize>,
+    pub ssrcs: Vec<Ssrc>,
 }
 
 /// Sections of a transport and the SSRCs that feed them.
@@ -101,8 +109,8 @@ struct Binding {
     rtx: bool,
     /// By nothing better than the payload type.
     guessed: bool,
-    /// A packet has come.
-    seen: bool,
+    /// When its latest packet has come.
+    heard_at: Option<Instant>,
 }
 
 impl Entry {
@@ -159,7 +167,7 @@ impl Router {
                 let Some(ssrc) = ssrc.filter(|ssrc| self.find(*ssrc).is_err()) else {
                     continue;
                 };
-                self.bind(ssrc, Binding::new(stream, rtx, false));
+                self.bind(None, ssrc, Binding::new(stream, rtx, false));
             }
         }
         self.by_mid.insert(section.mid, key);
@@ -181,12 +189,14 @@ impl Router {
             self.streams.try_remove(stream);
         }
         let streams = &self.streams;
-        self.sources
-            .retain(|(_, binding)| streams.contains(binding.stream));
+        let has_gone = |it: &mut (Ssrc, Binding)| !streams.contains(it.1.stream);
+        let gone = self.sources.extract_if(.., has_gone);
+        let ssrcs = gone.map(|(ssrc, _)| ssrc).collect();
         self.index_payload_types();
         Some(Removed {
             section: key,
             streams: entry.streams,
+            ssrcs,
         })
     }
 
@@ -240,6 +250,12 @@ impl Router {
         })
     }
 
+    /// Whether an SSRC is in use, or may come into it.
+    pub fn is_in_use(&self, now: Instant, ssrc: Ssrc) -> bool {
+        let known = self.find(ssrc).ok().and_then(|at| self.sources.get(at));
+        known.is_some_and(|(_, binding)| !binding.is_silent(now, SILENT_AFTER))
+    }
+
     /// How many SSRCs are known.
     #[cfg(test)]
     pub(super) fn source_count(&self) -> usize {
@@ -250,6 +266,7 @@ impl Router {
     /// payload type is not one of its section, or if the transport has too many SSRCs.
     pub fn route(
         &mut self,
+        now: Instant,
         ssrc: Ssrc,
         payload_type: u8,
         mid: Option<Mid>,
@@ -260,7 +277,7 @@ impl Router {
         if let Some(at) = known
             && self.agrees(at, mid, rid, repaired_rid)
         {
-            return self.route_known(at, payload_type);
+            return self.route_known(now, at, payload_type);
         }
         let key = match mid {
             Some(mid) => *self.by_mid.get(&mid)?,
@@ -274,8 +291,8 @@ impl Router {
         let layer = entry.layer_of(if rtx { repaired_rid.or(rid) } else { rid })?;
         let stream = *entry.streams.get(layer)?;
         let guessed = mid.or(rid).or(repaired_rid).is_none();
-        let at = self.bind(ssrc, Binding::new(stream, rtx, guessed))?;
-        self.route_known(at, payload_type)
+        let at = self.bind(Some(now), ssrc, Binding::new(stream, rtx, guessed))?;
+        self.route_known(now, at, payload_type)
     }
 
     fn find(&self, ssrc: Ssrc) -> Result<usize, usize> {
@@ -314,18 +331,18 @@ impl Router {
             })
     }
 
-    fn route_known(&mut self, at: usize, payload_type: u8) -> Option<Route> {
+    fn route_known(&mut self, now: Instant, at: usize, payload_type: u8) -> Option<Route> {
         let (_, binding) = self.sources.get_mut(at)?;
         let place = self.streams.get(binding.stream)?;
         let entry = self.sections.get(place.section)?;
         let codec = match entry.payload_types.get(payload_type) {
             Some((codec, rtx)) if rtx == binding.rtx => entry.section.codecs.get(codec).copied(),
-            None if !binding.rtx && binding.seen => None,
+            None if !binding.rtx && binding.heard_at.is_some() => None,
             _ => return None,
         };
         let rtx = binding.rtx;
-        let new_source = !rtx && !binding.seen;
-        binding.seen = true;
+        let new_source = !rtx && binding.heard_at.is_none();
+        binding.heard_at = Some(now);
         Some(Route {
             section: place.section,
             track: entry.section.track,
@@ -347,20 +364,24 @@ impl Router {
 
     /// Puts `ssrc` into its place, out of any other and instead of the SSRC there. Refused if
     /// that would be one too many, or a guess against better knowledge. Returns its index in
-    /// `sources`.
-    fn bind(&mut self, ssrc: Ssrc, binding: Binding) -> Option<usize> {
+    /// `sources`. Without `now` nothing has to give way.
+    fn bind(&mut self, now: Option<Instant>, ssrc: Ssrc, binding: Binding) -> Option<usize> {
         let occupant = *self.streams.get_mut(binding.stream)?.slot(binding.rtx);
         let displaced = occupant.and_then(|occupant| self.find(occupant).ok());
+        let gives_way = |known: &Binding| {
+            let is_silent = |now| known.is_silent(now, GIVES_WAY_AFTER);
+            known.guessed || known.heard_at.is_none() || now.is_some_and(is_silent)
+        };
         if binding.guessed
-            && displaced
-                .and_then(|at| self.sources.get(at))
-                .is_some_and(|(_, known)| !known.guessed)
+            && let Some((_, known)) = displaced.and_then(|at| self.sources.get(at))
+            && !gives_way(known)
         {
             return None;
         }
         let known = self.find(ssrc).ok();
         if displaced.is_none() && known.is_none() && self.sources.len() >= MAX_SOURCES {
-            return None;
+            let silent = self.longest_silent(now?)?;
+            self.unbind(silent);
         }
         for ssrc in [occupant, known.map(|_| ssrc)].into_iter().flatten() {
             self.unbind(ssrc);
@@ -371,6 +392,15 @@ impl Router {
             at
         });
         Some(at)
+    }
+
+    fn longest_silent(&self, now: Instant) -> Option<Ssrc> {
+        let heard = self
+            .sources
+            .iter()
+            .filter(|(_, it)| it.is_silent(now, SILENT_AFTER));
+        let longest = heard.min_by_key(|(_, it)| it.heard_at)?;
+        Some(longest.0)
     }
 
     fn unbind(&mut self, ssrc: Ssrc) {
@@ -390,7 +420,13 @@ impl Binding {
             stream,
             rtx,
             guessed,
-            seen: false,
+            heard_at: None,
         }
+    }
+
+    /// It has been heard, but not for so long.
+    fn is_silent(&self, now: Instant, so_long: Duration) -> bool {
+        let silence = self.heard_at.map(|at| now.saturating_duration_since(at));
+        silence.is_some_and(|silence| silence >= so_long)
     }
 }

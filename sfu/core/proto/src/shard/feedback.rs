@@ -162,10 +162,7 @@ impl Shard {
             // Most of what subscribers send is transport feedback.
             estimator.prefetch_for_feedback();
         }
-        let inbound = peer.inbound.as_mut().ok_or(DropReason::Srtp)?;
-        let len = inbound
-            .unprotect_rtcp(datagram)
-            .map_err(|_| DropReason::Srtp)?;
+        let len = peer.open(now, |inbound| inbound.unprotect_rtcp(datagram))?;
         let mut nacks_left = MAX_NACKED;
         for packet in rtcp::packets(&datagram[..len]) {
             match packet {

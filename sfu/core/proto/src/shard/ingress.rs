@@ -77,11 +77,8 @@ impl Shard {
     ) -> Result<(), DropReason> {
         let key = self.validated(from)?;
         let peer = &mut self.peers[key];
-        let inbound = peer.inbound.as_mut().ok_or(DropReason::Srtp)?;
         let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
-        let len = inbound
-            .unprotect_rtp(datagram, &header)
-            .map_err(|_| DropReason::Srtp)?;
+        let len = peer.open(now, |inbound| inbound.unprotect_rtp(datagram, &header))?;
         let publishing = &mut peer.publishing;
         if !publishing.pace.admits(now) {
             return Err(DropReason::TooFast);
@@ -95,6 +92,7 @@ impl Shard {
         let route = publishing
             .router
             .route(
+                now,
                 header.ssrc,
                 header.payload_type,
                 extensions.mid,

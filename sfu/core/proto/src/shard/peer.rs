@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::bandwidth::{Bandwidth, Stamp};
 use super::timers::Due;
-use crate::api::{ExtensionId, MediaKind, Subscribe, TransportId, TransportState};
+use crate::api::{ExtensionId, MediaKind, Subscribe, TrackId, TransportId, TransportState};
 use crate::bwe::Estimator;
 use crate::data::channels::Channels;
 use crate::egress::{SocketIndex, Source};
@@ -15,10 +15,14 @@ use crate::forward::RepeatBudget;
 use crate::receive::{Pace, Router, twcc};
 use crate::rtp::ExtensionMap;
 use crate::srtp::{Inbound, Outbound, SendStream, SendStreams, SrtpError};
+use crate::stats::DropReason;
 use crate::transport::Transport;
 
 /// Round trip assumed before any report has told.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// Shortest time between two searches for sources that could make room.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where a peer's packets go.
 #[derive(Debug, Clone)]
@@ -83,6 +87,8 @@ pub(super) struct Publishing {
     /// When the feedback timer ran last.
     pub(super) fed_back_at: Option<Instant>,
     pub(super) last_media_at: Instant,
+    /// When silent sources last had to make room for others.
+    made_room_at: Option<Instant>,
 }
 
 /// One peer connection. What a packet on its way out needs comes first, and most of what it does not
@@ -140,6 +146,7 @@ impl Peer {
                 reports_at: now,
                 fed_back_at: None,
                 last_media_at: now,
+                made_room_at: None,
             }),
             streams: SendStreams::default(),
             sent: BTreeMap::new(),
@@ -180,6 +187,48 @@ impl Peer {
         let media = self.streams.open(request.ssrc, first)?;
         let rtx = request.rtx_ssrc.map(|ssrc| self.streams.open(ssrc, first));
         Ok((media, rtx.transpose()?))
+    }
+
+    /// Removes the section of a track, and what is known of its SSRCs.
+    pub(super) fn forget_section(&mut self, track: TrackId) {
+        let removed = self.publishing.router.remove_section(track);
+        if let (Some(removed), Some(inbound)) = (removed, &mut self.inbound) {
+            inbound.retire(|ssrc| removed.ssrcs.contains(&ssrc));
+        }
+    }
+
+    /// Opens a packet by `open`, which is called again if others had to make room for its source.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        mut open: impl FnMut(&mut Inbound) -> Result<usize, SrtpError>,
+    ) -> Result<usize, DropReason> {
+        let inbound = self.inbound.as_mut().ok_or(DropReason::Srtp)?;
+        let mut opened = open(inbound);
+        if opened == Err(SrtpError::TooManySources) && self.make_room_for_sources(now) {
+            let inbound = self.inbound.as_mut().ok_or(DropReason::Srtp)?;
+            opened = open(inbound);
+        }
+        opened.map_err(|_| DropReason::Srtp)
+    }
+
+    /// Too many SSRCs have been heard: those that are not in use, or no longer, make room. `false` if
+    /// that has been tried lately. Packets that are not authentic can bring this about.
+    fn make_room_for_sources(&mut self, now: Instant) -> bool {
+        let Publishing {
+            router,
+            made_room_at,
+            ..
+        } = &mut *self.publishing;
+        let lately = |at| now.saturating_duration_since(at) < ROOM_INTERVAL;
+        if made_room_at.is_some_and(lately) {
+            return false;
+        }
+        *made_room_at = Some(now);
+        if let Some(inbound) = &mut self.inbound {
+            inbound.retire(|ssrc| !router.is_in_use(now, ssrc));
+        }
+        true
     }
 
     /// Something of what it is sent is to be reported at `at`.

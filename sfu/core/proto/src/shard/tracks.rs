@@ -83,7 +83,7 @@ impl Shard {
                     host.peer(shard, PeerMessage::TrackGone { track: id });
                 }
                 if let Some(peer) = self.peers.get_mut(source.peer) {
-                    peer.publishing.router.remove_section(id);
+                    peer.forget_section(id);
                     peer.publishing.tracks.retain(|track| *track != key);
                 }
             }

@@ -7,10 +7,15 @@
 
 use super::replay::ReplayWindow;
 use super::{Cipher, MAX_RTCP_INDEX, RTCP_HEADER_LEN, RTP_HEADER_LEN, SrtpError, ssrc_of_rtcp};
+use crate::api::Ssrc;
 use crate::rtp;
 
 /// Sources that one transport may send from. More are an attack on memory, or a broken peer.
 pub const MAX_SOURCES: usize = 96;
+
+/// Sources that have ended of which the highest index is still known: they cannot be replayed, and go
+/// on where they were should they come back. Past so many the one that ended first is forgotten.
+const MAX_RETIRED: usize = 512;
 
 /// Rollover counters tried for a source that has not been heard before: 0 for a stream that just
 /// started, more for one whose beginning never arrived.
@@ -44,6 +49,12 @@ impl Inbound {
         self.rtcp.max = max_sources;
     }
 
+    /// Makes room for other sources: of those that have ended only the highest index is kept.
+    pub fn retire(&mut self, has_ended: impl Fn(Ssrc) -> bool) {
+        self.rtp.retire(&has_ended);
+        self.rtcp.retire(&has_ended);
+    }
+
     /// Authenticates and decrypts an SRTP packet in place, and returns the length of the header and
     /// the plain payload (padding included) together. `header` is what `packet` parses to.
     ///
@@ -61,11 +72,9 @@ impl Inbound {
             .ok_or(SrtpError::TooShort)?;
         let ssrc = header.ssrc.0;
         let position = self.rtp.position(ssrc)?;
-        let candidates = match position {
-            Position::Known(at) => {
-                Candidates::after(self.rtp.windows[at].1.highest(), header.sequence)
-            }
-            Position::Free(_) => Candidates::first(header.sequence),
+        let candidates = match self.rtp.highest(position) {
+            Some(highest) => Candidates::after(highest, header.sequence),
+            None => Candidates::first(header.sequence),
         };
         let index = self.open_rtp(packet, header_len, ssrc, candidates, position)?;
         self.rtp.accept(position, ssrc, index);
@@ -81,11 +90,7 @@ impl Inbound {
         candidates: Candidates,
         position: Position,
     ) -> Result<u64, SrtpError> {
-        let window = match position {
-            Position::Known(at) => Some(&self.rtp.windows[at].1),
-            Position::Free(_) => None,
-        };
-        let is_new = |index: &u64| window.is_none_or(|window| window.is_new(*index));
+        let is_new = |index: &u64| self.rtp.is_new(position, *index);
         let mut fresh = candidates.into_iter().filter(is_new);
         let first = fresh.next().ok_or(SrtpError::Replay)?;
         let Some(second) = fresh.next() else {
@@ -134,9 +139,7 @@ impl Inbound {
         }
         let ssrc = ssrc_of_rtcp(packet)?;
         let position = self.rtcp.position(ssrc)?;
-        if let Position::Known(at) = position
-            && !self.rtcp.windows[at].1.is_new(index)
-        {
+        if !self.rtcp.is_new(position, index) {
             return Err(SrtpError::Replay);
         }
         match &self.cipher {
@@ -159,11 +162,18 @@ impl Inbound {
 enum Position {
     Known(usize),
     Free(usize),
+    /// Free, of a source that has been heard before up to index `highest`.
+    Retired {
+        free: usize,
+        highest: u64,
+    },
 }
 
-/// The sources heard so far, at most `max`, by SSRC.
+/// The sources that are heard, at most `max`, by SSRC; and those that have been.
 struct Sources {
     windows: Vec<(u32, ReplayWindow)>,
+    /// SSRC and highest index, longest ago first.
+    retired: Vec<(u32, u64)>,
     max: usize,
 }
 
@@ -171,6 +181,7 @@ impl Default for Sources {
     fn default() -> Self {
         Self {
             windows: Vec::new(),
+            retired: Vec::new(),
             max: MAX_SOURCES,
         }
     }
@@ -181,7 +192,31 @@ impl Sources {
         match self.windows.binary_search_by_key(&ssrc, |(key, _)| *key) {
             Ok(at) => Ok(Position::Known(at)),
             Err(_) if self.windows.len() >= self.max => Err(SrtpError::TooManySources),
-            Err(at) => Ok(Position::Free(at)),
+            Err(free) => {
+                let retired = self.retired.iter().find(|(key, _)| *key == ssrc);
+                Ok(
+                    retired.map_or(Position::Free(free), |(_, highest)| Position::Retired {
+                        free,
+                        highest: *highest,
+                    }),
+                )
+            }
+        }
+    }
+
+    fn highest(&self, position: Position) -> Option<u64> {
+        match position {
+            Position::Known(at) => Some(self.windows[at].1.highest()),
+            Position::Retired { highest, .. } => Some(highest),
+            Position::Free(_) => None,
+        }
+    }
+
+    fn is_new(&self, position: Position, index: u64) -> bool {
+        match position {
+            Position::Known(at) => self.windows[at].1.is_new(index),
+            Position::Retired { highest, .. } => index > highest,
+            Position::Free(_) => true,
         }
     }
 
@@ -192,7 +227,23 @@ impl Sources {
             Position::Free(at) => self
                 .windows
                 .insert(at, (ssrc, ReplayWindow::starting_with(index))),
+            Position::Retired { free, highest } => {
+                let mut window = ReplayWindow::behind(highest);
+                window.accept(index);
+                self.windows.insert(free, (ssrc, window));
+                self.retired.retain(|(key, _)| *key != ssrc);
+            }
         }
+    }
+
+    fn retire(&mut self, has_ended: impl Fn(Ssrc) -> bool) {
+        let ended = self
+            .windows
+            .extract_if(.., |(ssrc, _)| has_ended(Ssrc(*ssrc)));
+        let ended = ended.map(|(ssrc, window)| (ssrc, window.highest()));
+        self.retired.extend(ended);
+        let surplus = self.retired.len().saturating_sub(MAX_RETIRED);
+        self.retired.drain(..surplus);
     }
 }
 

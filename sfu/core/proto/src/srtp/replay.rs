@@ -25,6 +25,14 @@ impl ReplayWindow {
         window
     }
 
+    /// Of a source that was forgotten but for its highest index: nothing up to that is new.
+    pub(super) fn behind(highest: u64) -> Self {
+        Self {
+            highest,
+            seen: [u64::MAX; WORDS],
+        }
+    }
+
     pub(super) fn highest(&self) -> u64 {
         self.highest
     }

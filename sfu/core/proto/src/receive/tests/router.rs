@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::{ms, start};
 use crate::api::{Codec, Layer, MediaKind, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 use crate::receive::{Route, Router, Section, SectionError};
 
@@ -57,15 +58,29 @@ fn router(sections: impl IntoIterator<Item = Section>) -> Router {
 }
 
 fn bare(router: &mut Router, ssrc: u32, payload_type: u8) -> Option<Route> {
-    router.route(Ssrc(ssrc), payload_type, None, None, None)
+    router.route(start(), Ssrc(ssrc), payload_type, None, None, None)
 }
 
 fn with_rid(router: &mut Router, ssrc: u32, mid: &str, rid: &str) -> Option<Route> {
-    router.route(Ssrc(ssrc), VP8, Some(token(mid)), Some(token(rid)), None)
+    router.route(
+        start(),
+        Ssrc(ssrc),
+        VP8,
+        Some(token(mid)),
+        Some(token(rid)),
+        None,
+    )
 }
 
 fn with_mid(router: &mut Router, ssrc: u32, payload_type: u8, mid: &str) -> Option<Route> {
-    router.route(Ssrc(ssrc), payload_type, Some(token(mid)), None, None)
+    router.route(
+        start(),
+        Ssrc(ssrc),
+        payload_type,
+        Some(token(mid)),
+        None,
+        None,
+    )
 }
 
 #[test]
@@ -106,7 +121,14 @@ fn retransmissions_share_the_stream_of_their_layer() {
     let mut router = router([video(2, "1", &["q", "f"], &[])]);
     let media = with_rid(&mut router, 101, "1", "f").expect("routed");
     let rtx = router
-        .route(Ssrc(201), VP8_RTX, Some(token("1")), None, Some(token("f")))
+        .route(
+            start(),
+            Ssrc(201),
+            VP8_RTX,
+            Some(token("1")),
+            None,
+            Some(token("f")),
+        )
         .expect("routed");
     assert!(rtx.rtx && !rtx.new_source);
     assert_eq!((rtx.layer, rtx.stream), (Layer(1), media.stream));
@@ -154,7 +176,7 @@ fn extensions_win_over_the_order_of_declared_ssrcs() {
         assert_eq!(route.layer, Layer(layer));
     }
     let rtx = router
-        .route(Ssrc(11), VP8_RTX, None, None, Some(token("q")))
+        .route(start(), Ssrc(11), VP8_RTX, None, None, Some(token("q")))
         .expect("declared");
     assert_eq!(rtx.layer, Layer(0));
     for (ssrc, layer) in [(30, 2), (20, 1), (10, 0)] {
@@ -200,14 +222,70 @@ fn payload_type_decides_only_where_it_is_unique() {
 #[test]
 fn a_guess_does_not_displace_knowledge() {
     let mut router = router([video(2, "1", &[], &[(10, None)])]);
-    assert_eq!(bare(&mut router, 99, VP8), None);
     assert!(bare(&mut router, 10, VP8).is_some());
+    assert_eq!(bare(&mut router, 99, VP8), None);
     // A guess gives way to another: the peer has restarted its encoder.
     router.remove_section(TrackId(2)).expect("exists");
     router.add_section(audio(1, "0")).expect("fits");
     assert!(bare(&mut router, 1, OPUS).is_some());
     assert!(bare(&mut router, 2, OPUS).is_some_and(|route| route.new_source));
     assert_eq!(router.source(Ssrc(1)), None);
+}
+
+#[test]
+fn another_ssrc_than_declared_is_told_by_a_payload_type_that_is_unique() {
+    let mut router = router([audio(1, "0"), video(2, "1", &[], &[(10, Some(11))])]);
+    let now = start();
+    let at = |router: &mut Router, after, ssrc| {
+        let now = now + ms(after);
+        router.route(now, Ssrc(ssrc), VP8, None, None, None)
+    };
+    let undeclared = at(&mut router, 0, 99).expect("the only video section");
+    assert_eq!((undeclared.track, undeclared.rtx), (TrackId(2), false));
+    // The declared one does come, and is not displaced while it is heard.
+    let declared = at(&mut router, 100, 10).expect("declared");
+    assert_eq!(declared.stream, undeclared.stream);
+    router.remove_section(TrackId(2)).expect("exists");
+    router
+        .add_section(video(2, "1", &[], &[(10, None)]))
+        .expect("fits");
+    assert!(at(&mut router, 200, 10).is_some());
+    assert_eq!(at(&mut router, 2_100, 99), None);
+    assert!(
+        at(&mut router, 2_200, 99).is_some(),
+        "silent for two seconds"
+    );
+    // With a second section of this payload type nothing can be told.
+    router
+        .add_section(video(3, "2", &[], &[(20, None)]))
+        .expect("fits");
+    assert_eq!(at(&mut router, 9_000, 98), None);
+    assert_eq!(
+        at(&mut router, 9_000, 20).map(|it| it.track),
+        Some(TrackId(3))
+    );
+}
+
+#[test]
+fn the_longest_silent_ssrc_makes_room() {
+    let mut router = router((0..120).map(|track| audio(track, &track.to_string())));
+    let now = start();
+    let mut at = |after, track: u32| {
+        let mid = Some(token(&track.to_string()));
+        let ssrc = Ssrc(1_000 + track);
+        router.route(now + ms(after), ssrc, OPUS, mid, None, None)
+    };
+    for track in 0..96 {
+        assert!(at(u64::from(track), track).is_some());
+    }
+    assert!(at(9_000, 0).is_some(), "the first one is heard again");
+    assert_eq!(at(9_001, 96), None, "none has been silent for long");
+    assert!(at(10_001, 96).is_some());
+    assert_eq!(at(10_001, 97), None);
+    assert!(at(10_002, 97).is_some());
+    assert!(at(10_002, 0).is_some_and(|it| !it.new_source));
+    assert!(!router.is_in_use(now + ms(10_002), Ssrc(1_001)));
+    assert!(router.is_in_use(now + ms(10_002), Ssrc(1_097)));
 }
 
 #[test]
@@ -244,7 +322,7 @@ fn a_rid_without_mid_stays_in_the_section_of_its_ssrc() {
         video(3, "2", &["q", "f"], &[]),
     ]);
     let route = router
-        .route(Ssrc(10), VP8, None, Some(token("f")), None)
+        .route(start(), Ssrc(10), VP8, None, Some(token("f")), None)
         .expect("known");
     assert_eq!((route.track, route.layer), (TrackId(2), Layer(1)));
 }
@@ -322,7 +400,14 @@ fn a_flood_of_ssrcs_takes_no_room() {
         let rid = ["q", "h", "f", "x"][random as usize >> 16 & 3];
         let payload_type = [OPUS, VP8, VP8_RTX, 50][random as usize >> 20 & 3];
         let mid = [None, Some(token("0")), Some(token("1"))][(random as usize >> 8) % 3];
-        router.route(Ssrc(random), payload_type, mid, Some(token(rid)), None);
+        router.route(
+            start(),
+            Ssrc(random),
+            payload_type,
+            mid,
+            Some(token(rid)),
+            None,
+        );
         assert!(router.source_count() <= 8, "{}", router.source_count());
     }
     assert!(with_mid(&mut router, 7, OPUS, "0").is_some());
@@ -352,7 +437,7 @@ proptest! {
                 router.remove_section(TrackId(3));
             }
             let (rid, repaired_rid) = if repaired { (None, rids[rid]) } else { (rids[rid], None) };
-            let route = router.route(Ssrc(ssrc), payload_type, mids[mid], rid, repaired_rid);
+            let route = router.route(start(), Ssrc(ssrc), payload_type, mids[mid], rid, repaired_rid);
             if let Some(route) = route {
                 let source = router.source(Ssrc(ssrc)).expect("learnt");
                 prop_assert_eq!((source.stream, source.rtx), (route.stream, route.rtx));

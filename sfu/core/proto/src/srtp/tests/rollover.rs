@@ -208,6 +208,35 @@ fn sources_are_bounded_and_known_ones_go_on() {
 }
 
 #[test]
+fn a_source_that_has_ended_makes_room_and_cannot_be_replayed() {
+    for profile in PROFILES {
+        let (mut outbound, mut inbound) = pair(profile);
+        let mut old = Vec::new();
+        for ssrc in 0..3 * MAX_SOURCES as u32 {
+            // Far beyond the counters that are tried for a source that is new.
+            for index in (9..300_000).step_by(30_000) {
+                let packet = protected(&mut outbound, ssrc, index, b"x");
+                assert!(opened(&mut inbound, &packet).is_ok(), "{ssrc}");
+                old.push(packet);
+            }
+            let report = protected_rtcp(&mut outbound, ssrc);
+            assert!(opened_rtcp(&mut inbound, &report).is_ok());
+            inbound.retire(|it| it.0 == ssrc);
+            assert_eq!(opened_rtcp(&mut inbound, &report), Err(SrtpError::Replay));
+        }
+        for packet in &old {
+            assert!(opened(&mut inbound, packet).is_err(), "replayed");
+        }
+        // Back again, it goes on where it was; what it has sent before stays worthless.
+        let back = protected(&mut outbound, 5, 300_000, b"x");
+        assert!(opened(&mut inbound, &back).is_ok());
+        for packet in old.iter().chain([&back]) {
+            assert!(opened(&mut inbound, packet).is_err(), "replayed");
+        }
+    }
+}
+
+#[test]
 fn rtcp_is_accepted_once_and_in_any_order() {
     for profile in PROFILES {
         let (mut outbound, mut inbound) = pair(profile);
