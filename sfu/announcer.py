@@ -1,11 +1,13 @@
 """Tells a room's members about one another, at a cost that does not grow with each join.
 
-It reads the room's events. People who publish, and their changes, are told at once. Listeners who
-come and go are collected and told together: the larger the room, the longer the interval, so that
-the number of messages a second stays bounded. Whom members have been told of is known here, and so
-whose departure they have to be told.
+It reads the room's events. People who publish, and their changes, are told at once, as long as they
+do not change faster than their pace (`sfu.pace`); then the latest is told when it is due. Listeners
+who come and go are collected and told together: the larger the room, the longer the interval, so
+that the number of messages a second stays bounded. Whom members have been told of is known here,
+and so whose departure they have to be told.
 """
 
+from functools import partial
 from typing import Final, Protocol
 
 from sfu.clock import Cancellable, Clock
@@ -117,10 +119,16 @@ class Announcer:
             if pending is not None and pending.sid == participant.sid:
                 self._pending[participant.identity] = participant
             return
+        self._to_itself(participant)
+        if participant.hidden:
+            return
         if participant.state is ParticipantState.ACTIVE or participant.identity in self._told:
-            self._participant(participant)
-        else:
-            self._to_itself(participant)
+            member = self._members.with_sid(participant.sid)
+            tell = partial(self._participant, participant)
+            if member is None:
+                tell()  # its own node has paced it
+            else:
+                member.pace.do("told", lambda: participant.size_bytes, tell)
 
     def _left(self, participant: ParticipantSnapshot, *, at_once: bool) -> None:
         # A hidden one may have the identity of one whose departure is still to be told.
@@ -146,6 +154,9 @@ class Announcer:
     # --- sending ---------------------------------------------------------------------------
 
     def _queue(self, participant: ParticipantSnapshot, *, at_once: bool) -> None:
+        member = self._members.with_sid(participant.sid)
+        if member is not None:
+            member.pace.withdraw("told")  # it would be older
         if at_once:
             self._pending.pop(participant.identity, None)
             self._send((participant,))

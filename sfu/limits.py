@@ -64,6 +64,23 @@ REMOVALS_PER_ROOM_MAX: Final = 1_000
 REMOVALS_ROOMS_MAX: Final = 1_000
 """Closed rooms whose removed identities are remembered; then the oldest is forgotten."""
 
+# --- what a participant makes others receive --------------------------------------------------
+
+PACE_BYTES_PER_S: Final = 500
+"""To each listener, on average: 4 kbit/s, a sixth of one voice."""
+PACE_BURST_BYTES: Final = 12 * KIB
+"""At once: a camera, a microphone and a shared screen, or twenty changes of a name. Half a minute
+of the worst is below 8 kbit/s."""
+OFFER_BYTES: Final = 1_600
+"""A session description to a listener, with what carries it, without its sections of tracks."""
+SECTION_BYTES: Final = 700
+"""A track's section in it."""
+OFFERS_TOGETHER_S: Final = 0.15
+"""Changes of tracks within this time come to a listener in one description."""
+RULES_EVERY_S: Final = 0.1
+"""Where every member of a room of a hundred has to be looked at for a publisher's rules, it is not
+done more often. In larger rooms in proportion."""
+
 # --- a session's link -----------------------------------------------------------------------------
 
 MESSAGES_PER_S: Final = 100.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
 
+from sfu import limits
 from sfu.track import TrackInfo
 from sfu.values import ConnectionQuality, EndReason, ParticipantKind, Permissions
 
@@ -64,6 +65,13 @@ class ParticipantSnapshot(Renderable):
     tracks: tuple[TrackInfo, ...]
     client: ClientFacts
     end_reason: EndReason
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes to tell somebody."""
+        texts = limits.utf8_bytes(self.identity, self.name, self.metadata)
+        attributes = limits.attributes_bytes(self.attributes)
+        return 200 + texts + attributes + sum(track.size_bytes for track in self.tracks)
 
     @property
     def hidden(self) -> bool:

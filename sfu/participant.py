@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sfu.notices import ClientFacts, ParticipantSnapshot, ParticipantState
+from sfu.pace import Pace
 from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
 from sfu.subscriptions import Subscriptions
@@ -34,6 +35,8 @@ class Participant:
     joined_at_ms: int
     sink: SessionSink
     subscriptions: Subscriptions
+    pace: Pace
+    """Of what it makes others receive."""
     name: str = ""
     metadata: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
@@ -42,6 +45,10 @@ class Participant:
     version: int = 0
     tracks: dict[str, PublishedTrack] = field(default_factory=dict)
     subscription_permission: SubscriptionPermission = field(default_factory=SubscriptionPermission)
+    applied_permission: SubscriptionPermission | None = field(
+        default_factory=SubscriptionPermission
+    )
+    """What members have been told of it; None: only what it takes, not yet what it gives."""
     end_reason: EndReason = EndReason.UNKNOWN
     _snapshot: ParticipantSnapshot | None = None
 
@@ -81,7 +88,7 @@ class Participant:
                 permissions=self.permissions,
                 joined_at_ms=self.joined_at_ms,
                 version=self.version,
-                tracks=tuple(track.info for track in self.tracks.values()),
+                tracks=tuple(track.info for track in self.tracks.values() if not track.held),
                 client=self.client,
                 end_reason=self.end_reason,
             )

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+from sfu import limits
 from sfu.clock import Clock
 from sfu.codec_plan import CodecPlan
 from sfu.demand import TrackDemand
 from sfu.members import Members
 from sfu.participant import Participant
-from sfu.permissions import Affected
+from sfu.permissions import Affected, SubscriptionPermission
 from sfu.ports import SessionSink
 from sfu.roster import Roster
 from sfu.subscriptions import Ruling
@@ -43,8 +44,21 @@ class Publications:
     # --- publishers ------------------------------------------------------------------------
 
     def publish(self, publisher: Participant, track: PublishedTrack) -> None:
-        """Adds a track whose section has been negotiated, and offers it to everybody."""
+        """Adds a track whose section has been negotiated, and offers it to everybody.
+
+        At once, unless the publisher has made everybody receive too much.
+        """
         publisher.tracks[track.sid] = track
+        track.held = True
+        cost, present = (
+            partial(self._cost, publisher, track),
+            partial(self._present, publisher, track),
+        )
+        publisher.pace.do(("publish", track.sid), cost, present)
+
+    def _present(self, publisher: Participant, track: PublishedTrack) -> None:
+        track.held = False
+        publisher.pace.offers()
         self._note(publisher)
         if publisher.hidden:
             return
@@ -57,10 +71,15 @@ class Publications:
     def unpublish(self, publisher: Participant, track_sid: str) -> None:
         """Ends a track; its publisher is told as well."""
         track = publisher.tracks.pop(track_sid, None)
-        if track is not None:
+        if track is None:
+            return
+        publisher.pace.withdraw(("publish", track_sid))
+        if not track.held:
+            publisher.pace.spend(self._cost(publisher, track))
+            publisher.pace.offers()
             self._withdraw(track)
             self._note(publisher)
-            publisher.sink.own_track_ended(track_sid)
+        publisher.sink.own_track_ended(track_sid)
 
     def withdraw_all(self, publisher: Participant) -> None:
         """Takes the tracks of somebody who goes away from everybody."""
@@ -117,12 +136,51 @@ class Publications:
         for track in self:
             participant.subscriptions.reconsider(track)
 
-    def reconsider(self, publisher: Participant, affected: Affected) -> None:
-        """The publisher's rules have changed for those who are affected."""
+    def set_rules(self, publisher: Participant, permission: SubscriptionPermission) -> None:
+        """The publisher says who may receive its tracks.
+
+        What it takes from members is taken at once. What it gives waits if it has made everybody
+        receive too much: each change costs those concerned a session description.
+        """
+        publisher.subscription_permission = permission
+        every_s = 0.0
+        if publisher.applied_permission is None:
+            # Something waits, so it is not known who is concerned: all have to be looked at.
+            every_s = limits.RULES_EVERY_S * max(1, len(self._members) // 100)
+        publisher.pace.do(
+            "rules", lambda: 0, partial(self._apply_rules, publisher), every_s=every_s
+        )
+
+    def _apply_rules(self, publisher: Participant) -> None:
+        permission, applied = publisher.subscription_permission, publisher.applied_permission
+        affected = Affected(everybody=True) if applied is None else permission.changes(applied)
         tracks = [track for track in publisher.tracks.values() if track.sid in self._tracks]
+        offer = limits.OFFER_BYTES + len(tracks) * limits.SECTION_BYTES
+        may_give = publisher.pace.affords(offer)
+        gives = takes = False
         for participant in self._affected(affected) if tracks else ():
             for track in tracks:
-                participant.subscriptions.reconsider(track)
+                refused = self.rule(participant, track) is Ruling.REFUSED_BY_PUBLISHER
+                known = participant.subscriptions.told_refused(track.sid)
+                gives, takes = gives or known > refused, takes or refused > known
+                if refused or may_give:
+                    participant.subscriptions.reconsider(track)
+        if takes or (gives and may_give):
+            publisher.pace.spend(offer)
+        if gives and not may_give:
+            publisher.applied_permission = None
+            publisher.pace.do("gifts", lambda: offer, partial(self._give, publisher))
+        else:
+            publisher.applied_permission = permission
+            publisher.pace.withdraw("gifts")
+
+    def _give(self, publisher: Participant) -> None:
+        """It may be given now what has waited; the budget for it has been spent."""
+        publisher.applied_permission = publisher.subscription_permission
+        for track in publisher.tracks.values():
+            if track.sid in self._tracks:
+                for participant in self._members.listening():
+                    participant.subscriptions.reconsider(track)
 
     def rule(self, subscriber: Participant, track: PublishedTrack) -> Ruling:
         """Whether `subscriber` may receive `track`."""
@@ -152,6 +210,13 @@ class Publications:
     def _note(self, publisher: Participant) -> None:
         publisher.changed()
         self._roster.update(publisher.snapshot())
+
+    def _cost(self, publisher: Participant, track: PublishedTrack) -> int:
+        """Of a track that comes or goes, to each listener."""
+        if publisher.hidden:
+            return 0
+        told = publisher.snapshot().size_bytes + track.info.size_bytes
+        return told + publisher.pace.offer_bytes(1)
 
     def _withdraw(self, track: PublishedTrack) -> None:
         if self._tracks.pop(track.sid, None) is not None:

@@ -15,6 +15,7 @@ from sfu.announcer import Announcer
 from sfu.audience import Audience
 from sfu.clock import Cancellable, Clock
 from sfu.events import EventStream, ParticipantLeft, RoomClosed, RoomOpened, RoomUpdated
+from sfu.fanout import isolate
 from sfu.members import Members
 from sfu.notices import (
     ClientFacts,
@@ -24,6 +25,7 @@ from sfu.notices import (
     RoomSnapshot,
     RoomView,
 )
+from sfu.pace import Pace
 from sfu.participant import Participant
 from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
@@ -336,8 +338,7 @@ class Room:
         self, publisher: Participant, permission: SubscriptionPermission
     ) -> None:
         """A publisher says who may receive its tracks."""
-        before, publisher.subscription_permission = publisher.subscription_permission, permission
-        self._publications.reconsider(publisher, permission.changes(before))
+        self._publications.set_rules(publisher, permission)
 
     # --- measurements ----------------------------------------------------------------------
 
@@ -359,8 +360,15 @@ class Room:
     def _make_participant(
         self, admission: Admission, options: JoinOptions, sink: SessionSink
     ) -> Participant:
+        sid = ids.participant_sid()
+
+        def failed() -> None:
+            # It is in the middle of something; the end comes when that is over.
+            self._clock.call_later(0, self.expel, participant, EndReason.MEDIA_FAILURE)
+
+        sink = isolate(sink, sid, failed)
         participant = Participant(
-            sid=ids.participant_sid(),
+            sid=sid,
             identity=admission.identity,
             kind=admission.kind,
             permissions=admission.permissions,
@@ -375,6 +383,7 @@ class Room:
                 automatic=options.auto_subscribe,
                 default_quality=options.default_quality,
             ),
+            pace=Pace(self._clock),
             name=admission.name,
             metadata=admission.metadata,
             attributes=dict(admission.attributes),
@@ -388,6 +397,7 @@ class Room:
     ) -> ParticipantLeft:
         """Takes a participant out of the room. Only the others are told, unless replaced."""
         self._members.remove(participant)
+        participant.pace.close()
         participant.subscriptions.close()
         self._publications.withdraw_all(participant)
         self._audience.leaves(participant)

@@ -80,6 +80,10 @@ class Subscriptions:
         """Whether any track of this participant is received."""
         return publisher_sid in self._publishers
 
+    def told_refused(self, track_sid: str) -> bool:
+        """Whether the participant knows that the publisher does not let it have the track."""
+        return track_sid in self._refused
+
     def settings_of(self, track_sid: str) -> SubscriptionSettings:
         """The settings last given, or the default ones."""
         wish = self._wishes.get(track_sid)

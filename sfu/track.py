@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sfu import limits
 from sfu.codec_plan import BackupCodecPolicy, CodecPlan
 from sfu.demand import TrackDemand
 from sfu.values import CodecRole, SubscriptionSettings, TrackKind, TrackSource, VideoQuality
@@ -71,6 +72,14 @@ class TrackInfo:
     """What the publisher appends to its frames; passed on untouched."""
 
     @property
+    def size_bytes(self) -> int:
+        """About what it takes to tell somebody."""
+        # The layers of the primary codec are told twice, as older clients look elsewhere.
+        layers = sum(len(codec.layers) for codec in self.codecs) + len(self.layers)
+        texts = limits.utf8_bytes(self.name, self.stream, *(one.cid for one in self.codecs))
+        return 100 + texts + 50 * len(self.codecs) + 25 * layers
+
+    @property
     def mime_type(self) -> str:
         """Of the primary codec."""
         return self.codecs[0].mime_type if self.codecs else ""
@@ -114,6 +123,8 @@ class PublishedTrack:
     """Kept by the room while a video track is published in it."""
     plan: CodecPlan | None = None
     """Likewise, if the track has a backup codec."""
+    held: bool = False
+    """Others are not told of it yet: its publisher has made them receive too much (`sfu.pace`)."""
 
     @property
     def sid(self) -> str:

@@ -167,9 +167,10 @@ class Seat:
         *,
         options: JoinOptions | None = None,
         active: bool = True,
+        sink: RecordingSink | None = None,
     ) -> None:
         self.room = room
-        self.sink = RecordingSink()
+        self.sink = sink or RecordingSink()
         admission = Admission(identity, room.name, permissions=permissions or Permissions())
         self.participant = room.join(admission, options or JoinOptions(), self.sink)
         room.mark_joined(self.participant)
