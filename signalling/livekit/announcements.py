@@ -5,7 +5,7 @@ an offer's sections belong to. Clients give a publication up without a word, so 
 stay behind: it never stands in the way of a later one. It knows neither the engine nor the socket.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from sfu import ids, limits
 from sfu.codec_plan import BackupCodecPolicy
 from sfu.track import TrackCodec, TrackInfo, VideoLayer
 from sfu.values import CodecRole, TrackKind, TrackSource, VideoQuality
+from signalling.media.receiving import Publication
 
 _DEFAULT_MIME: Final = {TrackKind.AUDIO: "audio/opus", TrackKind.VIDEO: "video/VP8"}
 _MIMES: Final = {
@@ -49,20 +50,11 @@ class RefusedError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """A track to come, or the backup codec of one that is there."""
-
-    cid: str
-    info: TrackInfo
-    role: CodecRole = CodecRole.PRIMARY
-
-
 @dataclass(slots=True)
 class Announcements:
     """In the order in which they were made."""
 
-    _pending: dict[str, Announcement] = field(default_factory=dict)
+    _pending: dict[str, Publication] = field(default_factory=dict)
     """By cid."""
     _passed_over: set[str] = field(default_factory=set)
     """Cids of those that an offer has come without: the client may have given them up."""
@@ -73,7 +65,7 @@ class Announcements:
         request: rtc.AddTrackRequest,
         cids_in_use: frozenset[str],
         published: TrackInfo | None = None,
-    ) -> Announcement:
+    ) -> Publication:
         """Accepts an announcement. Raises RefusedError.
 
         One whose cid is in use is kept for `next_queued`, and refused with QUEUED; one whose cid is
@@ -91,9 +83,9 @@ class Announcements:
             self._queue(request)
             raise RefusedError(reasons.QUEUED, "the track with this cid has not ended yet")
         if published is None:
-            announcement = Announcement(request.cid, track_info(request))
+            announcement = Publication(request.cid, track_info(request))
         else:
-            announcement = Announcement(request.cid, with_backup(published, request), _BACKUP)
+            announcement = Publication(request.cid, with_backup(published, request), _BACKUP)
             self.forget(published.sid)
         # A client that announces anew has given up what it announced before.
         self._drop(request.cid)
@@ -103,14 +95,9 @@ class Announcements:
 
     def forget(self, sid: str) -> None:
         """The backup codec of this track will not come, or will be announced again."""
-        self.withdraw(lambda one: one.info.sid == sid and one.role is _BACKUP)
-
-    def withdraw(self, unwanted: Callable[[Announcement], bool]) -> list[Announcement]:
-        """Forgets announcements, and returns them."""
-        gone = [one for one in self._pending.values() if unwanted(one)]
-        for one in gone:
-            self._drop(one.cid)
-        return gone
+        for one in list(self._pending.values()):
+            if one.info.sid == sid and one.role is _BACKUP:
+                self._drop(one.cid)
 
     def next_queued(self, cids_in_use: frozenset[str]) -> rtc.AddTrackRequest | None:
         """Takes an announcement whose cid has become free."""
@@ -125,11 +112,11 @@ class Announcements:
         for cid, announcement in self._pending.items():
             if announcement.info.sid == sid and announcement.role is not _BACKUP:
                 info = replace(announcement.info, muted=muted)
-                self._pending[cid] = Announcement(cid, info)
+                self._pending[cid] = Publication(cid, info)
                 return True
         return False
 
-    def take(self, sections: Sequence[tuple[TrackKind, str]]) -> list[Announcement | None]:
+    def take(self, sections: Sequence[tuple[TrackKind, str]]) -> list[Publication | None]:
         """The announcements of an offer's new sections: of each, the kind and its track's id.
 
         Firefox, and a client that has replaced a track, send another id than announced. Those
@@ -156,7 +143,7 @@ class Announcements:
         """Whether a track with this cid is to come."""
         return cid in self._pending
 
-    def _take_named(self, kind: TrackKind, track_id: str) -> Announcement | None:
+    def _take_named(self, kind: TrackKind, track_id: str) -> Publication | None:
         ours = [one for one in self._pending.values() if one.info.kind is kind]
         named = [one for one in ours if one.cid == track_id]
         named += [one for one in ours if one.info.codecs[one.role].cid == track_id]
@@ -164,7 +151,7 @@ class Announcements:
             self._drop(named[0].cid)
         return named[0] if named else None
 
-    def _likely(self, kind: TrackKind, count: int) -> list[Announcement]:
+    def _likely(self, kind: TrackKind, count: int) -> list[Publication]:
         """So many of this kind, the likeliest to come, in the order of their announcement."""
         ours = [one for one in self._pending.values() if one.info.kind is kind]
         likeliest_last = sorted(ours, key=lambda one: one.cid not in self._passed_over)

@@ -12,7 +12,7 @@ from sfu.values import EndReason
 from signalling.grants import Claims
 from signalling.livekit.outbound import IceServer, LeaveAction
 from signalling.livekit.query import ClientDescription
-from signalling.sdp import LocalTransport
+from signalling.media.connection import Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ class Context:
     """The server's; the participant may have set a lower one."""
 
     @property
+    def member(self) -> Member:
+        """Whose media it is."""
+        return Member(self.node, self.room, self.participant)
+
+    @property
     def engine(self) -> Engine:
         """Of the node."""
         return self.node.engine
@@ -53,10 +58,3 @@ class Context:
     def clock(self) -> Clock:
         """Of the node."""
         return self.node.clock
-
-
-def local_transport(
-    engine: Engine, ufrag: str, password: str, candidates: list[str]
-) -> LocalTransport:
-    """The engine's transport as a description announces it."""
-    return LocalTransport(ufrag, password, engine.core.fingerprint_sha256, tuple(candidates))

@@ -150,9 +150,12 @@ def connection_quality(notice: QualityChanged) -> tuple[bytes, ...]:
     return (_message(connection_quality=rtc.ConnectionQualityUpdate(updates=updates)),)
 
 
-def answer(sdp: str, offer_id: int) -> bytes:
-    """The answer to the client's offer, with that offer's id."""
-    return _message(answer=rtc.SessionDescription(type="answer", sdp=sdp, id=offer_id))
+def answer(sdp: str, offer_id: int, mid_to_track_id: Mapping[str, str] | None = None) -> bytes:
+    """The answer to the client's offer, with that offer's id, and what is sent in its sections."""
+    description = rtc.SessionDescription(
+        type="answer", sdp=sdp, id=offer_id, mid_to_track_id=dict(mid_to_track_id or {})
+    )
+    return _message(answer=description)
 
 
 def offer(sdp: str, offer_id: int, mid_to_track_id: Mapping[str, str]) -> bytes:

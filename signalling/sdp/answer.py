@@ -1,16 +1,18 @@
-"""The answer to a publisher's offer, and what its sections mean for the engine.
+"""The answer to a client's offer, and what its sections mean for the engine.
 
 An answer keeps the order, the mids and the payload types of the offer (RFC 8829, section 5.3.1).
-A section nobody announced becomes inactive rather than rejected, so that the client can use it
-once it has announced a track; only a section that cannot be served at all gets port 0.
+A section in which the client sends becomes a published track, one in which it receives may carry a
+track to it. A section nobody announced becomes inactive rather than rejected, so that the client
+can use it once it has announced a track; only a section that cannot be served gets port 0.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Literal
 
-from signalling.sdp import codecs as known
-from signalling.sdp.codecs import Format, Kind, NegotiatedCodec
+from signalling.sdp import incoming, outgoing
+from signalling.sdp.incoming import PublishedSection, SectionPolicy
 from signalling.sdp.model import (
     Codec,
     Direction,
@@ -23,8 +25,9 @@ from signalling.sdp.model import (
     Simulcast,
     SimulcastAlternative,
 )
+from signalling.sdp.outgoing import AcceptedSection, OfferedTrack
 from signalling.sdp.serialise import serialise
-from signalling.sdp.streams import SectionRids, section_rids, section_ssrcs
+from signalling.sdp.streams import section_rids
 from signalling.sdp.transport import (
     MAX_MESSAGE_SIZE_BYTES,
     SCTP_PORT,
@@ -35,61 +38,43 @@ from signalling.sdp.transport import (
     remote_transport,
 )
 
-STEREO_BITRATE_BPS = 510_000
-
-
-@dataclass(frozen=True, slots=True)
-class SectionPolicy:
-    """What the publisher announced for a section.
-
-    `codec` (lower case, such as "h264") goes to the front of the list; with `codec_only` the other
-    ones are left out. VP9 and AV1 are negotiated only if they are this codec. `red` puts redundant
-    audio first. `rids` gives the order of the layers, lowest first; when empty it is taken from
-    their names.
-    """
-
-    codec: str = ""
-    codec_only: bool = False
-    dtx: bool = True
-    stereo: bool = False
-    red: bool = False
-    rids: tuple[str, ...] = ()
-
 
 @dataclass(frozen=True, slots=True)
 class AnswerPolicy:
-    """The wanted sections by mid; every other media section becomes inactive."""
+    """The sections by mid that are wanted, and those that a track goes out on.
 
-    sections: Mapping[str, SectionPolicy] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedSection:
-    """An accepted section that sends media: the arguments of `Engine.publish`.
-
-    `codecs` are in order of preference. `rids` and `ssrcs` (media SSRC, RTX SSRC or None) are
-    ordered lowest layer first and may each be empty. `track_id` is the client's track id, empty if
-    the offer does not tell it.
+    Those that are `retired` are given up, every other media section becomes inactive.
     """
 
-    mid: str
-    kind: Kind
-    track_id: str
-    codecs: tuple[NegotiatedCodec, ...]
-    extensions: tuple[tuple[int, str], ...]
-    rids: tuple[str, ...]
-    ssrcs: tuple[tuple[int, int | None], ...]
-    nack: bool
+    sections: Mapping[str, SectionPolicy] = field(default_factory=dict)
+    sends: Mapping[str, OfferedTrack] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
+
+
+class Refusal(Enum):
+    """Why a section has port 0 in the answer."""
+
+    NO_COMMON_CODEC = auto()
+    NO_TRANSPORT = auto()
+    """Outside the BUNDLE group, or its RTCP has a port of its own."""
+    NOT_SERVED = auto()
+    """Neither audio, video nor data channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`remote` is None if every section was rejected. `data` tells if data channels were agreed."""
+    """`remote` is None if every section was rejected. `data` tells if data channels were agreed.
+
+    `sections` are what is received, `sending` what goes out, and `refused` why, by mid, a section
+    that was offered cannot be used.
+    """
 
     description: SessionDescription
     remote: RemoteTransport | None
     sections: tuple[PublishedSection, ...]
     data: bool
+    sending: tuple[AcceptedSection, ...] = ()
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -112,9 +97,9 @@ def make_answer(
         _answer_section(section, policy, served)
         for section, served in zip(offer.media, bundled_sections(offer), strict=True)
     ]
-    first = next((index for index, answer in enumerate(answers) if not answer[0].rejected), None)
+    media = [one.section for one in answers]
+    first = next((index for index, section in enumerate(media) if not section.rejected), None)
     remote = None
-    media = [section for section, _ in answers]
     if first is not None:
         setup = _our_setup(offer, offer.media[first])
         role: Literal["client", "server"] = "client" if setup is Setup.ACTIVE else "server"
@@ -131,9 +116,14 @@ def make_answer(
         other=("msid-semantic: WMS *",),
         media=tuple(media),
     )
-    published = tuple(section for _, section in answers if section is not None)
-    data = any(is_data_section(section) and not section.rejected for section in media)
-    return Answer(description, remote, published, data)
+    return Answer(
+        description,
+        remote,
+        sections=tuple(one.published for one in answers if one.published is not None),
+        data=any(is_data_section(section) and not section.rejected for section in media),
+        sending=tuple(one.sending for one in answers if one.sending is not None),
+        refused={one.section.mid: one.refusal for one in answers if one.refusal is not None},
+    )
 
 
 def _our_setup(offer: SessionDescription, section: MediaSection) -> Setup:
@@ -155,145 +145,92 @@ def _with_transport(
     )
 
 
-def _answer_section(
-    section: MediaSection, policy: AnswerPolicy, served: bool
-) -> tuple[MediaSection, PublishedSection | None]:
-    if section.rejected or not served:
-        return _rejected(section), None
-    if is_data_section(section):
-        return _data_section(section), None
-    if section.kind not in ("audio", "video") or not section.rtcp_mux:
-        return _rejected(section), None
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """One section of the answer, and what it means."""
+
+    section: MediaSection
+    published: PublishedSection | None = None
+    sending: AcceptedSection | None = None
+    refusal: Refusal | None = None
+
+
+def _answer_section(section: MediaSection, policy: AnswerPolicy, served: bool) -> _Answered:
+    if section.rejected or section.mid in policy.retired:
+        return _Answered(_rejected(section))
+    if is_data_section(section) and served:
+        return _Answered(_data_section(section))
+    if section.kind not in ("audio", "video") and not is_data_section(section):
+        return _Answered(_rejected(section), refusal=Refusal.NOT_SERVED)
+    if not served or not section.rtcp_mux:
+        return _Answered(_rejected(section), refusal=Refusal.NO_TRANSPORT)
     wanted = policy.sections.get(section.mid)
-    chosen = _choose_codecs(section, wanted or SectionPolicy())
-    if not chosen:
-        return _rejected(section), None
     receives = wanted is not None and section.direction.sends
+    track = policy.sends.get(section.mid) if section.direction.receives else None
+    if track is not None and not receives:
+        return _sent_section(section, track)
+    chosen = incoming.choose_codecs(section, wanted or SectionPolicy())
+    if not chosen:
+        return _Answered(_rejected(section), refusal=Refusal.NO_COMMON_CODEC)
     rids = section_rids(section, wanted.rids if wanted else ())
     layers = tuple((SimulcastAlternative(rid),) for rid in rids.offered)
-    answered = MediaSection(
-        kind=section.kind,
-        port=9,
-        protocol=section.protocol,
-        formats=tuple(str(codec.payload_type) for codec in chosen),
-        mid=section.mid,
+    answered = replace(
+        _agreed(section, chosen, incoming.choose_extensions(section, chosen)),
         direction=Direction.RECVONLY if receives else Direction.INACTIVE,
-        codecs=tuple(chosen),
-        extensions=_choose_extensions(section, chosen),
-        extmap_allow_mixed=section.extmap_allow_mixed,
         # Also while inactive: a browser that sees no rid in an answer gives up its layers for good.
         rids=tuple(Rid(rid, "recv") for rid in rids.offered),
         simulcast=Simulcast(recv=layers) if layers and section.simulcast else None,
+    )
+    if not receives:
+        return _Answered(answered)
+    published = incoming.published_section(section, answered, rids)
+    codecs = outgoing.accepted_codecs(track, answered) if track is not None else {}
+    if track is None or not codecs:
+        return _Answered(answered, published)
+    both = outgoing.with_track(replace(answered, direction=Direction.SENDRECV), track)
+    extensions = outgoing.accepted_extensions(answered)
+    return _Answered(both, published, AcceptedSection(section.mid, track, codecs, extensions))
+
+
+def _sent_section(section: MediaSection, track: OfferedTrack) -> _Answered:
+    """A section in which the client receives a track, under its own numbers."""
+    chosen = outgoing.answered_codecs(track, section)
+    if not chosen:
+        # Another track may be for it.
+        idle = incoming.choose_codecs(section, SectionPolicy())
+        if not idle:
+            return _Answered(_rejected(section), refusal=Refusal.NO_COMMON_CODEC)
+        return _Answered(_agreed(section, idle, incoming.choose_extensions(section, idle)))
+    answered = _agreed(section, chosen, outgoing.answered_extensions(track, section))
+    answered = outgoing.with_track(replace(answered, direction=Direction.SENDONLY), track)
+    return _Answered(
+        answered,
+        sending=AcceptedSection(
+            section.mid,
+            track,
+            outgoing.accepted_codecs(track, answered),
+            outgoing.accepted_extensions(answered),
+        ),
+    )
+
+
+def _agreed(
+    section: MediaSection, codecs: Sequence[Codec], extensions: tuple[HeaderExtension, ...]
+) -> MediaSection:
+    """An inactive section with what was chosen of the offered one."""
+    return MediaSection(
+        kind=section.kind,
+        port=9,
+        protocol=section.protocol,
+        formats=tuple(str(codec.payload_type) for codec in codecs),
+        mid=section.mid,
+        direction=Direction.INACTIVE,
+        codecs=tuple(codecs),
+        extensions=extensions,
+        extmap_allow_mixed=section.extmap_allow_mixed,
         rtcp_mux=True,
         rtcp_rsize=section.rtcp_rsize,
     )
-    return answered, _published(section, answered, rids) if receives else None
-
-
-def _published(
-    section: MediaSection, answered: MediaSection, rids: SectionRids
-) -> PublishedSection:
-    return PublishedSection(
-        mid=section.mid,
-        kind="audio" if section.kind == "audio" else "video",
-        track_id=section.track_id,
-        codecs=_negotiated(answered),
-        extensions=tuple((extension.id, extension.uri) for extension in answered.extensions),
-        rids=rids.lowest_first,
-        ssrcs=section_ssrcs(section, rids),
-        nack=any("nack" in codec.feedback for codec in answered.codecs),
-    )
-
-
-def _choose_codecs(section: MediaSection, wanted: SectionPolicy) -> list[Codec]:
-    """The answer's payload types, each followed by its RTX, in order of preference."""
-    rtx = known.rtx_payload_types(section.codecs)
-    matches = [(codec, known.match(section.kind, codec)) for codec in section.codecs]
-    usable: list[tuple[Codec, Format]] = [
-        (codec, found)
-        for codec, found in matches
-        if found and found is not Format.RED and (not found.scalable or found.codec == wanted.codec)
-    ]
-    usable.sort(key=lambda item: item[1].codec != wanted.codec)
-    if wanted.codec_only and usable and usable[0][1].codec == wanted.codec:
-        usable = [item for item in usable if item[1].codec == wanted.codec]
-    opus_types = {str(codec.payload_type) for codec, found in usable if found is Format.OPUS}
-    if wanted.red:
-        usable[:0] = [
-            (codec, found)
-            for codec, found in matches
-            # Redundancy of anything but Opus could not be read by the subscribers (RFC 2198).
-            if found is Format.RED and opus_types.issuperset(codec.parameters.split("/"))
-        ]
-    chosen = []
-    for codec, found in usable:
-        chosen.append(_answer_codec(section.kind, codec, found, wanted))
-        if codec.payload_type in rtx and section.kind == "video":
-            repair = rtx[codec.payload_type]
-            chosen.append(replace(repair, parameters=f"apt={codec.payload_type}", feedback=()))
-    return chosen
-
-
-def _answer_codec(kind: str, codec: Codec, found: Format, wanted: SectionPolicy) -> Codec:
-    offered = {item.lower() for item in codec.feedback}
-    feedback = tuple(item for item in known.PUBLISHER_FEEDBACK[kind] if item in offered)
-    parameters = "" if found is Format.VP8 else codec.parameters
-    if found is Format.OPUS:
-        parameters = "minptime=10;useinbandfec=1"
-        if wanted.dtx:
-            parameters += ";usedtx=1"
-        if wanted.stereo:
-            parameters += f";stereo=1;maxaveragebitrate={STEREO_BITRATE_BPS}"
-    return replace(codec, parameters=parameters, feedback=feedback)
-
-
-def _choose_extensions(
-    section: MediaSection, codecs: Sequence[Codec]
-) -> tuple[HeaderExtension, ...]:
-    wanted = known.PUBLISHER_EXTENSIONS[section.kind]
-    formats = [known.match(section.kind, codec) for codec in codecs]
-    # H.264 is answered to everybody as a fallback: its descriptors only cost where it comes first.
-    preferred = formats[0] if formats else None
-    if any(found is not None and found.scalable for found in formats) or (
-        preferred is not None and preferred.needs_descriptor
-    ):
-        wanted |= {known.DEPENDENCY_DESCRIPTOR}
-    chosen: dict[str, HeaderExtension] = {}
-    for extension in section.extensions:
-        # One byte holds the id in a header; ids above that are only placeholders (RFC 8285).
-        usable = extension.id <= 255 and extension.direction in _ANSWERED_EXTENSION
-        if extension.uri in wanted and usable:
-            direction = _ANSWERED_EXTENSION[extension.direction]
-            chosen.setdefault(
-                extension.uri, HeaderExtension(extension.id, extension.uri, direction)
-            )
-    return tuple(chosen.values())
-
-
-# Firefox offers some extensions for one direction only; the answer has to turn it around.
-_ANSWERED_EXTENSION = {
-    None: None,
-    Direction.SENDRECV: Direction.SENDRECV,
-    Direction.SENDONLY: Direction.RECVONLY,
-}
-
-
-def _negotiated(section: MediaSection) -> tuple[NegotiatedCodec, ...]:
-    rtx = known.rtx_payload_types(section.codecs)
-    negotiated = []
-    for codec in section.codecs:
-        found = known.match(section.kind, codec)
-        if found is not None:
-            repair = rtx.get(codec.payload_type)
-            negotiated.append(
-                NegotiatedCodec(
-                    codec.payload_type,
-                    found,
-                    codec.clock_rate_hz,
-                    repair.payload_type if repair else None,
-                )
-            )
-    return tuple(negotiated)
 
 
 def _data_section(section: MediaSection) -> MediaSection:

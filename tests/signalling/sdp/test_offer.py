@@ -11,6 +11,8 @@ from signalling.sdp import (
     NegotiatedCodec,
     OfferedTrack,
     SdpError,
+    SectionsFullError,
+    SessionDescription,
     SubscriberSections,
     parse,
     serialise,
@@ -161,6 +163,46 @@ def test_without_reuse_every_track_gets_a_new_section() -> None:
     assert sections.add(video("TR_b")) != first
 
 
+def test_without_reuse_a_new_section_takes_the_place_of_one_given_up() -> None:
+    """WebKit: the offers of a long session stay as short as what it receives."""
+    sections = SubscriberSections(7, reuse_sections=False)
+    sections.add(audio("TR_stays"))
+    mids = set()
+    for number in range(400):
+        mids.add(sections.add(video(f"TR_{number}") if number % 2 else audio(f"TR_{number}")))
+        offer = exchange(sections)
+        assert len(offer.media) <= 3
+        assert all(section.mid in offer.bundle for section in offer.media if not section.rejected)
+        sections.remove(f"TR_{number}")
+        assert exchange(sections).media[-1].rejected
+    assert len(mids) == 400, "a track never comes in a section that had another"
+    assert sections.mid_to_track() == {"1": "TR_stays"}
+
+
+def test_a_place_taken_while_an_offer_is_out_is_settled_by_the_next() -> None:
+    sections = SubscriberSections(7, reuse_sections=False)
+    first = sections.add(video("TR_a"))
+    exchange(sections)
+    sections.remove("TR_a")
+    exchange(sections)
+    out = sections.offer(LOCAL)
+    second = sections.add(audio("TR_b"))
+    assert first != second
+
+    assert not sections.accept(parse(answer_as_browser(out))).accepted
+    offer = parse(sections.offer(LOCAL))
+    assert [section.mid for section in offer.media] == ["0", second]
+    (accepted,) = sections.accept(parse(answer_as_browser(serialise(offer)))).accepted
+    assert (accepted.mid, accepted.track.track_sid) == (second, "TR_b")
+
+
+def exchange(sections: SubscriberSections) -> SessionDescription:
+    """Offers, and has a browser answer. Returns the offer."""
+    text = sections.offer(LOCAL)
+    sections.accept(parse(answer_as_browser(text)))
+    return parse(text)
+
+
 def test_a_second_offer_waits_for_the_answer() -> None:
     """Trap 30."""
     sections = SubscriberSections(7)
@@ -170,7 +212,7 @@ def test_a_second_offer_waits_for_the_answer() -> None:
         sections.offer(LOCAL)
 
 
-def test_a_rejected_track_is_reported_and_its_section_stays_dead() -> None:
+def test_a_rejected_track_is_reported_and_its_section_given_up() -> None:
     sections = SubscriberSections(7)
     mid = sections.add(video("TR_a"))
     answer = answer_as_browser(sections.offer(LOCAL), reject={mid})
@@ -178,10 +220,17 @@ def test_a_rejected_track_is_reported_and_its_section_stays_dead() -> None:
     result = sections.accept(parse(answer))
 
     assert [track.track_sid for track in result.rejected] == ["TR_a"]
-    assert sections.add(video("TR_b")) != mid
-    later = parse(sections.offer(LOCAL))
-    assert later.media[1].rejected
-    assert mid not in later.bundle
+    assert not sections.mid_to_track()
+    later = sections.offer(LOCAL)
+    assert parse(later).media[1].rejected
+    assert mid not in parse(later).bundle
+    sections.accept(parse(answer_as_browser(later)))
+
+    another = sections.add(video("TR_b"))
+    last = parse(sections.offer(LOCAL))
+    assert another != mid
+    assert [section.mid for section in last.media] == ["0", another], "in the same place"
+    assert last.bundle == ("0", another)
 
 
 def test_a_track_removed_while_the_offer_is_out_is_not_accepted() -> None:
@@ -252,9 +301,28 @@ def test_the_number_of_sections_is_bounded() -> None:
     for number in range(255):
         sections.add(audio(f"TR_{number}"))
 
-    with pytest.raises(SdpError):
+    with pytest.raises(SectionsFullError, match="255") as full:
         sections.add(audio("TR_one_too_many"))
+    assert not full.value.soon
     assert len(parse(sections.offer(LOCAL)).media) == 256
+
+
+def test_a_full_description_takes_the_other_kind_after_an_exchange() -> None:
+    sections = SubscriberSections(7)
+    for number in range(255):
+        sections.add(audio(f"TR_{number}"))
+    exchange(sections)
+    sections.remove("TR_3")
+    exchange(sections)
+
+    with pytest.raises(SectionsFullError) as full:
+        sections.add(video("TR_v"))
+    assert full.value.soon
+    exchange(sections)
+    sections.add(video("TR_v"))
+    last = parse(sections.offer(LOCAL))
+    assert len(last.media) == 256
+    assert last.media[4].kind == "video"
 
 
 def test_passive_answer_makes_us_the_dtls_client() -> None:

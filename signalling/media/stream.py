@@ -5,13 +5,12 @@ When another codec is chosen the subscription goes on with that, in the same sec
 """
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from sfu import _core
 from sfu.track import PublishedTrack, Rendition
 from sfu.values import CodecRole, SubscriptionFailure, SubscriptionSettings
-from signalling.livekit import outbound
-from signalling.livekit.context import Context
+from signalling.media.connection import Member
 from signalling.sdp import AcceptedSection, Format, formats_of
 
 
@@ -22,11 +21,25 @@ class _EngineSettings(TypedDict):
     priority: int
 
 
+class Listener(Protocol):
+    """Who tells a client of what it is sent. Each of these replaces the last one of its track."""
+
+    def subscription_failed(self, track_sid: str, failure: SubscriptionFailure) -> None:
+        """A wanted track cannot be had."""
+
+    def stream_paused(self, track: PublishedTrack, paused: bool) -> None:
+        """A track is not sent because it does not fit the bandwidth, or is sent again."""
+
+    def waits_for_section(self, track_sid: str, limit: int) -> None:
+        """A wanted track comes as soon as another one goes: the connection holds `limit`."""
+
+
 @dataclass(slots=True, eq=False)
 class Stream:
     """Of one track in one session."""
 
-    context: Context
+    member: Member
+    listener: Listener
     track: PublishedTrack
     settings: SubscriptionSettings
     _section: AcceptedSection | None = None
@@ -44,7 +57,7 @@ class Stream:
             return
         self._section, self._transport_id = section, transport_id
         takes = frozenset(role for role in CodecRole if self._formats(role) & section.codecs.keys())
-        self.context.participant.subscriptions.codecs_accepted(self.track, takes)
+        self.member.participant.subscriptions.codecs_accepted(self.track, takes)
         if self.track.plan is None:
             self._section = None
 
@@ -63,11 +76,11 @@ class Stream:
             return
         if self._subscription_id is None:
             self._subscribe(rendition, self._section)
-            self.context.participant.subscriptions.codec_flows(self.track.sid, role)
+            self.member.participant.subscriptions.codec_flows(self.track.sid, role)
         else:
             self._engine_track_id = rendition.engine_track_id
-            self.context.engine.order(
-                self.context.engine.core.change_track,
+            self.member.engine.order(
+                self.member.engine.core.change_track,
                 self._subscription_id,
                 rendition.engine_track_id,
                 codecs=_codecs(rendition, self._section),
@@ -77,7 +90,7 @@ class Stream:
     def update(self) -> None:
         """Sends the track with the settings that it has now, without negotiation."""
         if self._subscription_id is not None:
-            engine = self.context.engine
+            engine = self.member.engine
             engine.order(
                 engine.core.update_subscription, self._subscription_id, **self._engine_settings()
             )
@@ -85,23 +98,22 @@ class Stream:
     def end(self) -> None:
         """Stops sending."""
         if self._subscription_id is not None:
-            self.context.engine.unsubscribe(self._subscription_id)
+            self.member.engine.unsubscribe(self._subscription_id)
 
     def forget(self) -> None:
         """Its transport ends, and the subscription with it."""
         if self._subscription_id is not None:
-            self.context.engine.forget_subscription(self._subscription_id)
+            self.member.engine.forget_subscription(self._subscription_id)
 
     def refuse(self, failure: SubscriptionFailure) -> None:
         """Tells the client that it cannot have the track."""
-        sid = self.track.sid
-        self.context.latest(("refused", sid), lambda: outbound.subscription_response(sid, failure))
+        self.listener.subscription_failed(self.track.sid, failure)
 
     def _subscribe(self, rendition: Rendition, section: AcceptedSection) -> None:
-        context, track = self.context, self.track
+        member, track = self.member, self.track
         self._engine_track_id = rendition.engine_track_id
-        subscription_id = context.engine.ask(
-            context.engine.core.subscribe,
+        subscription_id = member.engine.ask(
+            member.engine.core.subscribe,
             self._transport_id,
             rendition.engine_track_id,
             kind=section.track.kind,
@@ -113,10 +125,10 @@ class Stream:
             **self._engine_settings(),
         )
         self._subscription_id = subscription_id
-        context.engine.watch_stream_state(subscription_id, self._tell_state)
+        member.engine.watch_stream_state(subscription_id, self._tell_state)
         if track.plan is not None:
-            context.engine.watch_track_changes(subscription_id, self._track_changed)
-        context.room.track_bound(track, context.participant)
+            member.engine.watch_track_changes(subscription_id, self._track_changed)
+        member.room.track_bound(track, member.participant)
 
     def _engine_settings(self) -> _EngineSettings:
         track, settings = self.track, self.settings
@@ -134,15 +146,11 @@ class Stream:
         return frozenset(track_formats(self.track, role))
 
     def _tell_state(self, paused: bool) -> None:
-        track = self.track
-        self.context.latest(
-            ("paused", track.sid),
-            lambda: outbound.stream_state_update(track.publisher_sid, track.sid, paused),
-        )
+        self.listener.stream_paused(self.track, paused)
 
     def _track_changed(self, engine_track_id: int) -> None:
         role = self.track.role_of(engine_track_id)
-        self.context.participant.subscriptions.codec_flows(self.track.sid, role)
+        self.member.participant.subscriptions.codec_flows(self.track.sid, role)
 
 
 def track_formats(track: PublishedTrack, role: CodecRole) -> tuple[Format, ...]:
