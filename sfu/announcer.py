@@ -7,9 +7,13 @@ that the number of messages a second stays bounded. Whom members have been told 
 and so whose departure they have to be told.
 """
 
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
+from sfu import limits
 from sfu.clock import Cancellable, Clock
 from sfu.events import (
     ParticipantChanged,
@@ -37,10 +41,31 @@ COUNTS_EVERY_S: Final = 5.0
 """The numbers of a room are told at most this often."""
 
 
+DEPARTED_KEPT_S: Final = 60.0
+"""So long a client may be away without knowing it, and come back to its session."""
+
+
 class Numbered(Protocol):
     """A room, of which members are told the numbers."""
 
     def snapshot(self) -> RoomSnapshot: ...
+
+
+class Departures:
+    """Those who have gone lately. Of their texts nothing is kept."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: deque[tuple[float, ParticipantSnapshot]] = deque(maxlen=limits.DEPARTURES_MAX)
+
+    def __iter__(self) -> Iterator[ParticipantSnapshot]:
+        since = self._clock.time() - DEPARTED_KEPT_S
+        return iter([one for gone_at, one in self._kept if gone_at >= since])
+
+    def note(self, participant: ParticipantSnapshot) -> None:
+        """Somebody goes."""
+        bare = replace(participant, name="", metadata="", attributes=())
+        self._kept.append((self._clock.time(), bare))
 
 
 class Announcer:
@@ -54,6 +79,7 @@ class Announcer:
         """Identities that members know of, or are about to be told of."""
         self._pending: dict[str, ParticipantSnapshot] = {}
         """By identity: of two sessions with one identity only the later one is told of."""
+        self._departures = Departures(clock)
         self._batch_timer: Cancellable | None = None
         self._counts_timer: Cancellable | None = None
         self._counts_told: tuple[int, int] = (0, 0)
@@ -62,6 +88,10 @@ class Announcer:
     def told_of(self, identity: str) -> bool:
         """Whether members know of this participant, or are about to be told."""
         return identity in self._told
+
+    def departed(self) -> tuple[ParticipantSnapshot, ...]:
+        """Those who have gone lately and not come back, for a client that may not know."""
+        return tuple(one for one in self._departures if one.identity not in self._told)
 
     def read(self, event: RoomEvent) -> None:
         """Tells what members have to know of it."""
@@ -133,6 +163,7 @@ class Announcer:
     def _left(self, participant: ParticipantSnapshot, *, at_once: bool) -> None:
         # A hidden one may have the identity of one whose departure is still to be told.
         if participant.identity in self._told and not participant.hidden:
+            self._departures.note(participant)
             self._queue(participant, at_once=at_once)
 
     def _participant(self, participant: ParticipantSnapshot, *, at_once: bool = False) -> None:

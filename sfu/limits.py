@@ -59,6 +59,9 @@ WISHES_MAX: Final = 10_000
 CANDIDATE_BYTES_MAX: Final = 4 * KIB
 """A trickled candidate, with what stands around it."""
 
+DEPARTURES_MAX: Final = 1_000
+"""Those who have left a room lately, for clients that were away meanwhile; then the oldest is
+forgotten. Of each a few hundred bytes are kept."""
 REMOVALS_PER_ROOM_MAX: Final = 1_000
 """Removed identities whose older tokens are refused; then the oldest is forgotten."""
 REMOVALS_ROOMS_MAX: Final = 1_000

@@ -11,6 +11,7 @@ from sfu import _core, ids, quality
 from sfu.clock import Cancellable, Clock
 from sfu.engine import Engine
 from sfu.events import EventStream, RoomClosed, RoomEvent
+from sfu.journal import Journal
 from sfu.memory import MemoryKeeper
 from sfu.notices import QualityReport
 from sfu.participant import Participant
@@ -58,6 +59,7 @@ class Node:
     events: EventStream = field(default_factory=EventStream)
     """Whatever happens in any room."""
     removals: Removals = field(default_factory=Removals)
+    journal: Journal = field(default_factory=Journal)
     _rooms: dict[str, Room] = field(default_factory=dict)
     """By name."""
     _next_room_id: int = 1
@@ -73,6 +75,7 @@ class Node:
     def __post_init__(self) -> None:
         self.events.subscribe(self._read)
         self.events.subscribe(self.removals.read)
+        self.events.subscribe(self.journal.read)
         self.engine.watch_levels(self._levels)
         self._quality_timer = self.clock.call_later(QUALITY_EVERY_S, self.measure)
 

@@ -19,6 +19,7 @@ from sfu.fanout import isolate
 from sfu.members import Members
 from sfu.notices import (
     ClientFacts,
+    ParticipantsChanged,
     ParticipantSnapshot,
     ParticipantState,
     QualityReport,
@@ -144,6 +145,16 @@ class Room:
         )
         return RoomView(self.snapshot(), participant.snapshot(), others)
 
+    def tell_again(self, participant: Participant) -> None:
+        """Tells a participant that comes back whatever it may have missed, beside its view."""
+        departed = self._announcer.departed()
+        if departed:
+            participant.sink.participants_changed(ParticipantsChanged(departed))
+        publishers = [other.sid for other in self.view(participant).others if other.tracks]
+        self._audience.repeat(participant, publishers)
+        participant.subscriptions.repeat_rulings()
+        self._publications.repeat_demands(participant)
+
     # --- coming and going ------------------------------------------------------------------
 
     def check_admission(self, identity: str) -> None:
@@ -262,10 +273,6 @@ class Room:
         if self._publications.set_muted(participant, track_sid, muted=True):
             participant.sink.own_track_muted(track_sid, muted=True)
 
-    def repeat_demands(self, participant: Participant) -> None:
-        """Tells a publisher again what is wanted of its tracks: it may have missed a change."""
-        self._publications.repeat_demands(participant)
-
     def track_bound(self, track: PublishedTrack, subscriber: Participant) -> None:
         """`subscriber` receives `track`: the first time, its publisher is told."""
         self._publications.bound(track, subscriber)
@@ -349,11 +356,6 @@ class Room:
     def report_quality(self, reports: tuple[QualityReport, ...]) -> None:
         """Tells changed connection qualities to those whom they concern."""
         self._audience.report_quality(reports)
-
-    def repeat_speakers(self, participant: Participant) -> None:
-        """Tells a participant who speaks and who does not: it may have missed any of it."""
-        publishers = [other.sid for other in self.view(participant).others if other.tracks]
-        self._audience.repeat(participant, publishers)
 
     # --- inside ----------------------------------------------------------------------------
 

@@ -62,8 +62,9 @@ class Subscriptions:
     active: dict[str, PublishedTrack] = field(default_factory=dict)
     """Tracks that the session has been told to send."""
     _wishes: dict[str, _Wish] = field(default_factory=dict)
-    _refused: set[str] = field(default_factory=set)
-    """Sids of tracks that the publisher does not let it have, of which it has been told."""
+    _rulings: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """By sid of a track, its publisher's sid, and whether that lets the participant have it, as the
+    participant has been told. Of others it has not been told: they may be had."""
     _receptions: dict[str, Reception] = field(default_factory=dict)
     """Of the active video tracks, by sid."""
     _publishers: dict[str, int] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class Subscriptions:
 
     def told_refused(self, track_sid: str) -> bool:
         """Whether the participant knows that the publisher does not let it have the track."""
-        return track_sid in self._refused
+        return not self._rulings.get(track_sid, ("", True))[1]
 
     def settings_of(self, track_sid: str) -> SubscriptionSettings:
         """The settings last given, or the default ones."""
@@ -156,12 +157,17 @@ class Subscriptions:
 
     def forget(self, track: PublishedTrack) -> None:
         """The track has gone, and with it everything that was said about it."""
-        self._refused.discard(track.sid)
+        self._rulings.pop(track.sid, None)
         wish = self._wishes.pop(track.sid, None)
         if wish is not None:
             _disarm(wish)
         if track.sid in self.active:
             self._deactivate(track)
+
+    def repeat_rulings(self) -> None:
+        """Tells again what publishers allow: the client may have missed a change."""
+        for track_sid, (publisher_sid, allowed) in self._rulings.items():
+            self.sink.subscription_allowed(publisher_sid, track_sid, allowed)
 
     def close(self) -> None:
         """Ends every timer."""
@@ -173,7 +179,7 @@ class Subscriptions:
         self.active.clear()
         self._receptions.clear()
         self._publishers.clear()
-        self._refused.clear()
+        self._rulings.clear()
 
     def _deactivate(self, track: PublishedTrack) -> None:
         del self.active[track.sid]
@@ -184,14 +190,10 @@ class Subscriptions:
         self.sink.track_unwanted(track)
 
     def _tell_ruling(self, track: PublishedTrack, ruling: Ruling) -> None:
-        refused = ruling is Ruling.REFUSED_BY_PUBLISHER
-        if refused == (track.sid in self._refused):
-            return
-        if refused:
-            self._refused.add(track.sid)
-        else:
-            self._refused.discard(track.sid)
-        self.sink.subscription_allowed(track.publisher_sid, track.sid, not refused)
+        allowed = ruling is not Ruling.REFUSED_BY_PUBLISHER
+        if allowed != self._rulings.get(track.sid, ("", True))[1]:
+            self._rulings[track.sid] = (track.publisher_sid, allowed)
+            self.sink.subscription_allowed(track.publisher_sid, track.sid, allowed)
 
     def _wish(self, track_sid: str) -> _Wish | None:
         wish = self._wishes.get(track_sid)

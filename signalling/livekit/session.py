@@ -189,8 +189,7 @@ class Session:
         self.participants_changed(ParticipantsChanged((view.participant, *view.others)))
         self.room_changed(RoomChanged(view.room))
         self.credentials_changed()
-        context.room.repeat_demands(context.participant)
-        context.room.repeat_speakers(context.participant)
+        context.room.tell_again(context.participant)
         self.subscriber.restart_ice()
 
     def link_lost(self, link: Link) -> None:

@@ -109,7 +109,7 @@ def test_who_was_away_is_told_of_everybody(room: Room, clock: ManualClock) -> No
     silent.publish("TR_2")
     speak(room, loud)
     listener.sink.speakers.clear()
-    room.repeat_speakers(listener.participant)
+    room.tell_again(listener.participant)
     assert (speaking(listener, loud), speaking(listener, silent)) == (True, False)
     clock.advance(2)
     assert speaking(listener, loud) is False

@@ -287,6 +287,21 @@ async def test_a_client_resumes_on_another_socket(edge: Edge) -> None:
             assert leave.action == rtc.LeaveRequest.RECONNECT
 
 
+async def test_a_client_that_was_away_is_told_who_left_meanwhile(edge: Edge) -> None:
+    token = edge.token("ada")
+    async with MediaClient.connect(edge.url, token) as ada:
+        await ada.connected()
+        async with MediaClient.connect(edge.url, edge.token("bo")) as bo:
+            await bo.connected()
+            seen = await ada.signal.expect_participant("bo")
+            await ada.signal.socket.close()
+            await bo.signal.leave()
+            await until(lambda: edge.node.find_room("hall").member("bo") is None)
+        async with SignalClient.connect(edge.url, token, reconnect=1, sid=ada.sid) as again:
+            gone = await again.expect_participant("bo", lambda p: p.state == p.DISCONNECTED)
+            assert gone.sid == seen.sid
+
+
 async def test_a_client_comes_back_with_no_more_than_its_token_says(edge: Edge) -> None:
     wide = edge.token("ada", roomAdmin=True, canUpdateOwnMetadata=True)
     narrow = edge.token("ada", canPublish=False, canPublishData=True)
