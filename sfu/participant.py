@@ -14,7 +14,17 @@ from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
 from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack
-from sfu.values import EndReason, ParticipantKind, Permissions
+from sfu.values import EndReason, ParticipantKind, Permissions, VideoQuality
+
+
+@dataclass(frozen=True, slots=True)
+class JoinOptions:
+    """How a session wants to take part."""
+
+    client: ClientFacts = field(default_factory=ClientFacts)
+    auto_subscribe: bool = True
+    default_quality: VideoQuality = VideoQuality.HIGH
+
 
 TRANSITIONS: Final[Mapping[ParticipantState, frozenset[ParticipantState]]] = {
     ParticipantState.JOINING: frozenset({ParticipantState.JOINED, ParticipantState.DISCONNECTED}),

@@ -12,6 +12,14 @@ from sfu.track import TrackInfo
 from sfu.values import Permissions, TrackKind, TrackSource
 
 
+class RoomFullError(Exception):
+    """The room has as many participants as its options allow."""
+
+
+class RoomClosedError(Exception):
+    """The room has ended."""
+
+
 class Denial(IntEnum):
     """Why something is not done. The numbers are those of the LiveKit schema's `Reason`."""
 

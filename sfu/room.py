@@ -8,7 +8,6 @@ session on this node.
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from sfu import ids, rights
 from sfu.announcer import Announcer
@@ -18,7 +17,6 @@ from sfu.events import EventStream, ParticipantLeft, RoomClosed, RoomOpened, Roo
 from sfu.fanout import isolate
 from sfu.members import Members
 from sfu.notices import (
-    ClientFacts,
     ParticipantsChanged,
     ParticipantSnapshot,
     ParticipantState,
@@ -27,11 +25,11 @@ from sfu.notices import (
     RoomView,
 )
 from sfu.pace import Pace
-from sfu.participant import Participant
+from sfu.participant import JoinOptions, Participant
 from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
 from sfu.publications import Publications
-from sfu.rights import Denial, DeniedError
+from sfu.rights import Denial, DeniedError, RoomClosedError, RoomFullError
 from sfu.roster import Roster
 from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack, Rendition, TrackInfo
@@ -42,25 +40,7 @@ from sfu.values import (
     RoomOptions,
     TrackKind,
     TrackSource,
-    VideoQuality,
 )
-
-
-class RoomFullError(Exception):
-    """The room has as many participants as its options allow."""
-
-
-class RoomClosedError(Exception):
-    """The room has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinOptions:
-    """How a session wants to take part."""
-
-    client: ClientFacts = field(default_factory=ClientFacts)
-    auto_subscribe: bool = True
-    default_quality: VideoQuality = VideoQuality.HIGH
 
 
 class Room:

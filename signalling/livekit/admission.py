@@ -11,7 +11,7 @@ from typing import Any, Final
 from sfu import limits
 from sfu.node import Node, NodeStoppingError, RemovedError
 from sfu.participant import Participant
-from sfu.room import RoomClosedError, RoomFullError
+from sfu.rights import RoomClosedError, RoomFullError
 from sfu.values import Admission, ParticipantKind, Permissions, RoomOptions, TrackSource
 from signalling.grants import Claims, Grants
 from signalling.livekit.query import ConnectQuery

@@ -23,7 +23,7 @@ from sfu.notices import (
     RoomChanged,
     SpeakersChanged,
 )
-from sfu.room import JoinOptions
+from sfu.participant import JoinOptions
 from sfu.track import PublishedTrack
 from sfu.values import (
     Admission,

@@ -3,7 +3,8 @@
 import pytest
 
 from sfu.notices import QualityReport
-from sfu.room import JoinOptions, Room
+from sfu.participant import JoinOptions
+from sfu.room import Room
 from sfu.values import ConnectionQuality, EndReason
 from tests.support.node import ManualClock, Seat, make_room
 

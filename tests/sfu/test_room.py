@@ -7,9 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sfu import limits
 from sfu.notices import ParticipantState, QualityReport
+from sfu.participant import JoinOptions, Participant
 from sfu.permissions import SubscriptionPermission, TrackPermission
-from sfu.rights import DeniedError
-from sfu.room import JoinOptions, Room, RoomClosedError, RoomFullError
+from sfu.rights import DeniedError, RoomClosedError, RoomFullError
+from sfu.room import Room
 from sfu.subscriptions import Subscriptions
 from sfu.track import PublishedTrack
 from sfu.values import Admission, ConnectionQuality, EndReason, Permissions, TrackSource
@@ -241,6 +242,33 @@ def test_the_qualities_of_many_listeners_cost_no_search_each(
     assert looks <= len(seats)
     for seat, own in zip(seats[1:], poor[1:], strict=True):
         assert {one for it in seat.sink.qualities for one in it.reports} == {poor[0], own}
+
+
+def test_a_join_costs_the_tracks_and_not_the_members(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = make_room(clock)
+    for number in range(5):
+        Seat(room, f"speaker-{number}").publish(f"TR_{number}")
+    for number in range(50):
+        Seat(room, f"listener-{number}")
+    clock.advance(10)
+    looked, written = [], []
+    reconsider, snapshot = Subscriptions.reconsider, Participant.changed
+
+    def looks(subscriptions: Subscriptions, track: PublishedTrack) -> None:
+        looked.append(track.sid)
+        reconsider(subscriptions, track)
+
+    def writes(participant: Participant) -> None:
+        written.append(participant.identity)
+        snapshot(participant)
+
+    monkeypatch.setattr(Subscriptions, "reconsider", looks)
+    monkeypatch.setattr(Participant, "changed", writes)
+    Seat(room, "late")
+    assert sorted(looked) == [f"TR_{number}" for number in range(5)]
+    assert set(written) == {"late"}
 
 
 def test_the_first_subscriber_is_told_once(clock: ManualClock) -> None:

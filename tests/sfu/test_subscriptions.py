@@ -3,7 +3,7 @@
 import pytest
 
 from sfu.limits import WISHES_MAX
-from sfu.room import JoinOptions
+from sfu.participant import JoinOptions
 from sfu.subscriptions import NOT_FOUND_AFTER_S
 from sfu.values import SubscriptionFailure, SubscriptionSettings, VideoQuality
 from tests.support.node import ManualClock, Seat, make_room

@@ -17,7 +17,8 @@ from sfu.notices import (
     Speaker,
     SpeakersChanged,
 )
-from sfu.room import JoinOptions, Room
+from sfu.participant import JoinOptions
+from sfu.room import Room
 from sfu.track import PublishedTrack, Rendition, TrackCodec, TrackInfo, TrackPayload
 from sfu.values import (
     Admission,

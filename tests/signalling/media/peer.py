@@ -16,7 +16,8 @@ from aiortc.mediastreams import MediaStreamError
 
 from sfu import ids
 from sfu.node import Node
-from sfu.room import JoinOptions, Room
+from sfu.participant import JoinOptions
+from sfu.room import Room
 from sfu.track import PublishedTrack, TrackCodec, TrackInfo
 from sfu.values import (
     Admission,

@@ -1,7 +1,8 @@
 """Tracks on their way to a client: which of them wait, and for what."""
 
 from sfu.node import Node
-from sfu.room import JoinOptions, Room
+from sfu.participant import JoinOptions
+from sfu.room import Room
 from sfu.track import PublishedTrack, Rendition, TrackCodec, TrackInfo, TrackPayload
 from sfu.values import (
     Admission,
