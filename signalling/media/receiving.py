@@ -14,7 +14,13 @@ from sfu.rights import DeniedError
 from sfu.track import PublishedTrack, Rendition, TrackInfo, TrackPayload
 from sfu.values import CodecRole, TrackKind, TrackSource
 from signalling.media.connection import Connection
-from signalling.sdp import MediaSection, PublishedSection, SectionPolicy, SessionDescription
+from signalling.sdp import (
+    MediaSection,
+    PublishedSection,
+    SectionPolicy,
+    SessionDescription,
+    is_served,
+)
 
 _NAMES = {
     "opus": "audio/opus",
@@ -67,8 +73,11 @@ class Receiving:
         return next((it.track for it in self._received.values() if it.track.sid == sid), None)
 
     def new_sections(self, offer: SessionDescription) -> list[MediaSection]:
-        """The sections that send, and of which nothing is received yet."""
-        return [
+        """The sections that send, and of which nothing is received yet.
+
+        Those with a codec that is served come first: the others take no track away from them.
+        """
+        sections = [
             section
             for section in offer.media
             if section.kind in ("audio", "video")
@@ -77,6 +86,7 @@ class Receiving:
             and section.direction.sends
             and not section.rejected
         ]
+        return sorted(sections, key=lambda section: not is_served(section))
 
     def end_stopped(
         self, offer: SessionDescription, is_announced: Callable[[str], bool] = lambda _: False

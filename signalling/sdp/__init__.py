@@ -9,7 +9,7 @@ from signalling.sdp.answer import Answer, AnswerPolicy, Refusal, make_answer
 from signalling.sdp.answer_sections import AnswerSections
 from signalling.sdp.codecs import Format, Kind, NegotiatedCodec, formats_of
 from signalling.sdp.errors import SdpError
-from signalling.sdp.incoming import PublishedSection, SectionPolicy
+from signalling.sdp.incoming import PublishedSection, SectionPolicy, is_served
 from signalling.sdp.model import Direction, MediaSection, SessionDescription
 from signalling.sdp.offer import SubscriberAnswer, SubscriberSections
 from signalling.sdp.outgoing import AcceptedSection, OfferedTrack, SectionsFullError
@@ -39,6 +39,7 @@ __all__ = [
     "SubscriberAnswer",
     "SubscriberSections",
     "formats_of",
+    "is_served",
     "make_answer",
     "parse",
     "serialise",

@@ -51,6 +51,11 @@ class PublishedSection:
     nack: bool
 
 
+def is_served(section: MediaSection) -> bool:
+    """Whether any of the section's codecs is."""
+    return any(known.match(section.kind, codec) for codec in section.codecs)
+
+
 def published_section(
     section: MediaSection, answered: MediaSection, rids: SectionRids
 ) -> PublishedSection:

@@ -192,13 +192,19 @@ def chromium_launcher(folder: Path, command: list[str]) -> Path:
 
 
 async def chromium_tab(
-    browser: Browser, *, width: int = 1280, height: int = 800, touch: bool = False
+    browser: Browser,
+    *,
+    width: int = 1280,
+    height: int = 800,
+    touch: bool = False,
+    user_agent: str | None = None,
 ) -> ChromiumTab:
     """A new tab with storage of its own, microphone and camera allowed; `touch`: as on a phone."""
     context = await browser.new_context(
         viewport={"width": width, "height": height},
         is_mobile=touch,
         has_touch=touch,
+        user_agent=user_agent,
         permissions=["camera", "microphone"],
         locale="en-GB",
     )
