@@ -32,6 +32,8 @@ pub struct Attacker {
     pub received: Vec<AttackedPacket>,
     /// Key-frame requests that it has been sent.
     pub key_frame_requests: usize,
+    /// Datagrams of RTCP that it has been sent.
+    pub rtcp_datagrams: usize,
     local: IceCredentials,
     remote: IceCredentials,
     certificate: DtlsCertificate,
@@ -70,6 +72,7 @@ impl Attacker {
             address,
             received: Vec::new(),
             key_frame_requests: 0,
+            rtcp_datagrams: 0,
             local: IceCredentials {
                 ufrag: "attacker".to_owned(),
                 password: "attacker-attacker-attacker".to_owned(),
@@ -153,6 +156,7 @@ impl Attacker {
         // RTCP is told by its packet types (RFC 5761, section 4).
         if datagram.get(1).is_some_and(|b| (192..=223).contains(b)) {
             if let Ok(len) = inbound.unprotect_rtcp(datagram) {
+                self.rtcp_datagrams += 1;
                 let packets = rtcp::packets(&datagram[..len]);
                 let wanted = |it: &_| matches!(it, Ok(rtcp::Packet::Pli(_) | rtcp::Packet::Fir(_)));
                 self.key_frame_requests += packets.filter(wanted).count();

@@ -12,6 +12,8 @@ pub struct SimHost {
     pub datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
     pub media: VecDeque<(ShardId, MediaMeta, Vec<u8>)>,
     pub messages: VecDeque<(ShardId, PeerMessage)>,
+    /// How many messages there have been.
+    pub messages_sent: usize,
     pub events: Vec<Event>,
     /// Destinations of the first and last datagram of each batch.
     pub batch_ends: Vec<(SocketAddr, SocketAddr)>,
@@ -35,6 +37,7 @@ impl Host for SimHost {
     }
 
     fn peer(&mut self, to: ShardId, message: PeerMessage) {
+        self.messages_sent += 1;
         self.messages.push_back((to, message));
     }
 

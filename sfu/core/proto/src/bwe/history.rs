@@ -71,6 +71,12 @@ impl SendHistory {
         self.next as u16
     }
 
+    /// The packets that are remembered: number of the first one, and how many.
+    pub fn remembered(&self) -> (u16, u16) {
+        let packets = self.next.min(self.entries.len() as u64) as u16;
+        (self.next_sequence().wrapping_sub(packets), packets)
+    }
+
     /// Brings the places of the next packets nearer.
     pub fn prefetch_next(&self, packets: usize) {
         self.prefetch(self.next as usize, packets);

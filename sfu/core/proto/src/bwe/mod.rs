@@ -263,7 +263,8 @@ impl Estimator {
     ) {
         results.clear();
         let mut clock_us = self.unwrap_reference(feedback.reference_time) * 64_000;
-        for (sequence, delta) in feedback.statuses() {
+        let (first, packets) = self.history.remembered();
+        for (sequence, delta) in feedback.statuses_of(first, packets) {
             let arrived_us = delta.map(|delta| {
                 clock_us += i64::from(delta) * 250;
                 clock_us

@@ -22,7 +22,7 @@ pub mod twcc;
 pub use ingest::{Ingest, Packet, Taken};
 pub use layer::Incoming;
 pub use nack::NackGenerator;
-pub use pace::{AudioPace, Pace};
+pub use pace::{AudioPace, FeedbackPace, Pace};
 pub use router::{Removed, Route, Router, Source};
 pub use section::{Section, SectionError};
 pub use stream::{Arrival, Stream};

@@ -325,6 +325,31 @@ fn transport_feedback_that_counts_more_than_it_has() {
 }
 
 #[test]
+fn runs_that_nobody_remembers_are_not_walked() {
+    // 7,000 missing packets from 65,000 on, two that have arrived, and 1,000 missing again.
+    let bytes = hex("8fcd0006 12345678 23456789 fde81f42 00000100 1b58 2002 03e8 0102");
+    let feedback = feedback(&bytes);
+    let all: Vec<_> = feedback.statuses().collect();
+    assert_eq!(all.len(), 8_002);
+    let arrived = 65_000_u16.wrapping_add(7_000);
+    for (first, len) in [
+        (arrived.wrapping_sub(20), 50),
+        (arrived, 1),
+        (arrived.wrapping_add(1), 1_024),
+        (64_000, 2_000),
+        (65_000, 8_002),
+    ] {
+        let is_held = |it: &(u16, Option<i16>)| it.0.wrapping_sub(first) < len;
+        let held: Vec<_> = feedback.statuses_of(first, len).filter(is_held).collect();
+        let expected: Vec<_> = all.iter().copied().filter(is_held).collect();
+        assert_eq!(held, expected, "{len} from {first}");
+        let walked = feedback.statuses_of(first, len).count();
+        assert!(walked <= held.len() + 2, "{walked} of {len} from {first}");
+    }
+    assert_eq!(feedback.statuses_of(20_000, 1_024).count(), 0);
+}
+
+#[test]
 fn a_compound_of_much_feedback_costs_no_more_than_one() {
     let run = |count: u16| {
         let mut bytes = vec![0x8f, 205, 0, 5];

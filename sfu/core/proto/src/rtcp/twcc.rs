@@ -49,6 +49,12 @@ impl<'a> TransportFeedback<'a> {
     /// units of 250 µs, or `None` for a packet that has not arrived. Ends early where statuses or
     /// deltas are missing.
     pub fn statuses(&self) -> PacketStatuses<'a> {
+        self.statuses_of(self.base_sequence, self.packet_count)
+    }
+
+    /// As [`Self::statuses`], for whoever knows only the `len` packets from `first` on. Runs of other
+    /// packets that have not arrived are skipped: two bytes stand for thousands of them.
+    pub fn statuses_of(&self, first: u16, len: u16) -> PacketStatuses<'a> {
         let (chunks, _) = self.content.as_chunks::<2>();
         let mut covered = 0;
         let mut used = 0;
@@ -66,6 +72,8 @@ impl<'a> TransportFeedback<'a> {
             chunk: Chunk::EMPTY,
             next: self.base_sequence,
             left: self.packet_count,
+            first,
+            len,
         }
     }
 }
@@ -114,6 +122,11 @@ impl Chunk {
         }
     }
 
+    /// Nothing of it has arrived: it has no deltas.
+    fn is_missing_run(&self) -> bool {
+        matches!(self.kind, ChunkKind::Run(0 | 3))
+    }
+
     fn take(&mut self) -> Option<u8> {
         self.symbols = self.symbols.checked_sub(1)?;
         Some(match &mut self.kind {
@@ -140,18 +153,44 @@ pub struct PacketStatuses<'a> {
     chunk: Chunk,
     next: u16,
     left: u16,
+    /// The packets that are of interest.
+    first: u16,
+    len: u16,
 }
 
 impl PacketStatuses<'_> {
     fn symbol(&mut self) -> Option<u8> {
-        loop {
-            if let Some(symbol) = self.chunk.take() {
-                return Some(symbol);
-            }
+        self.fill_chunk()?;
+        self.chunk.take()
+    }
+
+    fn fill_chunk(&mut self) -> Option<()> {
+        while self.chunk.symbols == 0 {
             let (first, rest) = self.chunks.split_first()?;
             self.chunks = rest;
             self.chunk = Chunk::read(*first);
         }
+        Some(())
+    }
+
+    /// Passes over a run of packets that have not arrived and are of no interest. `None` if nothing of
+    /// interest follows.
+    fn skip(&mut self) -> Option<()> {
+        while self.next.wrapping_sub(self.first) >= self.len {
+            let distance = self.first.wrapping_sub(self.next);
+            if distance >= self.left {
+                return None;
+            }
+            self.fill_chunk()?;
+            if !self.chunk.is_missing_run() {
+                return Some(());
+            }
+            let skipped = self.chunk.symbols.min(distance);
+            self.chunk.symbols -= skipped;
+            self.next = self.next.wrapping_add(skipped);
+            self.left -= skipped;
+        }
+        Some(())
     }
 
     fn delta(&mut self, symbol: u8) -> Option<Option<i16>> {
@@ -176,6 +215,7 @@ impl Iterator for PacketStatuses<'_> {
     type Item = (u16, Option<i16>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.skip()?;
         self.left = self.left.checked_sub(1)?;
         let symbol = self.symbol()?;
         let delta = self.delta(symbol)?;

@@ -15,7 +15,7 @@ use super::timers::Timer;
 use super::tracks::TrackEntry;
 use super::write::Writer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
-use crate::api::{Host, Layer, MediaKind, PeerMessage, Ssrc};
+use crate::api::{Host, Layer, MediaKind, Ssrc};
 use crate::egress::{Batch, MAX_OWN_DATAGRAM, Source, TrafficClass};
 use crate::forward::LayerClock;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
@@ -25,7 +25,7 @@ use crate::stats::DropReason;
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// Room for SRTCP's index and tag.
 const SRTCP_OVERHEAD: usize = 20;
-/// Most NACKed sequence numbers of one datagram that are looked at: more could only be an attack.
+/// Most NACKed sequence numbers of one datagram that are looked at: as many as history holds.
 const MAX_NACKED: usize = 512;
 
 /// When there will be something to tell the publisher, if nothing more comes from it.
@@ -61,6 +61,30 @@ pub(super) fn write_compound(
             batch.commit(path.socket, path.to, len, TrafficClass::Video, None);
         }
     }
+}
+
+/// What is kept over the packets of a compound.
+#[derive(Debug)]
+struct Compound {
+    nacks_left: usize,
+    /// What counts only as it is said last.
+    estimate_bps: Option<u64>,
+    /// Of a receiver, in NTP.
+    reference_time: Option<(Ssrc, u64)>,
+}
+
+/// How much a packet asks for.
+fn units_of(packet: &Packet<'_>) -> u32 {
+    let named = match packet {
+        Packet::Nack(nack) => nack.take(MAX_NACKED).count(),
+        Packet::SenderReport(report) => report.blocks.count(),
+        Packet::ReceiverReport(report) => report.blocks.count(),
+        Packet::Fir(fir) => fir.count(),
+        // Cheaper than what is looked up.
+        Packet::TransportFeedback(feedback) => usize::from(feedback.packet_count / 4),
+        _ => 0,
+    };
+    1 + named as u32
 }
 
 /// Reports on everything that a publisher sends.
@@ -163,23 +187,40 @@ impl Shard {
             estimator.prefetch_for_feedback();
         }
         let len = peer.open(now, |inbound| inbound.unprotect_rtcp(datagram))?;
-        let mut nacks_left = MAX_NACKED;
+        if !peer.feedback_pace.admits(now) {
+            return Err(DropReason::TooFast);
+        }
+        let mut compound = Compound {
+            nacks_left: MAX_NACKED,
+            estimate_bps: None,
+            reference_time: None,
+        };
         for packet in rtcp::packets(&datagram[..len]) {
             match packet {
-                Ok(Packet::Nack(nack)) => {
-                    for lost in nack.take(nacks_left) {
-                        nacks_left -= 1;
-                        self.answer_nack(now, key, nack.media, lost, host);
-                    }
+                Ok(packet) => {
+                    self.peers[key].feedback_pace.spend(units_of(&packet));
+                    self.rtcp_packet(now, key, &packet, &mut compound, host);
                 }
-                Ok(packet) => self.rtcp_packet(now, key, &packet, host),
                 Err(_) => self.counters.drop(DropReason::Malformed),
             }
+        }
+        if let Some(bitrate_bps) = compound.estimate_bps {
+            self.receiver_estimate(now, key, bitrate_bps, host);
+        }
+        if let Some((receiver, ntp)) = compound.reference_time {
+            self.answer_reference_time(key, receiver, ntp, host);
         }
         Ok(())
     }
 
-    fn rtcp_packet(&mut self, now: Instant, key: usize, packet: &Packet<'_>, host: &mut dyn Host) {
+    fn rtcp_packet(
+        &mut self,
+        now: Instant,
+        key: usize,
+        packet: &Packet<'_>,
+        compound: &mut Compound,
+        host: &mut dyn Host,
+    ) {
         match packet {
             Packet::SenderReport(report) => {
                 self.publisher_clock(now, key, &report.info, host);
@@ -192,6 +233,12 @@ impl Shard {
                     self.receiver_report(now, key, &block);
                 }
             }
+            Packet::Nack(nack) => {
+                for lost in nack.take(compound.nacks_left) {
+                    compound.nacks_left -= 1;
+                    self.answer_nack(now, key, nack.media, lost, host);
+                }
+            }
             Packet::Pli(pli) => self.key_frame_asked(now, key, pli.media),
             Packet::Fir(fir) => {
                 for entry in *fir {
@@ -199,23 +246,27 @@ impl Shard {
                 }
             }
             Packet::ExtendedReport(report) => {
-                if let Some(reference) = report.receiver_reference_time {
-                    let mut out = std::mem::take(&mut self.rtcp_scratch);
-                    out.clear();
-                    let sender = Ssrc(self.peers[key].feedback_ssrc());
-                    let answer = Dlrr::answer(report.sender, reference, Duration::ZERO);
-                    rtcp::write::dlrr(&mut out, sender, &[answer]);
-                    self.send_rtcp(key, &out, host);
-                    self.rtcp_scratch = out;
-                }
+                let reference = report.receiver_reference_time;
+                compound.reference_time = reference.map(|ntp| (report.sender, ntp));
             }
             Packet::TransportFeedback(feedback) => {
                 self.transport_feedback(now, key, feedback, host);
             }
-            Packet::Remb(remb) => self.receiver_estimate(now, key, remb.bitrate_bps, host),
+            Packet::Remb(remb) => compound.estimate_bps = Some(remb.bitrate_bps),
             // The rest says nothing here.
             _ => {}
         }
+    }
+
+    /// A receiver that sends nothing wants to know its round trip.
+    fn answer_reference_time(&mut self, key: usize, receiver: Ssrc, ntp: u64, host: &mut dyn Host) {
+        let mut out = std::mem::take(&mut self.rtcp_scratch);
+        out.clear();
+        let sender = Ssrc(self.peers[key].feedback_ssrc());
+        let answer = Dlrr::answer(receiver, ntp, Duration::ZERO);
+        rtcp::write::dlrr(&mut out, sender, &[answer]);
+        self.send_rtcp(key, &out, host);
+        self.rtcp_scratch = out;
     }
 
     fn publisher_clock(
@@ -236,21 +287,8 @@ impl Shard {
         let Some((track_key, layer)) = found else {
             return;
         };
-        let Some(entry) = self.tracks.get_mut(track_key) else {
-            return;
-        };
-        let track = entry.inner.id;
-        for shard in &entry.inner.sinks {
-            let message = PeerMessage::SenderReport {
-                track,
-                layer,
-                ntp,
-                rtp,
-                received_at: now,
-            };
-            host.peer(*shard, message);
-        }
         self.set_clock(track_key, layer, ntp, rtp, now);
+        self.tell_clock(now, track_key, layer, host);
     }
 
     /// Notes the publisher's clock, and reports it to subscribers who have none yet.

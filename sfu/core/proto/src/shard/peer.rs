@@ -12,7 +12,7 @@ use crate::bwe::Estimator;
 use crate::data::channels::Channels;
 use crate::egress::{SocketIndex, Source};
 use crate::forward::RepeatBudget;
-use crate::receive::{Pace, Router, twcc};
+use crate::receive::{FeedbackPace, Pace, Router, twcc};
 use crate::rtp::ExtensionMap;
 use crate::srtp::{Inbound, Outbound, SendStream, SendStreams, SrtpError};
 use crate::stats::DropReason;
@@ -107,6 +107,7 @@ pub(super) struct Peer {
     pub(super) channels: Option<Box<Channels>>,
     pub(super) opens_channels: bool,
     pub(super) inbound: Option<Box<Inbound>>,
+    pub(super) feedback_pace: FeedbackPace,
     pub(super) publishing: Box<Publishing>,
     /// What has been sent under its keys, or will be once they are there.
     pub(super) streams: SendStreams,
@@ -133,6 +134,7 @@ impl Peer {
             channels: None,
             opens_channels,
             inbound: None,
+            feedback_pace: FeedbackPace::default(),
             outbound: None,
             path: None,
             bandwidth: Bandwidth::default(),

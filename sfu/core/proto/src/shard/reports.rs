@@ -13,8 +13,10 @@ use slab::Slab;
 use super::Shard;
 use super::peer::Peer;
 use super::subscriber::SubscriptionEntry;
+use super::timers::Timer;
 use super::tracks::TrackEntry;
-use crate::api::MediaKind;
+use crate::api::{Host, Layer, MAX_LAYERS, MediaKind, PeerMessage, TrackId};
+use crate::forward::LayerClock;
 use crate::rtcp;
 
 /// Between two reports of video.
@@ -122,5 +124,66 @@ impl Shard {
                 peer.expect_report(at);
             }
         }
+    }
+
+    /// Tells other shards a layer's clock, now or somewhat later.
+    pub(super) fn tell_clock(
+        &mut self,
+        now: Instant,
+        track_key: usize,
+        layer: Layer,
+        host: &mut dyn Host,
+    ) {
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        let index = usize::from(layer.0);
+        let told = entry
+            .source
+            .as_mut()
+            .and_then(|it| it.clocks_told.get_mut(index));
+        let clock = entry.inner.clocks.get(index).copied().flatten();
+        let (Some(told), Some(clock)) = (told, clock) else {
+            return;
+        };
+        if told.tell(now) {
+            for shard in &entry.inner.sinks {
+                host.peer(*shard, clock_message(entry.inner.id, layer, &clock));
+            }
+        } else if let Some(at) = told.due() {
+            self.timers
+                .schedule(&mut entry.due, at, Timer::Track(track_key));
+        }
+    }
+
+    /// Tells what has been set since other shards were last told. Returns when there is more.
+    pub(super) fn tell_due_clocks(
+        &mut self,
+        now: Instant,
+        track_key: usize,
+        host: &mut dyn Host,
+    ) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for layer in (0..).map(Layer).take(MAX_LAYERS) {
+            let due = |shard: &Self| {
+                let source = shard.tracks.get(track_key)?.source.as_ref()?;
+                source.clocks_told[usize::from(layer.0)].due()
+            };
+            if due(self).is_some_and(|at| at <= now) {
+                self.tell_clock(now, track_key, layer, host);
+            }
+            next = next.into_iter().chain(due(self)).min();
+        }
+        next
+    }
+}
+
+pub(super) fn clock_message(track: TrackId, layer: Layer, clock: &LayerClock) -> PeerMessage {
+    PeerMessage::SenderReport {
+        track,
+        layer,
+        ntp: clock.ntp,
+        rtp: clock.rtp,
+        received_at: clock.received_at,
     }
 }

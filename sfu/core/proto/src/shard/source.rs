@@ -1,6 +1,6 @@
 //! The receiving side of a track: only on the shard whose peer publishes it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::audio::MicrophoneKey;
 use crate::api::{Layer, MAX_LAYERS, MediaKind, Publish, RoomId};
@@ -9,6 +9,9 @@ use crate::receive::{AudioPace, Ingest};
 
 /// Opus frames without a timestamp to compare with are taken to be this long.
 const DEFAULT_FRAME_MS: u32 = 20;
+
+/// Shortest time between two messages about one layer's clock: senders report every second or so.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the publisher negotiated for a track, and how it is heard.
 #[derive(Debug)]
@@ -25,6 +28,34 @@ pub(super) struct Source {
     last_level_timestamp: Option<u32>,
     started: [bool; MAX_LAYERS],
     audio_pace: AudioPace,
+    /// When other shards were last told the clock of a layer, and whether it has been set since.
+    pub(super) clocks_told: [ClockTold; MAX_LAYERS],
+}
+
+/// What other shards know of a layer's clock. A sender may report as often as it likes; they are told
+/// the latest report, not each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ClockTold {
+    at: Option<Instant>,
+    is_pending: bool,
+}
+
+impl ClockTold {
+    /// Whether they are to be told a new clock now. If not it is due later.
+    pub(super) fn tell(&mut self, now: Instant) -> bool {
+        self.is_pending = self.at.is_some_and(|at| now < at + CLOCK_INTERVAL);
+        if !self.is_pending {
+            self.at = Some(now);
+        }
+        !self.is_pending
+    }
+
+    /// When they are to be told what has been set since.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.at
+            .filter(|_| self.is_pending)
+            .map(|at| at + CLOCK_INTERVAL)
+    }
 }
 
 impl Source {
@@ -40,6 +71,7 @@ impl Source {
             last_level_timestamp: None,
             started: [false; MAX_LAYERS],
             audio_pace: AudioPace::default(),
+            clocks_told: [ClockTold::default(); MAX_LAYERS],
         }
     }
 

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use super::flow::Change;
-use super::source::Source;
+use super::reports::clock_message;
+use super::source::{ClockTold, Source};
 use super::timers::{Due, Timer};
 use super::{LAYER_CHECK_INTERVAL, Shard};
 use crate::allocate::LayerRates;
@@ -179,6 +180,7 @@ impl Shard {
         if changed {
             self.settle_all(now, key, host);
         }
+        let clock_at = self.tell_due_clocks(now, key, host);
         let Some(entry) = self.tracks.get_mut(key) else {
             return;
         };
@@ -193,6 +195,7 @@ impl Shard {
             .poll_timeout(now)
             .into_iter()
             .chain(check)
+            .chain(clock_at)
             .min();
         if let Some(at) = next {
             self.timers.schedule(&mut entry.due, at, Timer::Track(key));
@@ -228,6 +231,10 @@ impl Shard {
         };
         if let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) {
             *clock = None;
+        }
+        let told = entry.source.as_mut().map(|it| &mut it.clocks_told);
+        if let Some(told) = told.and_then(|it| it.get_mut(usize::from(layer.0))) {
+            *told = ClockTold::default();
         }
         let track = entry.inner.id;
         for shard in &entry.inner.sinks {
@@ -297,13 +304,7 @@ impl Shard {
         }
         for (layer, clock) in entry.inner.clocks.iter().enumerate() {
             if let Some(clock) = clock {
-                let message = PeerMessage::SenderReport {
-                    track,
-                    layer: Layer(layer as u8),
-                    ntp: clock.ntp,
-                    rtp: clock.rtp,
-                    received_at: clock.received_at,
-                };
+                let message = clock_message(track, Layer(layer as u8), clock);
                 host.peer(from, message);
             }
         }
