@@ -4,10 +4,13 @@
 Exit codes: 0 after a clean stop, 1 if the server cannot run here, 2 for a wrong configuration.
 """
 
+import inspect
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_origin
 
 import typer
+
+from kinguicall.options import Entry, table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -22,47 +25,7 @@ def callback() -> None:
     """Kinguicall: video conferences and live events."""
 
 
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address of the HTTP server.")] = None,
-    port: Annotated[int | None, typer.Option(help="Its port: page, API and signalling.")] = None,
-    udp_port: Annotated[int | None, typer.Option(help="First UDP port for media.")] = None,
-    single_udp_port: Annotated[
-        bool | None, typer.Option("--single-udp-port", help="One UDP port for all media threads.")
-    ] = None,
-    tcp_port: Annotated[
-        int | None, typer.Option(help="TCP port for media where UDP is blocked; 0 for none.")
-    ] = None,
-    public_ip: Annotated[
-        list[str] | None, typer.Option(help="Announced instead of this machine's; repeatable.")
-    ] = None,
-    bind: Annotated[
-        list[str] | None, typer.Option(help="Address to take media on; repeatable. All by default.")
-    ] = None,
-    media_threads: Annotated[
-        int | None, typer.Option(help="Media threads, each with a UDP port of its own.")
-    ] = None,
-    audio_forward_limit: Annotated[
-        int | None,
-        typer.Option(help="Forward the loudest so many microphones of a room; 0 for all."),
-    ] = None,
-    share_port: Annotated[
-        bool | None, typer.Option("--share-port", help="Take media over TCP on --port, too.")
-    ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate: serve HTTPS.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
-    downlink_limit_kbps: Annotated[
-        int | None,
-        typer.Option(help="What one participant is sent at most, in kbit/s; 0 for no bound."),
-    ] = None,
-    dscp: Annotated[bool | None, typer.Option("--dscp", help="Mark audio and video.")] = None,
-    redis_url: Annotated[str | None, typer.Option(help="Registry shared with other nodes.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    config: Config = None,
-    dev: Annotated[
-        bool | None, typer.Option("--dev", help="Make an API key if none is given.")
-    ] = None,
-) -> None:
+def serve(config: Path | None, **flags: Any) -> None:
     """Serve page, signalling and media.
 
     Every option is also an environment variable, such as KINGUICALL_UDP_PORT. API keys come from
@@ -71,27 +34,9 @@ def serve(
     from kinguicall import logs
     from kinguicall.config import ConfigError, make_keys, read
 
-    flags: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "udp_port": udp_port,
-        "single_udp_port": single_udp_port,
-        "tcp_port": tcp_port,
-        "public_ip": tuple(public_ip) if public_ip else None,
-        "bind": tuple(bind) if bind else None,
-        "media_threads": media_threads,
-        "audio_forward_limit": audio_forward_limit,
-        "share_port": share_port,
-        "tls_cert": tls_cert,
-        "tls_key": tls_key,
-        "downlink_limit_kbps": downlink_limit_kbps,
-        "dscp": dscp,
-        "redis_url": redis_url,
-        "log_level": log_level,
-        "dev": dev,
-    }
     try:
-        settings = read({name: value for name, value in flags.items() if value is not None}, config)
+        given = {name: value for name, value in flags.items() if value not in (None, [])}
+        settings = read(given, config)
         keys, made_secret = make_keys(settings)
     except ConfigError as error:
         _fail(str(error), 2)
@@ -101,6 +46,33 @@ def serve(
     if made_secret:
         typer.echo(f"API key for this run: {keys.first}:{made_secret}")
     _run(settings, keys)
+
+
+def _option(entry: Entry) -> inspect.Parameter:
+    """An option of the command line; what is not given there is None."""
+    declared: Any = list[str] if get_origin(entry.kind) is tuple else entry.kind
+    # A switch without its opposite: the environment and the file can only be overruled upwards.
+    flags = (entry.flag,) if entry.kind is bool else ()
+    annotation = Annotated[declared | None, typer.Option(*flags, help=entry.option.help)]
+    return inspect.Parameter(
+        entry.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def _declare_serve() -> None:
+    """Gives `serve` the options of the table."""
+    options = [_option(entry) for entry in table() if not entry.secret]
+    config = inspect.Parameter(
+        "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config
+    )
+    parameters = [*options, config]
+    declared: Any = serve
+    declared.__signature__ = inspect.Signature(parameters, return_annotation=None)
+    declared.__annotations__ = {one.name: one.annotation for one in parameters}
+    app.command()(serve)
+
+
+_declare_serve()
 
 
 def _run(settings: Any, keys: Any) -> None:

@@ -1,62 +1,54 @@
 """What the operator decides: flags, then environment, then a TOML file, then defaults.
 
-Every option has one name: `--udp-port`, `KINGUICALL_UDP_PORT`, and `udp_port` in the file. Reading
-ends with a complete and checked `Settings` or with a `ConfigError` that names each wrong option.
+What options there are is `kinguicall.options`. Reading ends with a complete and checked `Settings`
+or with a `ConfigError` that names each wrong option.
 """
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from kinguicall.options import PREFIX, Options, suggestion, unknown_variables
+from signalling.http.addresses import Network, parse_network
 from signalling.tokens import KeyRing, KeysError, make_secret
 
 DEV_KEY = "devkey"
-Addresses = Annotated[tuple[str, ...], NoDecode]
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; one line for each reason, without secrets."""
 
 
-class Settings(BaseSettings):
-    """Checked options of `kinguicall serve`."""
+class Settings(Options, BaseSettings):
+    """Checked options of `kinguicall serve`; see `options` for the table."""
 
     model_config = SettingsConfigDict(
-        env_prefix="KINGUICALL_", frozen=True, extra="forbid", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        # Lists are separated by commas, which validators do.
+        enable_decoding=False,
     )
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    udp_port: int = 7882
-    single_udp_port: bool = False
-    tcp_port: int = 7881
-    public_ip: Addresses = ()
-    bind: Addresses = ()
-    media_threads: int = 1
-    # More voices at a time than this nobody can follow; it keeps a listener below 1 Mbit/s.
-    audio_forward_limit: int = 20
-    share_port: bool = False
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    # What one participant is sent at most; a full grid of pictures needs less.
-    downlink_limit_kbps: int = 20_000
-    dscp: bool = False
-    redis_url: str = ""
     api_keys: SecretStr = SecretStr("")
-    log_level: str = "info"
-    dev: bool = False
 
-    @field_validator("public_ip", "bind", mode="before")
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """`trusted_proxy` as networks."""
+        return tuple(map(parse_network, self.trusted_proxy))
+
+    @field_validator("public_ip", "bind", "trusted_proxy", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
@@ -65,6 +57,11 @@ class Settings(BaseSettings):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_address(address.strip())) for address in value)
+
+    @field_validator("trusted_proxy")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(parse_network(network)) for network in value)
 
     @field_validator("media_threads")
     @classmethod
@@ -123,6 +120,9 @@ class Settings(BaseSettings):
 def read(flags: dict[str, Any], file: Path | None = None) -> Settings:
     """The settings. `flags` holds the options given on the command line. Raises ConfigError."""
     values = _read_file(file) if file is not None else {}
+    mistyped = unknown_variables(os.environ)
+    if mistyped:
+        raise ConfigError("\n".join(mistyped))
 
     class WithFile(Settings):
         @classmethod
@@ -155,6 +155,8 @@ def _read_file(file: Path) -> dict[str, Any]:
 def _describe(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     where = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        message = "there is no such option" + suggestion(where, Settings.model_fields)
     return f"{where}: {message}" if where else message
 
 

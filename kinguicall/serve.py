@@ -13,10 +13,8 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-
-from aiohttp import web
 
 import signalling
 from kinguicall.certificate import Certificate, CertificateError
@@ -24,11 +22,14 @@ from kinguicall.config import Settings
 from sfu import _core, memory
 from sfu.engine import Engine
 from sfu.node import Node
-from signalling.http.adopted import Adopter
+from signalling.http.accept import Acceptor
+from signalling.http.addresses import Proxies
 from signalling.http.api import ConferenceApi
-from signalling.http.app import Endpoints, listen, make_app, make_runner
+from signalling.http.app import Endpoints, make_app, make_runner
+from signalling.http.connection import Visits
+from signalling.http.door import Door
 from signalling.http.health import Health
-from signalling.http.metrics import Census, Metrics
+from signalling.http.metrics import Census, HttpCounts, Metrics
 from signalling.http.rtc import RtcEndpoint
 from signalling.http.static import WebClient
 from signalling.livekit.context import SessionSettings
@@ -102,42 +103,32 @@ async def running(
 
         engine.watch_failure(failed)
         node = Node(engine, asyncio.get_running_loop())
-        runner = make_runner(make_app(_endpoints(node, keys, settings)))
-        closing = AsyncExitStack()
+        door, proxies = Door(), Proxies(settings.trusted_networks)
+        runner = make_runner(
+            make_app(_endpoints(node, keys, settings, Visits(door, proxies))), door
+        )
+        await runner.setup()
+        acceptor = Acceptor(runner, tls, proxies)
         try:
-            if settings.share_port:
-                port = await _share_port(settings, engine, runner, tls, closing)
-            else:
-                port = await _listen(settings, runner, tls)
+            port = await _open(settings, engine, acceptor)
             log.info("serving", extra={"udp_ports": engine.core.udp_ports})
             yield port
         finally:
-            await closing.aclose()
+            await acceptor.close()
             node.stop()
             await runner.cleanup()
 
 
-async def _listen(settings: Settings, runner: web.AppRunner, tls: ssl.SSLContext | None) -> int:
+async def _open(settings: Settings, engine: Engine, acceptor: Acceptor) -> int:
+    """Lets connections in; on a shared port the engine listens and hands on what is HTTP."""
+    if settings.share_port:
+        engine.watch_web(acceptor.adopt)
+        return engine.core.web_port or settings.port
     try:
-        return await listen(runner, settings.host, settings.port, tls)
+        return await acceptor.listen(settings.host, settings.port)
     except OSError as error:
         where = f"{settings.host} port {settings.port}"
         raise ServeError(f"cannot listen on {where}: {_reason(error)}") from None
-
-
-async def _share_port(
-    settings: Settings,
-    engine: Engine,
-    runner: web.AppRunner,
-    tls: ssl.SSLContext | None,
-    closing: AsyncExitStack,
-) -> int:
-    """The engine listens and hands on what is HTTP."""
-    await runner.setup()
-    adopter = Adopter(runner, tls)
-    closing.push_async_callback(adopter.close)
-    engine.watch_web(adopter.adopt)
-    return engine.core.web_port or settings.port
 
 
 def _certificate(settings: Settings) -> Certificate | None:
@@ -178,24 +169,24 @@ def _engine(settings: Settings) -> Engine:
     return Engine(core)
 
 
-def _endpoints(node: Node, keys: KeyRing, settings: Settings) -> Endpoints:
+def _endpoints(node: Node, keys: KeyRing, settings: Settings, visits: Visits) -> Endpoints:
     session = SessionSettings(
         issue_token=keys.refresh,
         downlink_limit_bps=settings.downlink_limit_kbps * 1000 or None,
     )
     rtc = RtcEndpoint(node, keys, session)
+    counts = HttpCounts(visits.door)
 
     def census() -> Census:
         return Census(len(node.list_rooms()), node.participants)
 
     return Endpoints(
-        connect=rtc.connect,
-        validate=rtc.validate,
-        room_service=RoomService(node, keys),
-        conferences=ConferenceApi(keys),
+        protocols=(rtc, RoomService(node, keys), ConferenceApi(keys, visits.proxies)),
         health=Health(lambda: not node.stopping and not node.engine.stopped),
-        metrics=Metrics(node.engine.core.stats, census),
+        metrics=Metrics(node.engine.core.stats, census, counts.collect),
         web_client=WebClient(WEB_CLIENT),
+        visits=visits,
+        counts=counts,
     )
 
 

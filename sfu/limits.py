@@ -110,6 +110,26 @@ SERVER_DATA_BYTES_MAX: Final = 64_000
 
 HTTP_LINE_BYTES_MAX: Final = 128 * KIB
 """The request line, and each header: SDKs put tokens and attributes into the query."""
+HTTP_HEADERS_MAX: Final = 64
+"""Headers of a request: browsers and proxies send half of that."""
+HTTP_HEAD_BYTES_MAX: Final = 160 * KIB
+"""A request's head, all in all: one long line and what browsers and proxies add."""
+HTTP_HEADS_BYTES_MAX: Final = 32 * MIB
+"""Of all requests together that are coming or being answered, from clients without a token."""
+HTTP_HEAD_TIMEOUT_S: Final = 10.0
+"""From the first byte of a request's head to its last."""
+HTTP_ANSWER_TIMEOUT_S: Final = 120.0
+"""Until an answer has been taken: the page's largest file at 10 kbit/s takes longer than anybody
+waits, at 50 kbit/s half a minute."""
+HTTP_PIPELINED_MAX: Final = 4
+"""Requests that wait behind the one being answered. Browsers send none."""
+HTTP_READ_BYTES: Final = 64 * KIB
+"""Of a body that is read more slowly than it comes."""
+CONNECTIONS_PER_ADDRESS_MAX: Final = 1_024
+"""Connections of one address that have not shown a token: a hall of people behind one address, each
+with the few that browsers open. A further one takes the place of the quietest."""
+CONNECTIONS_MAX: Final = 8_192
+"""The same for all addresses together."""
 HTTP_PATH_BYTES_MAX: Final = 1 * KIB
 """aiohttp's router takes time by the square of the slashes in a path."""
 API_BODY_BYTES_MAX: Final = 16 * KIB

@@ -17,8 +17,9 @@ from sfu import limits
 from signalling import strict_json
 from signalling.conferences import Conference, ConferenceNames, TitleError, clean_text
 from signalling.grants import Claims, Grants
+from signalling.http.addresses import Proxies
 from signalling.http.body import BodyTooLargeError, read_body
-from signalling.http.limits import RateLimiter, client_address
+from signalling.http.rate_limit import RateLimiter
 from signalling.tokens import KeyRing
 
 CREATE_BURST, CREATE_PER_S = 30, 0.5
@@ -63,9 +64,10 @@ class ApiError(Exception):
 class ConferenceApi:
     """`POST /api/conferences` and `POST /api/conferences/{name}/join`."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, proxies: Proxies) -> None:
         loop = asyncio.get_running_loop()
         self._keys = keys
+        self._proxies = proxies
         self._names = ConferenceNames(keys)
         self._creations = RateLimiter(CREATE_BURST, CREATE_PER_S, loop.time)
         self._misses = RateLimiter(MISS_BURST, MISS_PER_S, loop.time)
@@ -74,12 +76,15 @@ class ConferenceApi:
         router.add_post("/api/conferences", self.create)
         router.add_post("/api/conferences/{name}/join", self.join)
 
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
     async def create(self, request: web.Request) -> web.Response:
         """{title?} → 201 {name, title}."""
         try:
             body = await _read_object(request, ErrorCode.INVALID_TITLE)
             title = _text(body, "title")
-            if not self._creations.allow(client_address(request)):
+            if not self._creations.allow(self._proxies.client(request)):
                 raise _too_many(self._creations)
             conference = self._names.create(title)
         except TitleError:
@@ -98,7 +103,7 @@ class ConferenceApi:
             display_name = _display_name(body)
             conference = self._names.find(request.match_info["name"])
             if conference is None:
-                allowed = self._misses.allow(client_address(request))
+                allowed = self._misses.allow(self._proxies.client(request))
                 raise (
                     ApiError(ErrorCode.CONFERENCE_NOT_FOUND) if allowed else _too_many(self._misses)
                 )
@@ -106,7 +111,7 @@ class ConferenceApi:
             return error.response()
         claims = _claims(conference, role, display_name)
         answer = {
-            "url": _signalling_url(request),
+            "url": self._proxies.signalling_url(request),
             "token": self._keys.mint(claims),
             "title": conference.title,
             "identity": claims.identity,
@@ -130,17 +135,6 @@ def _claims(conference: Conference, role: str, display_name: str) -> Claims:
         ),
         room_config={"metadata": metadata} if metadata else None,
     )
-
-
-def _signalling_url(request: web.Request) -> str:
-    """Where the page finds `/rtc`: this host, by the scheme that the browser itself uses.
-
-    Behind a proxy that ends TLS only the browser knows the scheme, and says it in `Origin`.
-    """
-    scheme, _, host = request.headers.get(hdrs.ORIGIN, "").partition("://")
-    if host != request.host:
-        scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
-    return f"{'wss' if scheme == 'https' else 'ws'}://{request.host}"
 
 
 def _display_name(body: dict[str, Any]) -> str:

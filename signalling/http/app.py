@@ -5,67 +5,87 @@ attributes into the query.
 """
 
 import logging
-import ssl
 import warnings
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from aiohttp.web_urldispatcher import MatchInfoError, UrlMappingMatchInfo
 
 from sfu import limits
 from signalling.http import cors
-from signalling.http.api import ConferenceApi
+from signalling.http.connection import Runner, Visits, protocol_log
+from signalling.http.door import Door
 from signalling.http.health import Health
-from signalling.http.metrics import Metrics
+from signalling.http.metrics import HttpCounts, Metrics
 from signalling.http.static import WebClient
-from signalling.livekit.room_service import RoomService
 
 KEEPALIVE_S = 75.0  # longer than browsers wait between the page and its first request
 SHUTDOWN_TIMEOUT_S = 5.0
-BACKLOG = 1_024  # a whole audience follows its link in the same minute
+LINGERING_S = 2.0  # so long the rest of a refused body is read, or its answer would be lost
 
 log = logging.getLogger(__name__)
 
 
+class Routes(Protocol):
+    """One way of speaking to this server, LiveKit's for instance: it brings its own paths."""
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Puts its handlers on their paths, and on no others."""
+
+    async def close(self) -> None:
+        """Lets go of what it holds. Comes when the node has stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What the server puts on its paths. `connect` serves `/rtc`, `validate` `/rtc/validate`."""
+    """What the server puts on its paths."""
 
-    connect: Handler
-    validate: Handler
-    room_service: RoomService
-    conferences: ConferenceApi
+    protocols: Sequence[Routes]
     health: Health
     metrics: Metrics
     web_client: WebClient
+    visits: Visits
+    counts: HttpCounts
 
 
 def make_app(endpoints: Endpoints) -> web.Application:
     """The application. Every answer, also a refusal, carries CORS headers."""
+
+    @web.middleware
+    async def count_visits(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await endpoints.visits.middleware(request, handler)
+
     with warnings.catch_warnings():
         # aiohttp 3 offers no other way to put a bound before its router.
         warnings.simplefilter("ignore", DeprecationWarning)
         app = web.Application(
             router=_BoundedRouter(),
             client_max_size=limits.SERVER_API_BODY_BYTES_MAX,
-            middlewares=[cors.answer_preflight, _hide_faults],
+            middlewares=[count_visits, cors.answer_preflight, _hide_faults],
         )
     app.on_response_prepare.append(cors.add_headers)
+    app.on_response_prepare.append(endpoints.counts.count)
     router = app.router
-    # SDKs join a base URL ending in "/" with "/rtc": the doubled slash has to work.
-    router.add_get("/{slashes:/*}rtc", endpoints.connect, allow_head=False)
-    router.add_get("/{slashes:/*}rtc/validate", endpoints.validate)
     router.add_get("/healthz", endpoints.health.handle)
     router.add_get("/metrics", endpoints.metrics.handle)
-    endpoints.room_service.add_routes(router)
-    endpoints.conferences.add_routes(router)
+    for protocol in endpoints.protocols:
+        protocol.add_routes(router)
+        app.on_shutdown.append(_closing(protocol))
     page = endpoints.web_client.page
     router.add_get("/", endpoints.health.root(page))
     router.add_get("/c/{name}", page)
     router.add_get("/{path:.+}", _no_signalling_version(endpoints.web_client.file))
     return app
+
+
+def _closing(protocol: Routes) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(_app: web.Application) -> None:
+        await protocol.close()
+
+    return close
 
 
 class _BoundedRouter(web.UrlDispatcher):
@@ -109,45 +129,20 @@ async def _hide_faults(request: web.Request, handler: Handler) -> web.StreamResp
         return web.Response(status=500, text="internal error")
 
 
-class _PeerFaults(logging.Filter):
-    """Drops what aiohttp logs, with traceback and address, about requests that are not HTTP.
-
-    Anybody can send those at any rate; they are answered with 400 and are no fault of ours.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError | ConnectionError | web.HTTPException)
-
-
-protocol_log = logging.getLogger(f"{__name__}.protocol")
-protocol_log.addFilter(_PeerFaults())
-
-
-def make_runner(app: web.Application) -> web.AppRunner:
+def make_runner(app: web.Application, door: Door) -> Runner:
     """A runner with this server's limits and without an access log."""
-    return web.AppRunner(
+    return Runner(
         app,
+        door,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         access_log=None,
         logger=protocol_log,
-        handle_signals=False,
         # No client compresses its requests, and inflating a bomb would hold the event loop.
         auto_decompress=False,
         max_line_size=limits.HTTP_LINE_BYTES_MAX,
         max_field_size=limits.HTTP_LINE_BYTES_MAX,
+        max_headers=limits.HTTP_HEADERS_MAX,
+        read_bufsize=limits.HTTP_READ_BYTES,
+        lingering_time=LINGERING_S,
         keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
-
-
-async def listen(
-    runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None = None
-) -> int:
-    """Starts to serve; returns the port, which differs for port 0. Raises OSError."""
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=BACKLOG, ssl_context=tls)
-    await site.start()
-    for address in runner.addresses:
-        if isinstance(address, tuple):
-            return int(address[1])
-    raise OSError("no socket is listening")

@@ -12,11 +12,16 @@ _METHODS = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
 _MAX_AGE_S = "86400"
 
 
+HEADERS = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "*",
+    hdrs.SERVER: "Kinguicall",  # not the versions of what it is built from
+}
+
+
 async def add_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """`on_response_prepare` handler."""
-    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
-    response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "*"
-    response.headers[hdrs.SERVER] = "Kinguicall"  # not the versions of what it is built from
+    response.headers.update(HEADERS)
 
 
 @web.middleware

@@ -1,10 +1,13 @@
-"""`/metrics`: the engine's own counters in Prometheus' format, read at each scrape.
+"""`/metrics`: what engine and signalling count, in Prometheus' format, read at each scrape.
 
-Nothing is counted twice: media threads count, and this turns one snapshot into metric families.
+Nothing is counted twice: those who do something count it, and this turns one snapshot into metric
+families. `docs/operations.md` lists them all.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -18,6 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from sfu._core import EngineStats, ShardStats
+from signalling.http.door import Door
 
 _COUNTERS: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (
     ("packets_received", "Datagrams received.", lambda s: s.packets_received),
@@ -63,9 +67,15 @@ class Census:
 
 
 class _NodeCollector(Collector):
-    def __init__(self, stats: Callable[[], EngineStats], census: Callable[[], Census]) -> None:
+    def __init__(
+        self,
+        stats: Callable[[], EngineStats],
+        census: Callable[[], Census],
+        others: Sequence[Callable[[], Iterable[Metric]]],
+    ) -> None:
         self._stats = stats
         self._census = census
+        self._others = others
 
     def collect(self) -> Iterable[Metric]:
         census = self._census()
@@ -78,6 +88,8 @@ class _NodeCollector(Collector):
         yield from _gauges(shards)
         yield _dropped(shards)
         yield _latency(shards)
+        for collect in self._others:
+            yield from collect()
 
 
 def _counters(shards: list[ShardStats]) -> Iterator[Metric]:
@@ -123,12 +135,51 @@ def _latency(shards: list[ShardStats]) -> Metric:
     return latency
 
 
-class Metrics:
-    """The endpoint."""
+@dataclass(frozen=True, slots=True)
+class HttpCounts:
+    """What the HTTP side counts; an application's `on_response_prepare` handler is `count`."""
 
-    def __init__(self, stats: Callable[[], EngineStats], census: Callable[[], Census]) -> None:
+    door: Door
+    answers: Counter[int] = field(default_factory=Counter)
+
+    async def count(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """An answer begins."""
+        self.answers[response.status] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """As metric families."""
+        yield GaugeMetricFamily(
+            "kinguicall_connections_without_token",
+            "HTTP connections whose client has not shown a valid token.",
+            value=self.door.waiting,
+        )
+        yield _by(
+            "kinguicall_connections_ended",
+            "HTTP connections that were ended or not taken, by reason.",
+            "reason",
+            self.door.ended,
+        )
+        yield _by("kinguicall_http_answers", "HTTP answers by status.", "status", self.answers)
+
+
+def _by(name: str, text: str, label: str, counts: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([str(value)], count)
+    return family
+
+
+class Metrics:
+    """The endpoint. `others` give further families at each scrape."""
+
+    def __init__(
+        self,
+        stats: Callable[[], EngineStats],
+        census: Callable[[], Census],
+        *others: Callable[[], Iterable[Metric]],
+    ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_NodeCollector(stats, census))
+        self._registry.register(_NodeCollector(stats, census, others))
         ProcessCollector(registry=self._registry)
 
     async def handle(self, request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from sfu.node import Node
 from signalling.grants import Claims, TokenError
+from signalling.http.connection import vouch
 from signalling.livekit import admission
 from signalling.livekit.context import SessionSettings
 from signalling.livekit.query import ConnectQuery, QueryError, parse
@@ -28,6 +29,14 @@ class RtcEndpoint:
     settings: SessionSettings
     sessions: Sessions[Session] = field(default_factory=Sessions)
     """Of this endpoint's clients. Made inside the event loop."""
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """SDKs join a base URL ending in "/" with "/rtc": the doubled slash has to work."""
+        router.add_get("/{slashes:/*}rtc", self.connect, allow_head=False)
+        router.add_get("/{slashes:/*}rtc/validate", self.validate)
+
+    async def close(self) -> None:
+        """Sessions have ended with the node."""
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serves the WebSocket until it closes; 404 for a request that is no WebSocket."""
@@ -54,6 +63,7 @@ class RtcEndpoint:
     def _read(self, request: web.Request) -> tuple[Claims, ConnectQuery]:
         token = access_token(request.headers.get(hdrs.AUTHORIZATION), request.query)
         claims = self.keys.verify(token)
+        vouch(request)
         claims.check_join()
         try:
             return claims, parse(request.query, request.headers.get("User-Agent", ""))

@@ -22,6 +22,7 @@ from sfu.room import Room
 from sfu.values import EndReason, Permissions, RoomOptions, TrackSource
 from signalling import twirp
 from signalling.grants import Claims, TokenError
+from signalling.http.connection import vouch
 from signalling.livekit import wire
 from signalling.tokens import KeyRing, access_token
 from signalling.twirp import Code, Method, TwirpError
@@ -41,10 +42,14 @@ class RoomService:
         router.add_post("/twirp/livekit.RoomService/{method}", self._handle)
         router.add_post("/twirp/{service}/{method}", _unserved)
 
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
     async def _handle(self, request: web.Request) -> web.Response:
         try:
             token = access_token(request.headers.get(hdrs.AUTHORIZATION), {})
             claims = self.keys.verify(token)
+            vouch(request)
             method = twirp.find(METHODS, request.match_info["method"])
             method.check(claims.grants)
             message = await twirp.read(request, method)

@@ -7,7 +7,7 @@ import pytest
 
 from sfu.limits import ADDRESSES_MAX
 from signalling.http.api import MISS_BURST
-from signalling.http.limits import RateLimiter
+from signalling.http.rate_limit import RateLimiter
 from tests.signalling.http.conftest import KEYS, Client
 
 

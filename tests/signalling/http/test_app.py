@@ -14,8 +14,8 @@ from yarl import URL
 from sfu.limits import HTTP_LINE_BYTES_MAX
 from signalling.http import cors
 from signalling.http.app import _hide_faults as hide_faults
-from signalling.http.app import listen, make_runner
 from tests.signalling.http.conftest import KEYS, Client
+from tests.support.http import serving
 
 V1_PATHS = ["/rtc/v1", "/rtc/v1/validate", "/rtc/v2", "//rtc/v1", "//rtc/v1/validate"]
 
@@ -187,13 +187,13 @@ async def test_a_fault_of_ours_is_logged_once_and_answered_without_details(
     app.on_response_prepare.append(cors.add_headers)
     app.router.add_get("/", fail)
     app.router.add_get("/late", fail_late)
-    runner = make_runner(app)
-    port = await listen(runner, "127.0.0.1", 0)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+    async with (
+        serving(app) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+    ):
         assert await Client(http, port).get("/") == (500, "internal error")
         async with http.ws_connect("/late") as socket:
             assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSED
-    await runner.cleanup()
     assert [record.message.partition(":")[0] for record in caplog.records] == [
         "request failed",
         "request failed",

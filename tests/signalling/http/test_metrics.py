@@ -1,5 +1,8 @@
 """What Prometheus reads."""
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -51,3 +54,28 @@ async def test_the_format_is_negotiated(client: Client, accept: str) -> None:
     async with client.http.get("/metrics", headers={"Accept": accept}) as response:
         assert response.content_type == accept.partition(";")[0]
         assert (await response.text()).endswith("# EOF\n") == ("openmetrics" in accept)
+
+
+async def test_the_manual_lists_every_metric(client: Client) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    _, text = await client.get("/metrics")
+    families = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("kinguicall_")
+    }
+    assert set(re.findall(r"`(kinguicall_\w+)`", manual.partition("## Metrics")[2])) == families
+
+
+async def test_answers_and_connections_are_counted(client: Client) -> None:
+    await client.get("/nothing")
+    await client.get("/rtc/validate")
+    path = f"/rtc?protocol=16&access_token={client.token()}"
+    async with client.http.ws_connect(path) as socket:
+        await socket.receive(timeout=5)
+        values = await samples(client)
+    assert values["kinguicall_http_answers_total", "404"] == 1
+    assert values["kinguicall_http_answers_total", "401"] == 1
+    assert values["kinguicall_http_answers_total", "101"] == 1
+    # That which asks, and perhaps others that are kept; a known client's is none of them.
+    assert 1 <= values["kinguicall_connections_without_token", ""] <= 3

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from signalling.http.app import listen, make_runner
 from signalling.http.health import Health
 from signalling.http.static import CONTENT_SECURITY_POLICY, WebClient
+from tests.support.http import serving
 
 SCRIPT = "console.log(1)\n" * 100
 
@@ -40,11 +40,11 @@ async def serve(folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
     app.router.add_get("/", Health(lambda: True).root(client.page))
     app.router.add_get("/c/{name}", client.page)
     app.router.add_get("/{path:.+}", client.file)
-    runner = make_runner(app)
-    port = await listen(runner, "127.0.0.1", 0)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session:
+    async with (
+        serving(app) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
+    ):
         yield session
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize("path", ["/", "/c/some-conference"])

@@ -12,10 +12,13 @@ import pytest
 from sfu import _core
 from sfu.engine import Engine
 from sfu.node import Node
-from signalling.http.api import ConferenceApi
-from signalling.http.app import Endpoints, listen, make_app, make_runner
+from signalling.http.accept import Acceptor
+from signalling.http.addresses import Proxies
+from signalling.http.app import Endpoints, make_app, make_runner
+from signalling.http.connection import Visits
+from signalling.http.door import Door
 from signalling.http.health import Health
-from signalling.http.metrics import Census, Metrics
+from signalling.http.metrics import Census, HttpCounts, Metrics
 from signalling.http.rtc import RtcEndpoint
 from signalling.http.static import WebClient
 from signalling.livekit.context import SessionSettings
@@ -49,17 +52,20 @@ async def edge() -> AsyncIterator[Edge]:
     with Engine(_core.Engine(udp_port=0, bind_addresses=["127.0.0.1"])) as engine:
         node = Node(engine, asyncio.get_running_loop())
         rtc = RtcEndpoint(node, keys, SessionSettings(issue_token=keys.refresh))
+        door = Door()
         endpoints = Endpoints(
-            connect=rtc.connect,
-            validate=rtc.validate,
-            room_service=RoomService(node, keys),
-            conferences=ConferenceApi(keys),
+            protocols=(rtc, RoomService(node, keys)),
             health=Health(lambda: not node.stopping),
             metrics=Metrics(engine.core.stats, lambda: Census(0, 0)),
             web_client=WebClient(Path("nowhere")),
+            visits=Visits(door, Proxies()),
+            counts=HttpCounts(door),
         )
-        runner = make_runner(make_app(endpoints))
-        port = await listen(runner, "127.0.0.1", 0)
+        runner = make_runner(make_app(endpoints), door)
+        await runner.setup()
+        acceptor = Acceptor(runner)
+        port = await acceptor.listen("127.0.0.1", 0)
         yield Edge(node, f"ws://127.0.0.1:{port}")
+        await acceptor.close()
         node.stop()
         await runner.cleanup()

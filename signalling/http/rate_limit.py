@@ -1,14 +1,11 @@
-"""Limits for one address: how often it may ask, and how the address is found.
+"""How often one address may ask for something.
 
 Token buckets in memory, for a bounded number of addresses; when that is full the one not seen for
 the longest time is forgotten, which forgives it.
 """
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
-
-from aiohttp import web
 
 from sfu.limits import ADDRESSES_MAX
 
@@ -37,21 +34,3 @@ class RateLimiter:
     def retry_after_s(self) -> int:
         """When an address that was refused may try again."""
         return max(1, round(1 / self._per_s))
-
-
-def client_address(request: web.Request) -> str:
-    """The address to count by: of an IPv6 one, the network that one customer has.
-
-    A reverse proxy on this machine is believed about its client, nobody else is.
-    """
-    try:
-        address = ipaddress.ip_address(request.remote or "")
-        if address.is_loopback and (forwarded := request.headers.get("X-Forwarded-For")):
-            address = ipaddress.ip_address(forwarded.rpartition(",")[2].strip())
-    except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((int(address), 64), strict=False))
-    return str(address)
