@@ -21,6 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from sfu._core import EngineStats, ShardStats
+from signalling.counters import SignallingCounters
 from signalling.http.door import Door
 
 _COUNTERS: tuple[tuple[str, str, Callable[[ShardStats], float]], ...] = (
@@ -160,6 +161,42 @@ class HttpCounts:
             self.door.ended,
         )
         yield _by("kinguicall_http_answers", "HTTP answers by status.", "status", self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class SignallingCounts:
+    """What the sessions count. `held_bytes` waits for clients, `sent_bytes` has gone to them."""
+
+    counters: SignallingCounters
+    held_bytes: Callable[[], int]
+    sent_bytes: Callable[[], int]
+
+    def collect(self) -> Iterator[Metric]:
+        """As metric families."""
+        counters = self.counters
+        for name, text, value in (
+            ("joins", "Sessions begun.", counters.joins),
+            ("resumes", "Sessions taken up again on another link.", counters.resumes),
+            ("overflows", "Sessions ended because too much waited for them.", counters.overflows),
+            ("signalling_bytes_sent", "Bytes of signalling sent to clients.", self.sent_bytes()),
+        ):
+            yield CounterMetricFamily(f"kinguicall_{name}", text, value=value)
+        yield _by(
+            "kinguicall_joins_refused", "Joins refused, by status.", "status", counters.refusals
+        )
+        yield _by(
+            "kinguicall_sessions_ended", "Sessions ended, by reason.", "reason", counters.endings
+        )
+        yield GaugeMetricFamily(
+            "kinguicall_signalling_bytes_waiting",
+            "Bytes of signalling that clients have not taken yet.",
+            value=self.held_bytes(),
+        )
+        yield GaugeMetricFamily(
+            "kinguicall_event_loop_lag_seconds",
+            "The latest that a timer of the event loop was since the last scrape.",
+            value=counters.take_lag_s(),
+        )
 
 
 def _by(name: str, text: str, label: str, counts: Mapping[Any, int]) -> Metric:

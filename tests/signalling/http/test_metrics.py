@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import aiohttp
 import pytest
+from livekit.protocol import rtc
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.signalling.http.conftest import Client
@@ -79,3 +81,20 @@ async def test_answers_and_connections_are_counted(client: Client) -> None:
     assert values["kinguicall_http_answers_total", "101"] == 1
     # That which asks, and perhaps others that are kept; a known client's is none of them.
     assert 1 <= values["kinguicall_connections_without_token", ""] <= 3
+
+
+async def test_who_came_who_was_refused_and_who_went_is_counted(client: Client) -> None:
+    path = f"/rtc?protocol=16&access_token={client.token()}"
+    async with client.http.ws_connect(path) as socket:
+        await socket.receive(timeout=5)
+        await socket.send_bytes(rtc.SignalRequest(leave=rtc.LeaveRequest()).SerializeToString())
+        while (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
+            pass
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await client.http.ws_connect("/rtc?access_token=bad")
+    values = await samples(client)
+    assert values["kinguicall_joins_total", ""] == 1
+    assert values["kinguicall_joins_refused_total", "401"] == 1
+    assert values["kinguicall_sessions_ended_total", "client_initiated"] == 1
+    assert values["kinguicall_signalling_bytes_sent_total", ""] > 0
+    assert 0 <= values["kinguicall_event_loop_lag_seconds", ""] < 5
