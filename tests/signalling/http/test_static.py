@@ -80,6 +80,56 @@ async def test_hashed_assets_are_kept_for_ever_and_sent_compressed(
 
 
 @pytest.mark.parametrize(
+    ("accepts", "sent"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip;q=1.0, br;q=0.5", "br"),
+        ("GZIP, BR", "br"),
+        ("gzip, br;q=0", "gzip"),
+        ("gzip, br; q=0.000", "gzip"),
+        ("gzip, brotli", "gzip"),
+        ("x-gzip, brx", None),
+        ("*;q=0", None),
+        ("", None),
+    ],
+)
+async def test_the_best_encoding_that_a_browser_takes_is_sent(
+    folder: Path, accepts: str, sent: str | None
+) -> None:
+    for suffix, data in ((".br", b"brotli"), (".gz", gzip.compress(SCRIPT.encode()))):
+        (folder / "assets" / f"index-abc123.js{suffix}").write_bytes(data)
+    path = "/assets/index-abc123.js"
+    async for http in serve(folder):
+        async with http.get(path, headers={"Accept-Encoding": accepts}) as response:
+            assert response.headers.get("Content-Encoding") == sent
+            assert response.headers["Vary"] == "Accept-Encoding"
+            assert response.content_type == "text/javascript"
+            assert ((await response.read()) == b"brotli") == (sent == "br")
+            etag = response.headers["ETag"]
+        for tag, status in ((etag, 304), (f'"other", W/{etag}', 304), ('"other"', 200)):
+            headers = {"Accept-Encoding": accepts, "If-None-Match": tag}
+            async with http.get(path, headers=headers) as response:
+                assert response.status == status
+        # What was kept in one encoding is no answer to who takes another.
+        other = "identity" if sent else "br"
+        headers = {"Accept-Encoding": other, "If-None-Match": etag}
+        async with http.get(path, headers=headers) as response:
+            assert response.status == 200
+        async with http.get(path + ".br") as response:
+            assert response.status == 404
+
+
+def test_the_build_has_compressed_the_page() -> None:
+    dist = Path(__file__).parents[3] / "web_client" / "dist"
+    texts = [path for path in dist.rglob("*") if path.suffix in (".js", ".css", ".html")]
+    assert len(texts) > 4
+    for path in texts:
+        brotli, gzipped = (path.with_name(path.name + suffix) for suffix in (".br", ".gz"))
+        assert brotli.stat().st_size < gzipped.stat().st_size < path.stat().st_size
+        assert gzip.decompress(gzipped.read_bytes()) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/../secret.txt",

@@ -30,7 +30,8 @@ export const en: Catalogue = {
   qrLabel: 'QR code of the conference link',
   enter: 'Go to the conference',
 
-  invitedTo: 'You are invited to the conference',
+  inviterWrites: 'Whoever invites you writes:',
+  quoted: (words) => `“${words}”`,
   invited: 'You are invited to a conference',
   untitled: 'Conference',
   listen: 'Listen',

@@ -37,8 +37,10 @@ export class CallModel {
   readonly devices: DevicesModel
   readonly phase: Signal<CallPhase> = signal({ kind: 'lobby' })
   readonly role: Signal<Role> = signal('listener')
-  /** What the conference is about; empty when its maker gave it no title. */
-  readonly title: Signal<string>
+  /** The title as the link tells it: whoever sent the link may have written anything there. */
+  readonly invitation: string
+  /** The title as the server told it; empty before that, and when there is none. */
+  readonly title: Signal<string> = signal('')
   readonly name: Signal<string>
   readonly people: Signal<readonly Person[]> = signal([])
   readonly count = signal(0)
@@ -65,7 +67,7 @@ export class CallModel {
     this.conference = conference
     this.#services = services
     this.devices = new DevicesModel(services.capture)
-    this.title = signal(titleOf(conference))
+    this.invitation = titleOf(conference)
     this.name = signal(services.preferences.name())
   }
 

@@ -2,7 +2,8 @@
 //
 // The server puts a title into the name, after the first hyphen, as UTF-8 in
 // unpadded base64url, so that the page a link opens can show it at once. The
-// name also carries a tag, which only the server can check, when one joins.
+// name also carries a tag, which only the server can check, when one joins: until
+// then a title is what somebody wrote into a link, and never shown as our words.
 
 const TITLE_MAX_LENGTH = 120
 

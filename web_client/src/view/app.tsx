@@ -4,18 +4,17 @@ import { effect } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { language, messages } from '../i18n'
 import type { CallServices } from '../state/call'
-import { titleOf } from '../state/conference_name'
 import { route } from '../state/route'
 import { ConferencePage } from './conference_page'
 import { HomePage } from './home_page'
 
 const describeDocument = () => {
   document.documentElement.lang = language.value
-  const current = route.value
+  const text = messages.value
   document.title =
-    current.kind === 'conference'
-      ? `${titleOf(current.name) || messages.value.untitled} · Kinguicall`
-      : `Kinguicall · ${messages.value.homeTitle}`
+    route.value.kind === 'conference'
+      ? `${text.untitled} · Kinguicall`
+      : `Kinguicall · ${text.homeTitle}`
 }
 
 export function App({ services }: { services: CallServices }) {

@@ -35,6 +35,11 @@ export function ConferencePage({ conference, services }: Props) {
     }
   }, [call])
 
+  const title = call.title.value
+  useEffect(() => {
+    if (title !== '') document.title = `${title} · Kinguicall`
+  }, [title])
+
   const phase = call.phase.value
   switch (phase.kind) {
     case 'lobby':

@@ -73,6 +73,19 @@ describe('Lobby', () => {
     expect(browserPreferences.name()).toBe('Awa Traoré')
   })
 
+  it('shows what the link says as the words of whoever sent it', async () => {
+    const words = 'Votre compte est bloqué, appelez le 0700'
+    const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(words)))
+    call = new CallModel(`k3v9m2xq7bpt0000000000000000-${encoded}`, services)
+    await act(() => render(<Lobby call={call} />, root))
+
+    expect(root.querySelector('h1')?.textContent).toBe('Vous êtes invité à une conférence')
+    const quoted = [...root.querySelectorAll('figure')].map((figure) => figure.textContent)
+    expect(quoted).toEqual([`La personne qui vous invite écrit :« ${words} »`])
+    expect(root.textContent?.split(words)).toHaveLength(2)
+    expect(call.title.value).toBe('')
+  })
+
   it('changes language on the spot and remembers it', async () => {
     await tap('EN')
     expect(button('Listen')).toBeTruthy()

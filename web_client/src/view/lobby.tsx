@@ -30,13 +30,25 @@ export function Lobby({ call }: { call: CallModel }) {
   )
 }
 
+/** A stranger's words, in quotation marks and said to be a stranger's. */
+function Invitation({ subject }: { subject: string }) {
+  const text = messages.value
+  return (
+    <figure class="invitation">
+      <figcaption>{text.inviterWrites}</figcaption>
+      <blockquote>
+        <bdi>{text.quoted(subject)}</bdi>
+      </blockquote>
+    </figure>
+  )
+}
+
 function Welcome({ call, onDevices }: { call: CallModel; onDevices: () => void }) {
   const text = messages.value
-  const title = call.title.value
   return (
     <section class="card welcome">
-      {title !== '' && <p class="kicker">{text.invitedTo}</p>}
-      <ScreenTitle>{title === '' ? text.invited : title}</ScreenTitle>
+      <ScreenTitle>{text.invited}</ScreenTitle>
+      {call.invitation !== '' && <Invitation subject={call.invitation} />}
       <button type="button" class="button primary huge" onClick={() => void call.listen()}>
         <Icon name="headphones" />
         {text.listen}
