@@ -54,8 +54,9 @@ PERMISSION_ENTRIES_MAX: Final = 1_000
 its entry for each member."""
 PERMISSION_TRACKS_MAX: Final = TRACKS_PER_PARTICIPANT_MAX
 """Tracks in one entry: a publisher has no more."""
-WISHES_MAX: Final = 10_000
-"""Tracks of which a participant's subscriptions remember a wish, published or not."""
+WISHES_MAX: Final = 2_000
+"""Tracks of which a participant's subscriptions remember a wish, published or not: camera and
+microphone of a thousand people."""
 CANDIDATE_BYTES_MAX: Final = 4 * KIB
 """A trickled candidate, with what stands around it."""
 
@@ -64,7 +65,7 @@ DEPARTURES_MAX: Final = 1_000
 forgotten. Of each a few hundred bytes are kept."""
 REMOVALS_PER_ROOM_MAX: Final = 1_000
 """Removed identities whose older tokens are refused; then the oldest is forgotten."""
-REMOVALS_ROOMS_MAX: Final = 1_000
+REMOVALS_ROOMS_MAX: Final = 200
 """Closed rooms whose removed identities are remembered; then the oldest is forgotten."""
 
 # --- what a participant makes others receive --------------------------------------------------
