@@ -14,6 +14,7 @@ from sfu.participant import Participant
 from sfu.rights import RoomClosedError, RoomFullError
 from sfu.values import Admission, ParticipantKind, Permissions, RoomOptions, TrackSource
 from signalling.grants import Claims, Grants
+from signalling.livekit import data_saver
 from signalling.livekit.query import ConnectQuery
 
 REFUSALS: Final = (NodeStoppingError, RemovedError, RoomClosedError, RoomFullError)
@@ -36,7 +37,8 @@ def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
     """
     admission = _admission(claims)
     if query.attributes:
-        if not claims.grants.can_update_own_metadata:
+        free = data_saver.is_everybodys_right(dict(query.attributes))
+        if not claims.grants.can_update_own_metadata and not free:
             raise JoinRefusedError(401, "permissions denied")
         attributes = dict(admission.attributes) | dict(query.attributes)
         if excess := limits.texts_excess(admission.name, admission.metadata, attributes):

@@ -23,10 +23,25 @@ def downlink_limit_bps(attributes: Mapping[str, str], server_limit_bps: int | No
     What is no decimal number is taken as absent: others' software may write anything there.
     """
     text = attributes.get(ATTRIBUTE, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+    if not _is_limit(text):
         return server_limit_bps
     own_bps = max(int(text), _LOWEST_KBPS) * 1000
     return own_bps if server_limit_bps is None else min(own_bps, server_limit_bps)
+
+
+def is_everybodys_right(attributes: Mapping[str, str]) -> bool:
+    """Whether these set the bound, or lift it, and nothing else.
+
+    Who pays for the data decides, so that takes no right: a listener's token has none to tell
+    others anything, and a number tells them nothing.
+    """
+    return bool(attributes) and all(
+        key == ATTRIBUTE and (not value or _is_limit(value)) for key, value in attributes.items()
+    )
+
+
+def _is_limit(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 class Budget:

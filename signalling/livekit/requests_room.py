@@ -8,7 +8,7 @@ from sfu import limits
 from sfu.permissions import SubscriptionPermission, TrackPermission
 from sfu.rights import DeniedError
 from sfu.values import EndReason, SubscriptionSettings, VideoQuality
-from signalling.livekit import outbound
+from signalling.livekit import data_saver, outbound
 from signalling.livekit.outbound import LeaveAction
 from signalling.livekit.session import Session
 
@@ -73,12 +73,17 @@ def subscription_permission(session: Session, request: rtc.SubscriptionPermissio
 def update_metadata(session: Session, request: rtc.UpdateParticipantMetadata) -> None:
     """The client changes its name, metadata or attributes."""
     context = session.context
+    attributes = dict(request.attributes)
+    only_attributes = not request.name and not request.metadata
+    is_free = only_attributes and data_saver.is_everybodys_right(attributes)
+    room = context.room
     try:
-        context.room.update_own_properties(
+        change = room.update_participant if is_free else room.update_own_properties
+        change(
             context.participant,
             name=request.name or None,
             metadata=request.metadata or None,
-            attributes=dict(request.attributes),
+            attributes=attributes,
         )
     except DeniedError as denied:
         _respond(session, request, denied.reason, denied.text)
