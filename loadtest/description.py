@@ -7,8 +7,10 @@ Parsing and writing are those of `signalling.sdp`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from loadtest.swarm import CodecSpec, Kind, Role, TransportInfo
+from signalling.codecs import BY_NAME
 from signalling.sdp import SdpError, parse, serialise
 from signalling.sdp import codecs as known
 from signalling.sdp.model import (
@@ -34,10 +36,18 @@ _EXTENSIONS = {known.MID, known.TRANSPORT_CC, known.ABS_CAPTURE_TIME}
 _FEEDBACK = {"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"}
 _PROTOCOL = "UDP/TLS/RTP/SAVPF"
 _H264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+_OPUS = "minptime=10;useinbandfec=1"
+
+
+def _offered(payload_type: int, name: str, *more: Any) -> Codec:
+    known = BY_NAME[name]
+    return Codec(payload_type, known.encoding, known.clock_rate_hz, known.channels, *more)
+
+
 _OFFERED = {
-    "opus": (Codec(111, "opus", 48_000, 2, "minptime=10;useinbandfec=1", ("nack",)), None),
-    "vp8": (Codec(96, "VP8", 90_000), 97),
-    "h264": (Codec(108, "H264", 90_000, 1, _H264), 109),
+    "opus": (_offered(111, "opus", _OPUS, ("nack",)), None),
+    "vp8": (_offered(96, "vp8"), 97),
+    "h264": (_offered(108, "h264", _H264), 109),
 }
 _VIDEO_FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
 
@@ -97,7 +107,7 @@ class SentTrack:
 
     @property
     def kind(self) -> Kind:
-        return "audio" if self.codec == "opus" else "video"
+        return BY_NAME[self.codec].kind
 
 
 @dataclass(frozen=True, slots=True)

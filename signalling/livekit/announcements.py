@@ -15,20 +15,9 @@ from sfu import ids, limits
 from sfu.codec_plan import BackupCodecPolicy
 from sfu.track import TrackCodec, TrackInfo, VideoLayer
 from sfu.values import CodecRole, TrackKind, TrackSource, VideoQuality
+from signalling import codecs
 from signalling.media.receiving import Publication
 
-_DEFAULT_MIME: Final = {TrackKind.AUDIO: "audio/opus", TrackKind.VIDEO: "video/VP8"}
-_MIMES: Final = {
-    mime.lower(): mime
-    for mime in (
-        "audio/opus",
-        "audio/red",
-        "video/VP8",
-        "video/H264",
-        "video/VP9",
-        "video/AV1",
-    )
-}
 _STREAMS: Final = {
     TrackSource.CAMERA: "camera",
     TrackSource.MICROPHONE: "camera",
@@ -38,7 +27,6 @@ _STREAMS: Final = {
 _ONE_LAYER_PER_STREAM: Final = 1
 _ALL_LAYERS_IN_ONE_STREAM: Final = 2
 _BACKUP: Final = CodecRole.BACKUP
-_SCALABLE: Final = ("video/VP9", "video/AV1")
 
 
 class RefusedError(Exception):
@@ -251,7 +239,7 @@ def _codecs(kind: TrackKind, request: rtc.AddTrackRequest) -> tuple[TrackCodec, 
     layers = _layers(request.layers)
     announced = list(request.simulcast_codecs[: limits.ANNOUNCED_CODECS_MAX])
     announced = announced or [rtc.SimulcastCodec()]
-    mime = _mime(kind, announced[0].codec) or _DEFAULT_MIME[kind]
+    mime = _mime(kind, announced[0].codec) or codecs.DEFAULTS[kind.name.lower()].mime_type
     primary = TrackCodec(
         mime_type=mime,
         cid=_text(announced[0].cid) or request.cid,
@@ -279,15 +267,14 @@ def _backup_codec_policy(request: rtc.AddTrackRequest) -> BackupCodecPolicy:
 
 def _mime(kind: TrackKind, codec: str) -> str:
     """The mime type of a codec given as "vp8" or "video/vp8"; empty if it is not served."""
-    prefix = kind.name.lower() + "/"
-    wanted = codec.lower() if "/" in codec else prefix + codec.lower()
-    return _MIMES.get(wanted, "") if wanted.startswith(prefix) else ""
+    found = codecs.find(kind.name.lower(), codec)
+    return found.mime_type if found else ""
 
 
 def _layer_mode(kind: TrackKind, mime: str) -> int:
     if kind is not TrackKind.VIDEO:
         return 0
-    return _ALL_LAYERS_IN_ONE_STREAM if mime in _SCALABLE else _ONE_LAYER_PER_STREAM
+    return _ALL_LAYERS_IN_ONE_STREAM if codecs.is_scalable(mime) else _ONE_LAYER_PER_STREAM
 
 
 def _layers(layers: Any) -> tuple[VideoLayer, ...]:

@@ -11,17 +11,10 @@ from livekit.protocol import models
 from sfu.notices import ParticipantSnapshot, RoomSnapshot
 from sfu.track import TrackCodec, TrackInfo, VideoLayer
 from sfu.values import Permissions
+from signalling.codecs import CODECS
 
 _LENGTH_DELIMITED: Final = 2
-_CODECS: Final = (
-    "audio/opus",
-    "audio/red",
-    "video/VP8",
-    "video/H264",
-    "video/VP9",
-    "video/AV1",
-    "video/rtx",
-)
+_CODECS: Final = (*(codec.mime_type for codec in CODECS), "video/rtx")
 
 
 def length_delimited(field: int, payload: bytes) -> bytes:
@@ -160,11 +153,5 @@ def room(snapshot: RoomSnapshot) -> models.Room:
 
 def publish_codecs() -> list[models.Codec]:
     """What clients may publish, video first: an old Flutter takes the first for video."""
-    return [
-        models.Codec(mime="video/VP8"),
-        models.Codec(mime="video/H264"),
-        models.Codec(mime="video/VP9"),
-        models.Codec(mime="video/AV1"),
-        models.Codec(mime="audio/opus"),
-        models.Codec(mime="audio/red"),
-    ]
+    video_first = sorted(CODECS, key=lambda codec: codec.kind != "video")
+    return [models.Codec(mime=codec.mime_type) for codec in video_first]

@@ -13,6 +13,7 @@ from sfu import _core
 from sfu.rights import DeniedError
 from sfu.track import PublishedTrack, Rendition, TrackInfo, TrackPayload
 from sfu.values import CodecRole, TrackKind, TrackSource
+from signalling import codecs
 from signalling.media.connection import Connection
 from signalling.sdp import (
     MediaSection,
@@ -21,15 +22,6 @@ from signalling.sdp import (
     SessionDescription,
     is_served,
 )
-
-_NAMES = {
-    "opus": "audio/opus",
-    "red": "audio/red",
-    "vp8": "video/VP8",
-    "h264": "video/H264",
-    "vp9": "video/VP9",
-    "av1": "video/AV1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +216,7 @@ def section_policy(info: TrackInfo, role: CodecRole) -> SectionPolicy:
         codec=codec,
         # Not every subscriber decodes these: one that does not has to be told. Where there is a
         # backup, it has to be known which codec is which.
-        codec_only=codec in ("vp9", "av1") or len(info.codecs) > 1,
+        codec_only=codecs.BY_NAME[codec].scalable or len(info.codecs) > 1,
         dtx=not info.disable_dtx,
         stereo=info.stereo,
         # Encrypted frames cannot be taken out of redundancy for subscribers that lack it.
@@ -260,4 +252,4 @@ def _with_mime(info: TrackInfo, mime: str) -> TrackInfo:
 
 
 def _mime(codec_format: str) -> str:
-    return _NAMES[codec_format.partition("/")[0]]
+    return codecs.BY_NAME[codec_format.partition("/")[0]].mime_type

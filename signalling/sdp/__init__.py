@@ -5,9 +5,10 @@ Pure values and functions; no clock, no sockets. `parse` and `serialise` turn te
 the arguments that the engine needs. What is wrong with a peer's text is an `SdpError`.
 """
 
+from signalling.codecs import Kind
 from signalling.sdp.answer import Answer, AnswerPolicy, Refusal, make_answer
 from signalling.sdp.answer_sections import AnswerSections
-from signalling.sdp.codecs import Format, Kind, NegotiatedCodec, formats_of
+from signalling.sdp.codecs import Format, NegotiatedCodec, formats_of
 from signalling.sdp.errors import SdpError
 from signalling.sdp.incoming import PublishedSection, SectionPolicy, is_served
 from signalling.sdp.model import Direction, MediaSection, SessionDescription

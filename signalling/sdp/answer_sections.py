@@ -7,9 +7,10 @@ The client makes the sections in which it receives; a track waits until there is
 from collections import Counter
 from dataclasses import dataclass
 
+from signalling.codecs import Kind
 from signalling.sdp import codecs as known
 from signalling.sdp.answer import Answer
-from signalling.sdp.codecs import Format, Kind
+from signalling.sdp.codecs import Format
 from signalling.sdp.errors import SdpError
 from signalling.sdp.model import SessionDescription
 from signalling.sdp.offer import TRACKS_MAX

@@ -7,11 +7,9 @@ is present.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
+from signalling.codecs import BY_NAME, Kind, ServedCodec, find
 from signalling.sdp.model import Codec, HeaderExtension
-
-Kind = Literal["audio", "video"]
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 RTP_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
@@ -65,13 +63,18 @@ class Format(StrEnum):
         return self.value.partition("/")[0]
 
     @property
+    def served(self) -> ServedCodec:
+        """What is known of the codec whatever its parameters."""
+        return BY_NAME[self.codec]
+
+    @property
     def kind(self) -> Kind:
-        return "audio" if self in (Format.OPUS, Format.RED) else "video"
+        return self.served.kind
 
     @property
     def scalable(self) -> bool:
         """Its streams have spatial layers, which the dependency descriptor describes."""
-        return self in (Format.VP9, Format.AV1)
+        return self.served.scalable
 
     @property
     def needs_descriptor(self) -> bool:
@@ -109,16 +112,22 @@ class SubscriberType:
 
 _H264_PARAMETERS = "level-asymmetry-allowed=1;packetization-mode={};profile-level-id=42e01f"
 
+
+def _offered(item: Format, payload_type: int, parameters: str = "") -> SubscriberType:
+    """Video is followed by its retransmissions' payload type."""
+    codec = item.served
+    described = Codec(payload_type, codec.encoding, codec.clock_rate_hz, codec.channels, parameters)
+    return SubscriberType(described, payload_type + 1 if codec.kind == "video" else None)
+
+
 SUBSCRIBER_TYPES: dict[Format, SubscriberType] = {
-    Format.OPUS: SubscriberType(Codec(111, "opus", 48_000, 2, "minptime=10;useinbandfec=1")),
-    Format.RED: SubscriberType(Codec(63, "red", 48_000, 2, "111/111")),
-    Format.VP8: SubscriberType(Codec(96, "VP8", 90_000), 97),
-    Format.H264_SINGLE_NAL: SubscriberType(
-        Codec(125, "H264", 90_000, 1, _H264_PARAMETERS.format(0)), 126
-    ),
-    Format.H264: SubscriberType(Codec(108, "H264", 90_000, 1, _H264_PARAMETERS.format(1)), 109),
-    Format.VP9: SubscriberType(Codec(98, "VP9", 90_000, 1, "profile-id=0"), 99),
-    Format.AV1: SubscriberType(Codec(35, "AV1", 90_000), 36),
+    Format.OPUS: _offered(Format.OPUS, 111, "minptime=10;useinbandfec=1"),
+    Format.RED: _offered(Format.RED, 63, "111/111"),
+    Format.VP8: _offered(Format.VP8, 96),
+    Format.H264_SINGLE_NAL: _offered(Format.H264_SINGLE_NAL, 125, _H264_PARAMETERS.format(0)),
+    Format.H264: _offered(Format.H264, 108, _H264_PARAMETERS.format(1)),
+    Format.VP9: _offered(Format.VP9, 98, "profile-id=0"),
+    Format.AV1: _offered(Format.AV1, 35),
 }
 
 
@@ -129,10 +138,11 @@ def match(kind: str, codec: Codec) -> Format | None:
     the codec decodes them, and so a publisher's stream never has to be withheld from a subscriber.
     """
     encoding = codec.encoding
-    if kind == "audio" and codec.clock_rate_hz == 48_000 and codec.channels == 2:
-        return {"opus": Format.OPUS, "red": Format.RED}.get(encoding)
-    if kind != "video" or codec.clock_rate_hz != 90_000:
+    served = find(kind, encoding)
+    if served is None or codec.clock_rate_hz != served.clock_rate_hz:
         return None
+    if served.kind == "audio":
+        return Format(encoding) if codec.channels == served.channels else None
     if encoding == "vp8":
         return Format.VP8
     if encoding == "h264":

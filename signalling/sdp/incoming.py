@@ -6,8 +6,9 @@ The payload types and the numbers of the header extensions are the client's.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from signalling.codecs import Kind
 from signalling.sdp import codecs as known
-from signalling.sdp.codecs import Format, Kind, NegotiatedCodec
+from signalling.sdp.codecs import Format, NegotiatedCodec
 from signalling.sdp.model import Codec, Direction, HeaderExtension, MediaSection
 from signalling.sdp.streams import SectionRids, section_ssrcs
 

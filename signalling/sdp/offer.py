@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal
 
+from signalling.codecs import Kind
 from signalling.sdp import outgoing
-from signalling.sdp.codecs import Kind
 from signalling.sdp.errors import SdpError
 from signalling.sdp.grammar import SECTIONS_MAX
 from signalling.sdp.model import (

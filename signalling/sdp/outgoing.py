@@ -7,8 +7,9 @@ header extensions are the peer's.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from signalling.codecs import Kind
 from signalling.sdp import codecs as known
-from signalling.sdp.codecs import SUBSCRIBER_TYPES, Format, Kind, NegotiatedCodec
+from signalling.sdp.codecs import SUBSCRIBER_TYPES, Format, NegotiatedCodec
 from signalling.sdp.model import (
     Codec,
     Direction,
