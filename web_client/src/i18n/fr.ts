@@ -29,8 +29,8 @@ export const fr = {
   qrLabel: 'Code QR du lien de la conférence',
   enter: 'Entrer dans la conférence',
 
-  inviterWrites: 'La personne qui vous invite écrit :',
-  quoted: (words: string) => `« ${words} »`,
+  inviterWrites: 'La personne qui vous invite écrit :',
+  quoted: (words: string) => `« ${words} »`,
   invited: 'Vous êtes invité à une conférence',
   untitled: 'Conférence',
   listen: 'Écouter',

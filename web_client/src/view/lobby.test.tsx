@@ -81,7 +81,7 @@ describe('Lobby', () => {
 
     expect(root.querySelector('h1')?.textContent).toBe('Vous êtes invité à une conférence')
     const quoted = [...root.querySelectorAll('figure')].map((figure) => figure.textContent)
-    expect(quoted).toEqual([`La personne qui vous invite écrit :« ${words} »`])
+    expect(quoted).toEqual([`La personne qui vous invite écrit\u00a0:«\u00a0${words}\u00a0»`])
     expect(root.textContent?.split(words)).toHaveLength(2)
     expect(call.title.value).toBe('')
   })
