@@ -9,6 +9,7 @@ and so whose departure they have to be told.
 
 from collections import deque
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
@@ -85,9 +86,10 @@ class Announcer:
         self._counts_told: tuple[int, int] = (0, 0)
         self._closed = False
 
-    def told_of(self, identity: str) -> bool:
-        """Whether members know of this participant, or are about to be told."""
-        return identity in self._told
+    @property
+    def told_of(self) -> AbstractSet[str]:
+        """Identities that members know, or are about to be told of."""
+        return self._told
 
     def departed(self) -> tuple[ParticipantSnapshot, ...]:
         """Those who have gone lately and not come back, for a client that may not know."""

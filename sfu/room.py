@@ -96,6 +96,10 @@ class Room:
         """The participant of that identity who has a session here."""
         return self._members.find(identity)
 
+    def find_participant(self, identity: str) -> ParticipantSnapshot | None:
+        """The participant of that identity, wherever its session is."""
+        return self._roster.find(identity)
+
     def participant(self, sid: str) -> Participant | None:
         """The participant with that `PA_...` who has a session here."""
         return self._members.with_sid(sid)
@@ -116,12 +120,13 @@ class Room:
 
     def view(self, participant: Participant) -> RoomView:
         """What `participant` is told when it joins or comes back."""
+        told_of = self._announcer.told_of
         others = tuple(
             other
             for other in self._roster
-            if other.sid != participant.sid
-            and not other.hidden
-            and self._announcer.told_of(other.identity)
+            if other.identity in told_of
+            and other.sid != participant.sid
+            and not other.permissions.hidden
         )
         return RoomView(self.snapshot(), participant.snapshot(), others)
 

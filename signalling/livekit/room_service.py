@@ -124,8 +124,10 @@ async def get_participant(
     node: Node, claims: Claims, request: schema.RoomParticipantIdentity
 ) -> models.ParticipantInfo:
     """One participant."""
-    _, participant = _participant(node, claims, request)
-    return wire.participant(participant.snapshot())
+    participant = _administered(node, claims, request.room).find_participant(request.identity)
+    if participant is None:
+        raise TwirpError(Code.NOT_FOUND, "participant does not exist")
+    return wire.participant(participant)
 
 
 async def remove_participant(
