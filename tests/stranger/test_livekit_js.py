@@ -110,3 +110,30 @@ async def test_a_session_that_cannot_be_resumed_is_started_anew(server: Server) 
 
 def _frames(received: list[dict[str, Any]]) -> int:
     return max((entry["frames"] for entry in received), default=0)
+
+
+ONLY_VP9 = """() => {
+  const { addTransceiver } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.addTransceiver = function (...how) {
+    const transceiver = addTransceiver.apply(this, how);
+    const { codecs } = RTCRtpReceiver.getCapabilities('video');
+    transceiver.setCodecPreferences(codecs.filter((one) => /vp9|rtx/i.test(one.mimeType)));
+    return transceiver;
+  };
+}"""
+
+PUBLISH_CAMERA = """() => new Promise((resolve, reject) => {
+  room.localParticipant.once('localTrackUnpublished', (one) => resolve(one.source));
+  room.localParticipant.setCameraEnabled(true, undefined, { videoCodec: 'vp8' }).catch(reject);
+  setTimeout(() => reject(new Error('still published')), 10000);
+})"""
+
+
+async def test_a_camera_whose_codec_is_not_served_is_not_left_published(server: Server) -> None:
+    """It is announced as VP8, and offered in a codec that is served only where it is announced."""
+    async with chromium() as browser:
+        tab = await chromium_tab(browser)
+        await join(tab, server, "alice", media=False)
+        await tab.page.evaluate(ONLY_VP9)
+        assert await tab.page.evaluate(PUBLISH_CAMERA) == "camera"
+        assert await tab.evaluate("room.localParticipant.videoTrackPublications.size") == 0
