@@ -246,6 +246,34 @@ fn a_limit_holds_on_a_wide_link_and_without_feedback() {
     );
 }
 
+#[test]
+fn an_estimate_falls_while_nothing_is_acknowledged() {
+    with_seeds(|seed| {
+        let (mut world, mut camera, mut viewer) = scene(&link(3_000), seed);
+        run(&mut world, &mut camera, &mut [&mut viewer], seconds(10));
+        let estimate = |world: &World| {
+            let stats = world.shard(ShardId(0)).stats();
+            let estimates = stats.transport_stats.iter();
+            estimates.filter_map(|it| it.estimate_bps).sum::<u64>() as f64
+        };
+        let before = estimate(&world);
+        let client = viewer.client;
+        let deaf = NetemConfig::new().loss(RandomLoss::new(Probability::new(1.0)));
+        world.clients[client.0].set_network(&deaf, seed);
+        let from = set_downlink(&mut world, client, &link(3_000), seed);
+        run(&mut world, &mut camera, &mut [&mut viewer], seconds(12));
+        // Eight to ten seconds of falling, by when it is looked at.
+        let left = estimate(&world) / before;
+        assert!((0.10..0.17).contains(&left), "{left} of {before} is left");
+        assert!(viewer.first_of(0, from).is_some(), "a lower layer flows");
+        world.clients[client.0].set_network(&NetemConfig::new().latency(DELAY), seed);
+        let end = set_downlink(&mut world, client, &link(3_000), seed);
+        run(&mut world, &mut camera, &mut [&mut viewer], seconds(6));
+        let back = viewer.first_of(2, end).expect("the top layer fits again");
+        assert!(back - end <= seconds(5), "{:?}", back - end);
+    });
+}
+
 /// What was last said about a subscription.
 fn paused(world: &World, of: SubscriptionId) -> Option<bool> {
     world.events.iter().rev().find_map(|event| match event {

@@ -14,6 +14,7 @@ use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m_netem::NetemConfig;
 
 pub use self::offered::{AV1, OPUS, RED, VP9};
+pub use self::setup::Repairs;
 
 use self::offered::receive_codecs;
 use crate::attacker::Attacker;

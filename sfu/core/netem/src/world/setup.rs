@@ -16,6 +16,15 @@ use crate::client::Client;
 
 const RIDS: [&str; 3] = ["q", "h", "f"];
 
+/// How a subscriber's video is repeated when it is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repairs {
+    ByRtx,
+    /// RTX is negotiated, but the client does not listen: it tells nothing of what comes that way.
+    ByRtxUnheard,
+    None,
+}
+
 impl World {
     /// Adds a client with its peer connection on `shard`.
     pub fn connect(&mut self, shard: u8, open_data_channels: bool) -> ClientIndex {
@@ -123,7 +132,7 @@ impl World {
 
     /// Subscribes a client to a track; returns the subscription and the SSRC it will arrive under.
     pub fn subscribe(&mut self, client: ClientIndex, track: &Track) -> (SubscriptionId, u32) {
-        self.subscribe_as(client, track, |codec| codec)
+        self.subscribe_as(client, track, Repairs::ByRtx, |codec| codec)
     }
 
     /// Subscribes a client that has not negotiated redundant audio.
@@ -133,9 +142,22 @@ impl World {
         track: &Track,
     ) -> (SubscriptionId, u32) {
         let [opus, _] = AUDIO_CODECS;
-        self.subscribe_as(client, track, |codec| match codec.codec {
+        self.subscribe_as(client, track, Repairs::ByRtx, |codec| match codec.codec {
             Codec::Red => opus,
             _ => codec,
+        })
+    }
+
+    /// Subscribes a client to video that is not repeated by RTX, or whose RTX it does not look at.
+    pub fn subscribe_with(
+        &mut self,
+        client: ClientIndex,
+        track: &Track,
+        repairs: Repairs,
+    ) -> (SubscriptionId, u32) {
+        self.subscribe_as(client, track, repairs, |codec| ReceiveCodec {
+            rtx_payload_type: codec.rtx_payload_type.filter(|_| repairs != Repairs::None),
+            ..codec
         })
     }
 
@@ -144,6 +166,7 @@ impl World {
         &mut self,
         client: ClientIndex,
         track: &Track,
+        repairs: Repairs,
         negotiated: impl Fn(ReceiveCodec) -> ReceiveCodec,
     ) -> (SubscriptionId, u32) {
         let serial = self.next_serial();
@@ -157,7 +180,7 @@ impl World {
         let id = SubscriptionId::new(transport.shard(), serial);
         let ssrc = 1_000_000 + serial * 2;
         let kind = track.published.kind;
-        let rtx = (kind == MediaKind::Video).then_some(ssrc + 1);
+        let rtx = (kind == MediaKind::Video && repairs == Repairs::ByRtx).then_some(ssrc + 1);
         let mid = format!("s{serial}");
         let media_kind = match kind {
             MediaKind::Audio => str0m::media::MediaKind::Audio,
@@ -178,6 +201,9 @@ impl World {
         });
         let mut request = subscription(id, transport, track, ssrc, codecs.collect());
         request.extensions = extensions;
+        if repairs == Repairs::None {
+            request.rtx_ssrc = None;
+        }
         self.command(transport.shard(), Command::Subscribe(Box::new(request)));
         (id, ssrc)
     }

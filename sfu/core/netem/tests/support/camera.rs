@@ -138,7 +138,7 @@ pub struct Viewer {
     pub client: ClientIndex,
     pub subscription: SubscriptionId,
     video: u32,
-    audio: u32,
+    audio: Option<u32>,
     seen: usize,
     /// Packets that wait for others before them.
     waiting: BTreeMap<u64, Received>,
@@ -155,7 +155,17 @@ pub struct Viewer {
 impl Viewer {
     pub fn new(world: &mut World, client: ClientIndex, camera: &Camera) -> Self {
         let (_, audio) = world.subscribe(client, &camera.audio);
-        let (subscription, video) = world.subscribe(client, &camera.video);
+        let video = world.subscribe(client, &camera.video);
+        Self::of(world, client, video, Some(audio))
+    }
+
+    /// Of what has been subscribed to already: the video's subscription and SSRC, and the audio's.
+    pub fn of(
+        world: &World,
+        client: ClientIndex,
+        (subscription, video): (SubscriptionId, u32),
+        audio: Option<u32>,
+    ) -> Self {
         Self {
             client,
             subscription,
@@ -179,7 +189,7 @@ impl Viewer {
         self.seen = received.len();
         for packet in fresh {
             self.bytes.push((packet.at, packet.payload.len() + 40));
-            if packet.ssrc == self.audio {
+            if Some(packet.ssrc) == self.audio {
                 self.heard.push(packet.at);
             } else if packet.ssrc == self.video && self.next.is_none_or(|n| packet.sequence >= n) {
                 self.waiting.insert(packet.sequence, packet);

@@ -5,13 +5,17 @@
 //! then the higher layers, the more important ones first. Falling is immediate unless it is for
 //! little, rising waits for headroom and for a while without change, so that pictures do not flap.
 
+mod pauses;
 mod rates;
 
 use std::time::{Duration, Instant};
 
 use crate::forward::MAX_LAYERS;
 
+pub use pauses::{Budget, Evidence};
 pub use rates::LayerRates;
+
+use self::pauses::Pauses;
 
 /// Rising needs a budget this much above the sum.
 const HEADROOM: f64 = 1.1;
@@ -22,9 +26,6 @@ const OVERLOAD: f64 = 1.3;
 /// Between the two it may last this long: an estimate that has dipped is back by then if what flows
 /// does arrive, and falling costs two key frames and the time until rising is safe again.
 const DIP: Duration = Duration::from_millis(1_000);
-/// What does not fit is paused after so long: an estimate that has just begun, or wavers, must not
-/// take a picture away.
-const PAUSE_AFTER: Duration = Duration::from_millis(2_000);
 /// Quiet time before a rise.
 const HOLD: Duration = Duration::from_millis(1_000);
 
@@ -67,6 +68,8 @@ pub struct Outcome {
     pub wanted_bps: u64,
     /// Not even the lowest layers fit that are not paused.
     pub starved: bool,
+    /// Somebody sees nothing.
+    pub paused: bool,
     /// What was allowed before exceeds the budget by far: it cannot flow until the next key frame.
     pub overloaded: bool,
 }
@@ -77,19 +80,22 @@ pub struct Allocator {
     changed_at: Option<Instant>,
     /// Since when the sum has been above what is tolerated.
     above_since: Option<Instant>,
-    /// Since when not everybody's lowest layer fits.
-    starved_since: Option<Instant>,
+    pauses: Pauses,
 }
 
 impl Allocator {
     /// Decides anew. `demands` are put into order of importance.
-    pub fn update(&mut self, now: Instant, budget_bps: u64, demands: &mut [Demand]) -> Outcome {
+    pub fn update(&mut self, now: Instant, budget: &Budget, demands: &mut [Demand]) -> Outcome {
         demands.sort_unstable_by_key(|demand| (u8::MAX - demand.priority, demand.key));
-        let current = sum(demands, |demand| demand.allowance);
+        if self.pauses.retry(now, budget, demands) {
+            self.changed_at = Some(now);
+        }
+        let budget_bps = budget.video_bps();
+        let current = sum(demands, |demand| demand.cost_bps(demand.allowance));
         let fresh = demands.iter().any(|d| d.allowance == Allowance::Unlimited);
         let excess = current as f64 / budget_bps.max(1) as f64;
-        let may_pause = self.may_pause(now, budget_bps, demands);
-        if self.must_fall(now, excess) || fresh {
+        let may_pause = self.pauses.may_pause(now, budget, demands);
+        if self.must_fall(now, excess) || fresh || may_pause {
             fill(budget_bps, demands, may_pause);
             let falls = demands.iter().any(|d| d.proposal != d.allowance);
             self.adopt(demands);
@@ -106,17 +112,17 @@ impl Allocator {
                 self.changed_at = Some(now);
             }
         }
-        let allocated_bps = sum(demands, |demand| demand.allowance);
+        self.pauses.decided(now, demands);
+        let allocated_bps = sum(demands, |demand| demand.cost_bps(demand.allowance));
+        let starved = self.pauses.is_starved();
         let steps = demands.iter().filter_map(Demand::missing_step_bps);
-        let next_bps = match self.starved_since {
-            Some(_) => allocated_bps,
-            None => allocated_bps + steps.min().unwrap_or(0),
-        };
+        let step_bps = if starved { 0 } else { steps.min().unwrap_or(0) };
         Outcome {
             allocated_bps,
-            next_bps,
-            wanted_bps: sum(demands, |_| Allowance::Unlimited),
-            starved: self.starved_since.is_some(),
+            next_bps: allocated_bps + step_bps,
+            wanted_bps: sum(demands, |demand| demand.cost_bps(Allowance::Unlimited)),
+            starved,
+            paused: demands.iter().any(|d| d.allowance == Allowance::Paused),
             overloaded: excess > OVERLOAD,
         }
     }
@@ -128,18 +134,6 @@ impl Allocator {
         }
         let since = *self.above_since.get_or_insert(now);
         excess > OVERLOAD || now.saturating_duration_since(since) >= DIP
-    }
-
-    /// Whether what does not fit is to be paused.
-    fn may_pause(&mut self, now: Instant, budget_bps: u64, demands: &[Demand]) -> bool {
-        let lowest = demands.iter().filter(|d| d.allowance != Allowance::Paused);
-        let lowest: u64 = lowest.map(|d| d.cost_bps(Allowance::Layer(0))).sum();
-        if lowest as f64 <= budget_bps as f64 * TOLERANCE {
-            self.starved_since = None;
-            return false;
-        }
-        let since = *self.starved_since.get_or_insert(now);
-        now.saturating_duration_since(since) >= PAUSE_AFTER
     }
 
     fn is_quiet(&self, now: Instant) -> bool {
@@ -190,6 +184,14 @@ impl Demand {
             .unwrap_or(0)
     }
 
+    /// What its lowest layer costs, unless it is paused.
+    fn lowest_if_flowing(&self) -> u64 {
+        match self.allowance {
+            Allowance::Paused => 0,
+            Allowance::Unlimited | Allowance::Layer(_) => self.cost_bps(Allowance::Layer(0)),
+        }
+    }
+
     fn is_unsatisfied(&self) -> bool {
         self.flowing(self.allowance) != self.flowing(Allowance::Unlimited)
     }
@@ -220,11 +222,8 @@ impl Demand {
     }
 }
 
-fn sum(demands: &[Demand], allowance: impl Fn(&Demand) -> Allowance) -> u64 {
-    let costs = demands
-        .iter()
-        .map(|demand| demand.cost_bps(allowance(demand)));
-    costs.sum()
+fn sum(demands: &[Demand], cost_bps: impl Fn(&Demand) -> u64) -> u64 {
+    demands.iter().map(cost_bps).sum()
 }
 
 /// Whether the proposal gives somebody more, and all together no less.
@@ -232,7 +231,7 @@ fn rises(current_bps: u64, demands: &[Demand]) -> bool {
     let more = demands
         .iter()
         .any(|d| d.flowing(d.proposal) > d.flowing(d.allowance));
-    more && sum(demands, |demand| demand.proposal) >= current_bps
+    more && sum(demands, |demand| demand.cost_bps(demand.proposal)) >= current_bps
 }
 
 /// Proposes what fits the budget. `demands` are in order of importance.

@@ -1,6 +1,7 @@
 //! The rate at which a transport's packets arrive: a Bayesian estimate that trusts a sample less the
 //! more it surprises, so that one burst or pause does not move it much. On overuse that is too slow
-//! after a large drop: then the best of the last samples is what the path carries.
+//! after a large drop: then the best of the last samples is what the path carries. And after a large rise,
+//! as when a picture comes back: where no probe tells, what all of the last samples have shown is.
 
 /// Windows of one sample, first and later.
 const FIRST_WINDOW_US: i64 = 500_000;
@@ -9,8 +10,11 @@ const WINDOW_US: i64 = 150_000;
 const UNCERTAINTY: f64 = 10.0;
 /// What the estimate's variance (kbit/s squared) grows by from sample to sample.
 const DRIFT: f64 = 5.0;
-/// Samples that `ceiling_bps` looks back on.
+/// Samples that are looked back on: longer together than a burst is.
 const RECENT: usize = 3;
+/// All of them above the estimate by this factor, and it is the estimate that is wrong.
+const RISEN: f64 = 2.0;
+const INITIAL_VARIANCE: f64 = 50.0;
 
 /// The estimator.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub struct Acknowledged {
     /// The last samples, as a ring.
     recent_kbps: [f64; RECENT],
     at: usize,
+    follows_rises: bool,
 }
 
 impl Default for Acknowledged {
@@ -30,14 +35,20 @@ impl Default for Acknowledged {
             window_start_us: None,
             bytes: 0,
             estimate_kbps: None,
-            variance: 50.0,
+            variance: INITIAL_VARIANCE,
             recent_kbps: [f64::MAX; RECENT],
             at: 0,
+            follows_rises: false,
         }
     }
 }
 
 impl Acknowledged {
+    /// Whether a large rise that lasts is believed at once: probes measure the path with less.
+    pub fn follow_rises(&mut self, follows_rises: bool) {
+        self.follows_rises = follows_rises;
+    }
+
     /// `None` until the first window has passed.
     pub fn bitrate_bps(&self) -> Option<f64> {
         self.estimate_kbps.map(|kbps| kbps * 1_000.0)
@@ -79,6 +90,13 @@ impl Acknowledged {
             self.estimate_kbps = Some(sample_kbps);
             return;
         };
+        let least = self.recent_kbps.iter().copied().fold(f64::MAX, f64::min);
+        let is_full = self.recent_kbps.iter().all(|kbps| *kbps < f64::MAX);
+        if self.follows_rises && is_full && least > estimate * RISEN {
+            self.estimate_kbps = Some(least);
+            self.variance = INITIAL_VARIANCE;
+            return;
+        }
         let uncertainty = UNCERTAINTY * (estimate - sample_kbps).abs() / estimate.max(1.0);
         let sample_variance = uncertainty * uncertainty;
         let predicted = self.variance + DRIFT;
@@ -92,6 +110,22 @@ impl Acknowledged {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn follows_a_picture_that_comes_back_within_a_second_and_no_key_frame() {
+        let mut rate = Acknowledged::default();
+        rate.follow_rises(true);
+        let mut feed = |from_ms: i64, to_ms: i64, kbps: i64| {
+            for ms in (from_ms..to_ms).step_by(10) {
+                rate.on_packet(ms * 1_000, (kbps * 10 / 8) as u32);
+            }
+            rate.bitrate_bps().expect("known") / 1_000.0
+        };
+        assert!((feed(0, 2_000, 30) - 30.0).abs() < 5.0);
+        assert!(feed(2_000, 2_200, 700) < 60.0, "a burst");
+        assert!(feed(2_200, 4_000, 30) < 60.0);
+        assert!(feed(4_000, 5_000, 700) > 500.0);
+    }
 
     #[test]
     fn follows_a_rate_and_its_change_within_two_seconds() {

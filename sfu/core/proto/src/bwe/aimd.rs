@@ -82,6 +82,14 @@ impl Default for Aimd {
 }
 
 impl Aimd {
+    /// Without any knowledge but that the path has once carried so much.
+    pub fn begin_with(bitrate_bps: f64) -> Self {
+        Self {
+            bitrate_bps: bitrate_bps.clamp(START_BPS, MAX_BPS),
+            ..Self::default()
+        }
+    }
+
     pub fn bitrate_bps(&self) -> f64 {
         self.bitrate_bps
     }

@@ -12,6 +12,9 @@ pub const PACKETS: usize = 1_024;
 const FIRST_PACKETS: usize = 64;
 /// Feedback about what left longer ago is not waited for: until then the ring grows.
 const KEEP_US: u32 = 2_000_000;
+/// Probe clusters are numbered from 1 up to this; the bit above tells of padding.
+pub const MAX_CLUSTER: u8 = 0x7f;
+const PADDING: u8 = 0x80;
 /// Entries that a cache line holds.
 const PER_LINE: usize = 64 / size_of::<Entry>();
 /// Most entries that are brought nearer at a time: more hints than that have to wait themselves.
@@ -33,7 +36,7 @@ struct Entry {
     sent_us: u32,
     size: u16,
     state: State,
-    /// 0 is no probe.
+    /// 0 is no probe; and whether it was only padding.
     cluster: u8,
 }
 
@@ -46,6 +49,7 @@ pub struct PacketResult {
     pub size: u16,
     /// Probe cluster that it belongs to; 0 is none.
     pub cluster: u8,
+    pub is_padding: bool,
 }
 
 /// The ring. Times are microseconds since the estimator's start.
@@ -77,6 +81,13 @@ impl SendHistory {
         (self.next_sequence().wrapping_sub(packets), packets)
     }
 
+    /// When the last packet left, unless none has.
+    pub fn last_sent_us(&self, now_us: i64) -> Option<i64> {
+        let last = (self.next as usize).checked_sub(1)?;
+        let ago = (now_us as u32).wrapping_sub(self.entries[self.index(last)].sent_us);
+        Some(now_us - i64::from(ago))
+    }
+
     /// Brings the places of the next packets nearer.
     pub fn prefetch_next(&self, packets: usize) {
         self.prefetch(self.next as usize, packets);
@@ -101,7 +112,7 @@ impl SendHistory {
     }
 
     /// The packet numbered `next_sequence` has left.
-    pub fn record(&mut self, sent_us: i64, size: u16, cluster: u8) {
+    pub fn record(&mut self, sent_us: i64, size: u16, cluster: u8, is_padding: bool) {
         let mut index = self.index(self.next as usize);
         let oldest = &self.entries[index];
         let is_wanted = self.next >= self.entries.len() as u64
@@ -114,7 +125,7 @@ impl SendHistory {
             sent_us: sent_us as u32,
             size,
             state: State::InFlight,
-            cluster,
+            cluster: cluster | if is_padding { PADDING } else { 0 },
         };
         self.next += 1;
     }
@@ -160,7 +171,8 @@ impl SendHistory {
             sent_us: now_us - i64::from(ago),
             arrived_us,
             size: entry.size,
-            cluster: entry.cluster,
+            cluster: entry.cluster & !PADDING,
+            is_padding: entry.cluster & PADDING != 0,
         })
     }
 }
@@ -172,8 +184,8 @@ mod tests {
     #[test]
     fn a_packet_is_settled_once_and_a_missing_one_may_turn_up() {
         let mut history = SendHistory::default();
-        history.record(1_000, 500, 0);
-        history.record(2_000, 600, 3);
+        history.record(1_000, 500, 0, false);
+        history.record(2_000, 600, 3, false);
         let first = history.settle(0, Some(77), 9_000).expect("known");
         assert_eq!((first.sent_us, first.size, first.cluster), (1_000, 500, 0));
         assert_eq!(history.settle(0, Some(77), 9_000), None);
@@ -195,7 +207,7 @@ mod tests {
         for (rate, packets) in [(20i64, 64), (60, 128), (300, 1_024), (3_000, 1_024)] {
             let mut history = SendHistory::default();
             for n in 0..10 * rate {
-                history.record(n * 1_000_000 / rate, (n % 1_000) as u16, 0);
+                history.record(n * 1_000_000 / rate, (n % 1_000) as u16, 0, false);
             }
             assert_eq!(history.entries.len(), packets, "{rate} a second");
             for n in 10 * rate - (2 * rate - 2).min(1_024)..10 * rate {
@@ -212,7 +224,7 @@ mod tests {
         let mut history = SendHistory::default();
         let start = i64::from(u32::MAX) - 5_000_000;
         for n in 0..70_000i64 {
-            history.record(start + n * 100, 100, 0);
+            history.record(start + n * 100, 100, 0, false);
         }
         let last = 69_999i64;
         let now_us = start + last * 100 + 7;

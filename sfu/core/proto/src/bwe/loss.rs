@@ -304,6 +304,7 @@ mod tests {
                         arrived_us: (!n.is_multiple_of(lost_every)).then_some(sent_us),
                         size: 1_000,
                         cluster: 0,
+                        is_padding: false,
                     }
                 })
                 .collect();

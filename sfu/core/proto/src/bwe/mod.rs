@@ -7,11 +7,12 @@
 //! edges are left out of its rate, probes are made on demand (`want`) rather than by state, and a
 //! stream far below the estimate does not pull it down to its own rate (`train`), if it arrives. A probe that
 //! passes without loss ends what loss has said before. Loss turns the
-//! preference for higher rates later.
+//! preference for higher rates later. An estimate ages (`age`).
 //!
 //! Pure: time is passed in, nothing is allocated after `new`.
 
 mod acknowledged;
+mod age;
 mod aimd;
 mod arrival;
 mod history;
@@ -24,7 +25,8 @@ use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 use self::acknowledged::Acknowledged;
-use self::aimd::{Aimd, Seen};
+use self::age::Age;
+use self::aimd::{Aimd, MIN_BPS, Seen};
 use self::arrival::InterArrival;
 use self::history::SendHistory;
 use self::loss::LossBound;
@@ -37,8 +39,9 @@ use crate::rtcp::TransportFeedback;
 
 pub use self::history::PacketResult;
 
-/// A peer that negotiated feedback and sends none for so long is treated as one without.
-const DEAF_AFTER_US: i64 = 2_000_000;
+/// What arrives for so long without loss or growing delays fits, whatever loss has said before: where
+/// no probe tells.
+const PROVEN_AFTER_US: i64 = 1_000_000;
 /// What the delay said is stale after this.
 const USAGE_HOLDS_US: i64 = 500_000;
 /// Feedback that takes longer than this is no measure of the round trip.
@@ -53,7 +56,7 @@ const REPAIR_BURST_BYTES: f64 = 6_000.0;
 pub struct Estimator {
     started: Instant,
     history: SendHistory,
-    first_sent_us: Option<i64>,
+    age: Age,
     prober: Prober,
     /// The rate of packets as they leave.
     sent: Acknowledged,
@@ -64,8 +67,9 @@ pub struct Estimator {
     trains: Trains,
     aimd: Aimd,
     loss: LossBound,
-    heard: bool,
     usage_at_us: i64,
+    /// Since when nothing of what is sent has been lost, and delays have not grown.
+    unharmed_since_us: i64,
     /// Receiver's clock in units of 64 ms, with rollovers.
     reference: Option<i64>,
     /// Padding can be sent, so that probes can raise the estimate.
@@ -87,9 +91,9 @@ impl Estimator {
             aimd: Aimd::default(),
             loss: LossBound::default(),
             prober: Prober::default(),
-            first_sent_us: None,
-            heard: false,
+            age: Age::default(),
             usage_at_us: 0,
+            unharmed_since_us: 0,
             reference: None,
             can_probe: false,
             repair_bytes: REPAIR_BURST_BYTES,
@@ -100,11 +104,48 @@ impl Estimator {
     /// What the path can carry, in datagram bytes. `None` for a peer that sends no feedback.
     pub fn bitrate_bps(&self, now: Instant) -> Option<u64> {
         let now_us = self.us(now);
-        let deaf = !self.heard
-            && self
-                .first_sent_us
-                .is_some_and(|at| now_us - at > DEAF_AFTER_US);
-        (!deaf).then_some(self.estimate_bps() as u64)
+        let deaf = self.age.is_deaf(now_us);
+        (!deaf).then_some(self.estimate_bps(now_us) as u64)
+    }
+
+    /// Whether the estimate rests on anything: not before the first acknowledgement, and not once
+    /// nothing has been under way for some seconds.
+    pub fn is_known(&self, now: Instant) -> bool {
+        self.age.is_known(self.us(now))
+    }
+
+    /// Whether queues on the way grow.
+    pub fn is_overused(&self, now: Instant) -> bool {
+        self.usage(self.us(now)) == Usage::Over
+    }
+
+    /// Whether probes tell anything: padding can be sent, and arrives or is reported as lost.
+    pub fn can_learn(&self) -> bool {
+        self.can_probe && self.prober.is_answered()
+    }
+
+    /// To be called on every tick: forgets what has become too old to count.
+    pub fn grow_old(&mut self, now: Instant) {
+        let now_us = self.us(now);
+        let last_us = self.history.last_sent_us(now_us);
+        let is_idle = |last_us| self.age.is_idle(now_us, last_us, self.can_probe);
+        if last_us.is_some_and(is_idle) {
+            self.begin_anew(now_us);
+        }
+    }
+
+    /// As with a path never seen before; that it once carried more than is assumed of those is still
+    /// the best guess.
+    fn begin_anew(&mut self, now_us: i64) {
+        self.aimd = Aimd::begin_with(self.estimate_bps(now_us));
+        self.age.begin_anew();
+        self.sent = Acknowledged::default();
+        self.acknowledged = Acknowledged::default();
+        self.groups = InterArrival::default();
+        self.trendline = Trendline::default();
+        self.trains = Trains::default();
+        self.loss = LossBound::default();
+        self.prober.begin_anew(now_us);
     }
 
     /// The transport-wide sequence number for the next packet.
@@ -130,15 +171,25 @@ impl Estimator {
     /// Packets numbered from `next_sequence` on have left together, each of so many bytes of
     /// datagram.
     pub fn on_sent(&mut self, now: Instant, sizes: &[u16]) {
+        self.record(now, sizes, false);
+    }
+
+    /// A packet of nothing but padding has left.
+    pub fn on_padding_sent(&mut self, now: Instant, size: u16) {
+        self.record(now, &[size], true);
+    }
+
+    #[inline]
+    fn record(&mut self, now: Instant, sizes: &[u16], is_padding: bool) {
         let now_us = self.us(now);
-        self.first_sent_us.get_or_insert(now_us);
+        self.age.on_sent(now_us);
         let cluster = self.prober.current();
         let mut bytes = 0;
         for size in sizes {
-            self.history.record(now_us, *size, cluster);
+            self.history.record(now_us, *size, cluster, is_padding);
             bytes += u32::from(*size);
             if cluster != 0 {
-                self.prober.on_sent(usize::from(*size));
+                self.prober.on_sent(usize::from(*size), is_padding);
             }
         }
         self.sent.on_packet(now_us, bytes);
@@ -147,7 +198,7 @@ impl Estimator {
     /// Whether a retransmission of about `size` bytes fits the budget, which it then takes from.
     pub fn allow_repair(&mut self, now: Instant, size: usize) -> bool {
         let now_us = self.us(now);
-        let bytes_per_us = self.estimate_bps() / 8e6;
+        let bytes_per_us = self.estimate_bps(now_us) / 8e6;
         let most = (bytes_per_us * REPAIR_BURST_US).max(REPAIR_BURST_BYTES);
         let refill = bytes_per_us * (now_us - self.repair_at_us) as f64;
         self.repair_bytes = (self.repair_bytes + refill).min(most);
@@ -175,7 +226,13 @@ impl Estimator {
         if scratch.is_empty() {
             return;
         }
-        self.heard = true;
+        self.age.on_feedback(round_trip_us);
+        let can_learn = self.can_learn();
+        self.acknowledged.follow_rises(!can_learn);
+        self.sent.follow_rises(!can_learn);
+        if scratch.iter().any(|result| result.arrived_us.is_some()) {
+            self.end_silence(now_us);
+        }
         scratch.sort_unstable_by_key(|result| (result.arrived_us, result.sent_us));
         for result in scratch.iter() {
             if result.cluster != 0 {
@@ -215,6 +272,25 @@ impl Estimator {
         self.conclude_probe(now_us, round_trip_us);
         self.loss
             .update(scratch, self.aimd.bitrate_bps(), arriving_bps);
+        if usage == Usage::Over || scratch.iter().any(|result| result.arrived_us.is_none()) {
+            self.unharmed_since_us = now_us;
+        } else if let Some(bitrate_bps) = arriving_bps
+            && !can_learn
+            && now_us - self.unharmed_since_us >= PROVEN_AFTER_US
+        {
+            self.loss.carried(bitrate_bps);
+        }
+    }
+
+    /// Something has been acknowledged. What silence has taken from the estimate is not given back: the
+    /// path may be another one by now, and a probe finds out.
+    fn end_silence(&mut self, now_us: i64) {
+        let left = self.age.left(now_us);
+        if left < 1.0 {
+            self.aimd.set(self.aimd.bitrate_bps() * left, now_us);
+            self.prober.hurry(now_us);
+        }
+        self.age.on_acknowledged();
     }
 
     /// Tells what would be of use beyond what flows, if anything, and whether padding can be sent to
@@ -229,7 +305,7 @@ impl Estimator {
         let now_us = self.us(now);
         self.conclude_probe(now_us, round_trip.as_micros() as i64);
         let free = self.usage(now_us) != Usage::Over;
-        self.prober.poll(now_us, self.estimate_bps(), free)
+        self.prober.poll(now_us, self.estimate_bps(now_us), free)
     }
 
     /// When `poll_padding` is to be called next.
@@ -291,8 +367,9 @@ impl Estimator {
         self.trendline.usage()
     }
 
-    fn estimate_bps(&self) -> f64 {
-        self.aimd.bitrate_bps().min(self.loss.bitrate_bps())
+    fn estimate_bps(&self, now_us: i64) -> f64 {
+        let bitrate_bps = self.aimd.bitrate_bps().min(self.loss.bitrate_bps());
+        (bitrate_bps * self.age.left(now_us)).max(MIN_BPS)
     }
 
     fn us(&self, now: Instant) -> i64 {

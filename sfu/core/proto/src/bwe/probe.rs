@@ -5,7 +5,7 @@
 //! gets through is followed at once by one at twice the rate; one that meets the limit waits. Media
 //! sent meanwhile belongs to the cluster, so padding only fills up what media leaves.
 
-use super::history::PacketResult;
+use super::history::{MAX_CLUSTER, PacketResult};
 
 /// How often padding is sent within a cluster.
 pub const TICK_US: i64 = 5_000;
@@ -55,6 +55,9 @@ struct Cluster {
     started_us: i64,
     sent_packets: u32,
     sent_bytes: u64,
+    /// Packets of nothing but padding.
+    padding_sent: u32,
+    padding_arrived: u32,
     lost_packets: u32,
     packets: u32,
     bytes: u64,
@@ -78,6 +81,8 @@ pub struct Wanted {
     pub step_bps: u64,
     /// With everything that is asked for.
     pub all_bps: u64,
+    /// Somebody sees nothing until there is more: the path is looked at as often as may be.
+    pub is_urgent: bool,
 }
 
 /// What a probe has found.
@@ -103,6 +108,8 @@ pub struct Prober {
     wanted: Option<Wanted>,
     /// The path is known to be full not far above the estimate.
     met_limit: bool,
+    /// Feedback has told of padding that has arrived.
+    is_answered: bool,
 }
 
 impl Default for Prober {
@@ -116,6 +123,7 @@ impl Default for Prober {
             interval_us: INTERVAL_US,
             wanted: None,
             met_limit: false,
+            is_answered: true,
         }
     }
 }
@@ -129,7 +137,31 @@ impl Prober {
             self.next_at_us = self.next_at_us.min(now_us + RETRY_US);
             self.interval_us = INTERVAL_US;
         }
+        if wanted.is_some_and(|wanted| wanted.is_urgent) {
+            self.next_at_us = self.next_at_us.min(now_us + INTERVAL_US);
+        }
         self.wanted = wanted;
+    }
+
+    /// As with a path never seen before.
+    pub fn begin_anew(&mut self, now_us: i64) {
+        *self = Self {
+            id: self.id,
+            wanted: self.wanted,
+            next_at_us: now_us,
+            ..Self::default()
+        };
+    }
+
+    /// What has held probes up is over.
+    pub fn hurry(&mut self, now_us: i64) {
+        self.next_at_us = self.next_at_us.min(now_us);
+        self.interval_us = INTERVAL_US;
+    }
+
+    /// Whether feedback tells of what is sent as padding.
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// The cluster that packets sent now belong to; 0 is none.
@@ -141,10 +173,11 @@ impl Prober {
     }
 
     /// A packet of the current cluster has left.
-    pub fn on_sent(&mut self, size: usize) {
+    pub fn on_sent(&mut self, size: usize, is_padding: bool) {
         if self.state == State::Sending {
             self.cluster.sent_packets += 1;
             self.cluster.sent_bytes += size as u64;
+            self.cluster.padding_sent += u32::from(is_padding);
         }
     }
 
@@ -177,7 +210,7 @@ impl Prober {
         }
         let step = if self.probed { STEP } else { FIRST_STEP };
         self.probed = true;
-        self.id = self.id.checked_add(1).unwrap_or(1);
+        self.id = self.id % MAX_CLUSTER + 1;
         self.cluster = Cluster {
             rate_bps: (estimate_bps * step).min(aim_bps).max(MIN_RATE_BPS),
             started_us: now_us,
@@ -206,6 +239,7 @@ impl Prober {
             self.cluster.lost_packets += 1;
             return;
         };
+        self.cluster.padding_arrived += u32::from(result.is_padding);
         self.cluster
             .received(result.sent_us, arrived_us, u64::from(result.size));
     }
@@ -220,6 +254,7 @@ impl Prober {
             return None;
         }
         self.state = State::Idle;
+        self.is_answered = self.cluster.padding_arrived > 0 || self.cluster.padding_sent == 0;
         let measured = self.cluster.measure();
         match measured {
             Some(found) if found.bitrate_bps >= self.cluster.rate_bps * GOT_THROUGH => {
@@ -317,13 +352,17 @@ mod tests {
     use super::*;
 
     fn wanted(step_bps: u64, all_bps: u64) -> Option<Wanted> {
-        Some(Wanted { step_bps, all_bps })
+        Some(Wanted {
+            step_bps,
+            all_bps,
+            is_urgent: false,
+        })
     }
 
     /// Lets a cluster end of which nothing arrives. Returns when.
     fn lose_cluster(prober: &mut Prober, mut now_us: i64, estimate_bps: f64) -> i64 {
         while prober.poll(now_us, estimate_bps, true).is_some() {
-            prober.on_sent(250);
+            prober.on_sent(250, true);
             now_us += TICK_US;
         }
         now_us += AWAIT_US;
@@ -339,13 +378,14 @@ mod tests {
         let mut results = Vec::new();
         while let Some(bytes) = prober.poll(now_us, estimate_bps, true) {
             for _ in 0..bytes.div_ceil(250) {
-                prober.on_sent(250);
+                prober.on_sent(250, true);
                 free_at_us = free_at_us.max(now_us as f64) + 250.0 * 8e6 / link_bps;
                 results.push(PacketResult {
                     sent_us: now_us,
                     arrived_us: Some(free_at_us as i64),
                     size: 250,
                     cluster: 1,
+                    is_padding: true,
                 });
             }
             now_us += TICK_US;

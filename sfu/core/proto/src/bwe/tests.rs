@@ -115,6 +115,7 @@ impl Path {
         let wanted = Wanted {
             step_bps: bitrate_bps,
             all_bps: bitrate_bps,
+            is_urgent: false,
         };
         self.estimator.want(self.now, Some(wanted), true);
     }

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::Shard;
-use super::bandwidth::{Stamps, transport_cc_id};
 use super::flow::Change;
 use super::peer::Peer;
 use super::source::Source;
+use super::stamps::{Stamps, transport_cc_id};
 use super::subscriber::SubscriptionEntry;
 use crate::allocate::Allowance;
 use crate::api::{

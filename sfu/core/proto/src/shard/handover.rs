@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use super::Shard;
-use super::bandwidth::Stamps;
 use super::flow::Change;
+use super::stamps::Stamps;
 use crate::api::{ChangeTrack, Event, Host, Layer, SendCodec, SubscriptionSettings};
 
 /// Where a subscription is about to go on.

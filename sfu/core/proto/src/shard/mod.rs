@@ -5,6 +5,7 @@
 //! subscriber next to each other and the kernel can take them in one call; a frame that is whole
 //! leaves at once.
 
+mod allocation;
 mod audio;
 mod bandwidth;
 mod catch_up;
@@ -22,6 +23,7 @@ mod reports;
 mod shedding;
 mod snapshot;
 mod source;
+mod stamps;
 mod subscriber;
 mod timers;
 mod tracks;

@@ -5,7 +5,8 @@ use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::bandwidth::{Bandwidth, Stamp};
+use super::bandwidth::Bandwidth;
+use super::stamps::Stamp;
 use super::timers::Due;
 use crate::api::{ExtensionId, MediaKind, Subscribe, TrackId, TransportId, TransportState};
 use crate::bwe::Estimator;

@@ -96,7 +96,9 @@ pub(super) fn pad(
         let Some(len) = write_padding(entry, &mut sending, writer) else {
             break;
         };
-        sending.on_stamped(writer.now, &[len as u16]);
+        if let Some(estimator) = &mut sending.estimator {
+            estimator.on_padding_sent(writer.now, len as u16);
+        }
         written += len;
     }
     sending.path.bytes_sent += written as u64;

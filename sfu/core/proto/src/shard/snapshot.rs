@@ -63,7 +63,7 @@ impl Shard {
                     .round_trip
                     .map_or(0.0, |rtt| rtt.as_secs_f32() * 1_000.0),
                 bytes_sent: path.bytes_sent,
-                estimate_bps: peer.bandwidth.latest_bps,
+                estimate_bps: peer.bandwidth.latest_bps(),
             });
         }
         all

@@ -3,9 +3,9 @@
 use std::mem::offset_of;
 use std::time::Instant;
 
-use super::bandwidth::Stamps;
 use super::handover::Handover;
 use super::shedding::Shed;
+use super::stamps::Stamps;
 use crate::allocate::Allowance;
 use crate::api::SubscriptionId;
 use crate::forward::Subscription;

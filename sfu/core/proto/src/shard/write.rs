@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use super::bandwidth::Stamp;
 use super::peer::Sending;
+use super::stamps::Stamp;
 use crate::api::{Codec, Host, MediaKind};
 use crate::egress::{Batch, MAX_DATAGRAM, TrafficClass};
 use crate::forward::{Outgoing, StoredPacket, Subscription};
