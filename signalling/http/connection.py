@@ -165,6 +165,10 @@ class Visits:
 
 
 def vouch(request: web.Request) -> None:
-    """The client of this request has shown a valid token."""
+    """The client of this request has shown a valid token, and got a WebSocket for it.
+
+    Not before: a connection that goes on to send requests goes on to be counted, or a single token
+    would lift the bounds for any number of them.
+    """
     if isinstance(request.protocol, Connection):
         request.protocol.vouch(request.get(_VISIT))

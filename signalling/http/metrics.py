@@ -151,7 +151,7 @@ class HttpCounts:
         """As metric families."""
         yield GaugeMetricFamily(
             "kinguicall_connections_without_token",
-            "HTTP connections whose client has not shown a valid token.",
+            "HTTP connections without a token, and requests that proxies bring.",
             value=self.door.waiting,
         )
         yield _by(

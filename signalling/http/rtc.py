@@ -10,7 +10,6 @@ from aiohttp import hdrs, web
 
 from sfu.node import Node
 from signalling.grants import Claims, TokenError
-from signalling.http.connection import vouch
 from signalling.livekit import admission
 from signalling.livekit.context import SessionSettings
 from signalling.livekit.query import ConnectQuery, QueryError, parse
@@ -63,7 +62,6 @@ class RtcEndpoint:
     def _read(self, request: web.Request) -> tuple[Claims, ConnectQuery]:
         token = access_token(request.headers.get(hdrs.AUTHORIZATION), request.query)
         claims = self.keys.verify(token)
-        vouch(request)
         claims.check_join()
         try:
             return claims, parse(request.query, request.headers.get("User-Agent", ""))

@@ -1,12 +1,12 @@
 """Requests about peer connections and the client's own tracks."""
 
 import contextlib
-import json
 from dataclasses import replace
 
 from livekit.protocol import rtc
 
 from sfu import limits
+from signalling import strict_json
 from signalling.livekit import outbound
 from signalling.livekit.session import Session
 
@@ -28,9 +28,9 @@ def trickle(session: Session, request: rtc.TrickleRequest) -> None:
     """
     candidate = None
     if limits.utf8_bytes(request.candidateInit) <= limits.CANDIDATE_BYTES_MAX:
-        with contextlib.suppress(ValueError, RecursionError):
-            candidate = json.loads(request.candidateInit or "{}")
-    if not isinstance(candidate, dict):
+        with contextlib.suppress(ValueError):
+            candidate = strict_json.parse_object(request.candidateInit or "{}")
+    if candidate is None:
         session.send(
             outbound.request_response(
                 rtc.RequestResponse.INVALID_REQUEST, "candidateInit must be a JSON object"

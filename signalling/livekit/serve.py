@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 from sfu import limits
 from sfu.node import Node
 from signalling.grants import Claims
+from signalling.http.connection import vouch
 from signalling.livekit import admission as admissions
 from signalling.livekit import inbound, resume
 from signalling.livekit.context import SessionSettings
@@ -44,6 +45,7 @@ async def serve_websocket(
         writer_limit=0,
     )
     await socket.prepare(request)
+    vouch(request)
     link = Link(socket, request.transport, sessions.turns)
     writer = asyncio.create_task(link.run_writer())
     session: Session | None = None

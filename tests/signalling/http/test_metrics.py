@@ -83,6 +83,12 @@ async def test_answers_and_connections_are_counted(client: Client) -> None:
     assert 1 <= values["kinguicall_connections_without_token", ""] <= 3
 
 
+async def test_a_token_that_opens_no_websocket_lifts_no_bound(client: Client) -> None:
+    assert (await client.get(f"/rtc/validate?access_token={client.token()}"))[0] == 200
+    # The connection that is kept from it asks now, and is counted with its request.
+    assert (await samples(client))["kinguicall_connections_without_token", ""] == 2
+
+
 async def test_who_came_who_was_refused_and_who_went_is_counted(client: Client) -> None:
     path = f"/rtc?protocol=16&access_token={client.token()}"
     async with client.http.ws_connect(path) as socket:

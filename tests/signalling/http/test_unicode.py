@@ -20,9 +20,9 @@ def token(**claims: object) -> str:
     return jwt.encode({**CLAIMS, **claims}, KEYS.secrets()[0], "HS256")
 
 
-async def status_of(client: Client, target: bytes, *headers: bytes) -> int:
+async def status_of(client: Client, target: bytes, *headers: bytes, method: bytes = b"GET") -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    lines = [b"GET " + target + b" HTTP/1.1", b"Host: a", *headers]
+    lines = [method + b" " + target + b" HTTP/1.1", b"Host: a", *headers]
     writer.write(b"\r\n".join(lines) + b"\r\n\r\n")
     async with asyncio.timeout(5):
         status = int((await reader.readline()).split()[1])
@@ -69,3 +69,11 @@ async def test_bytes_of_the_request(client: Client, raw: bytes) -> None:
         (b"/", b"Accept: text/html" + raw, b"Origin: " + raw),
     ):
         assert await status_of(client, target, *headers) < 500, target
+    for method, *headers in (
+        (b"OPTIONS", b"Access-Control-Request-Headers: " + raw),
+        (b"POST", b"Content-Type: " + raw, b"Content-Length: 2", b"", b"{}"),
+        (b"POST", b"Content-Type: application/json; charset=" + raw, b"Content-Length: 0"),
+        (b"PATCH", b"Transfer-Encoding: " + raw),
+    ):
+        for target in (b"/api/conferences", b"/twirp/livekit.RoomService/" + raw):
+            assert await status_of(client, target, *headers, method=method) < 500, (method, target)
