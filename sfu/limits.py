@@ -2,8 +2,7 @@
 
 All are in bytes (of UTF-8), or counts whose unit the name gives, each with its reason. They stand
 together because they multiply: `tests/sfu/test_limits.py` multiplies those that meet and compares
-the products with budgets. The engine's own limits are constants of `sfu/core`; those of a session
-description stand with its grammar (`signalling/sdp/grammar.py`), which bounds what they cost.
+the products with budgets. The engine's own limits are constants of `sfu/core`.
 """
 
 import json
@@ -57,6 +56,8 @@ PERMISSION_TRACKS_MAX: Final = TRACKS_PER_PARTICIPANT_MAX
 WISHES_MAX: Final = 2_000
 """Tracks of which a participant's subscriptions remember a wish, published or not: camera and
 microphone of a thousand people."""
+CLIENT_TEXT_BYTES_MAX: Final = 256
+"""Each thing that a client says of itself: its SDK, its browser, its device."""
 CANDIDATE_BYTES_MAX: Final = 4 * KIB
 """A trickled candidate, with what stands around it."""
 
@@ -67,6 +68,33 @@ REMOVALS_PER_ROOM_MAX: Final = 1_000
 """Removed identities whose older tokens are refused; then the oldest is forgotten."""
 REMOVALS_ROOMS_MAX: Final = 200
 """Closed rooms whose removed identities are remembered; then the oldest is forgotten."""
+
+# --- a session description ---------------------------------------------------------------------
+
+SDP_TEXT_BYTES_MAX: Final = 1 * MIB
+"""A whole one. WebKit's of 255 sections has 170 kB."""
+SDP_LINES_MAX: Final = 16_384
+"""Lines that are used; candidates are not."""
+SDP_LINE_BYTES_MAX: Final = 16 * KIB
+"""One line. The longest that browsers write has 1 kB."""
+SDP_SECTIONS_MAX: Final = 256
+"""Tracks of a session on one connection, and its data channels."""
+SDP_SECTION_ATTRIBUTES_MAX: Final = 2_000
+"""Attributes of a section: browsers write one or two hundred."""
+SDP_CANDIDATES_MAX: Final = 64
+"""More are skipped: a machine with many bridges has hundreds, repeated in each section."""
+SDP_FORMATS_MAX: Final = 128
+"""Payload types of a section: there are no more numbers."""
+SDP_LIST_ITEMS_MAX: Final = 300
+"""Items of a list, such as a bundle's sections."""
+SDP_SSRCS_MAX: Final = 128
+"""SSRCs, and groups of them, of a section."""
+SDP_RIDS_MAX: Final = 32
+"""Simulcast layers of a section that are read; three are received."""
+SDP_FEEDBACK_MAX: Final = 32
+"""Kinds of feedback of a payload type."""
+SDP_ICE_OPTIONS_MAX: Final = 16
+"""Options of ICE; one is known."""
 
 # --- what a participant makes others receive --------------------------------------------------
 
@@ -106,6 +134,21 @@ UPDATE_BYTES_MAX: Final = 128 * KIB
 """A larger update is cut into several, so that no message blocks a slow link for long."""
 SERVER_DATA_BYTES_MAX: Final = 64_000
 """A message of the server API to a room: it fits into one message of a data channel."""
+
+# --- the page's API ----------------------------------------------------------------------------
+
+TITLE_BYTES_MAX: Final = 120
+"""A conference's title: it travels in every link."""
+CONFERENCE_NAME_BYTES_MAX: Final = 256
+"""A conference's name, as somebody may have typed it."""
+CREATIONS_BURST: Final = 30
+"""Conferences that one address may create at once."""
+CREATIONS_PER_S: Final = 0.5
+"""The same in the long run."""
+MISSES_BURST: Final = 30
+"""Names that one address may ask for that do not exist."""
+MISSES_PER_S: Final = 0.5
+"""The same in the long run."""
 
 # --- HTTP ----------------------------------------------------------------------------------
 

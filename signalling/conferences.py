@@ -18,10 +18,9 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 
+from sfu.limits import CONFERENCE_NAME_BYTES_MAX, TITLE_BYTES_MAX
 from signalling.tokens import KeyRing
 
-TITLE_BYTES_MAX = 120
-NAME_BYTES_MAX = 256
 _ID_CHARS = 12
 _TAG_CHARS = 16
 # Crockford's alphabet: no letter looks like a digit, so a name can be read out and typed.
@@ -62,7 +61,7 @@ class ConferenceNames:
 
     def find(self, name: str) -> Conference | None:
         """The conference of a name as somebody may have typed it, None if we did not make it."""
-        if len(name) > NAME_BYTES_MAX or not name.isascii():
+        if len(name) > CONFERENCE_NAME_BYTES_MAX or not name.isascii():
             return None
         code, _, suffix = name.strip().partition("-")
         code = code.lower().translate(_AS_TYPED)

@@ -22,8 +22,6 @@ from signalling.http.body import BodyTooLargeError, read_body
 from signalling.http.rate_limit import RateLimiter
 from signalling.tokens import KeyRing
 
-CREATE_BURST, CREATE_PER_S = 30, 0.5
-MISS_BURST, MISS_PER_S = 30, 0.5
 _IDENTITY_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -69,8 +67,8 @@ class ConferenceApi:
         self._keys = keys
         self._proxies = proxies
         self._names = ConferenceNames(keys)
-        self._creations = RateLimiter(CREATE_BURST, CREATE_PER_S, loop.time)
-        self._misses = RateLimiter(MISS_BURST, MISS_PER_S, loop.time)
+        self._creations = RateLimiter(limits.CREATIONS_BURST, limits.CREATIONS_PER_S, loop.time)
+        self._misses = RateLimiter(limits.MISSES_BURST, limits.MISSES_PER_S, loop.time)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_post("/api/conferences", self.create)

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from livekit.protocol import models
 
-from sfu.limits import ATTRIBUTES_BYTES_MAX, attributes_bytes
+from sfu.limits import ATTRIBUTES_BYTES_MAX, CLIENT_TEXT_BYTES_MAX, attributes_bytes, cut
 from signalling import strict_json
 
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t"})
-_TEXT_LIMIT: Final = 256
 _PROTOCOL_DEFAULT: Final = 12
 """For clients that do not say: the oldest protocol that is served."""
 _BROWSERS: Final = (
@@ -118,7 +117,7 @@ def _named_by(user_agent: str) -> dict[str, str]:
 
 
 def _text(query: Mapping[str, str], name: str) -> str:
-    return query.get(name, "")[:_TEXT_LIMIT]
+    return cut(query.get(name, ""), CLIENT_TEXT_BYTES_MAX)
 
 
 def _integer(query: Mapping[str, str], name: str, default: int) -> int:

@@ -1,25 +1,24 @@
 """Text to lines and back, and the lexical rules of single values (RFC 8866, section 9).
 
-All limits on the size of a description live here. They are checked before anything is built from
-the text, so that a hostile description costs little: splitting is linear, and a line is looked at
-by itself. What the limits count is what is used; candidates are not, by a server that is ICE-lite,
-and of those beyond the limit nothing is kept.
+The limits on the size of a description are checked before anything is built from the text, so that
+a hostile one costs little: splitting is linear, and a line is looked at by itself. What they count
+is what is used; candidates are not, by a server that is ICE-lite, and of those beyond the limit
+nothing is kept.
 """
 
 import re
 from dataclasses import dataclass, field
 
+from sfu.limits import (
+    SDP_CANDIDATES_MAX,
+    SDP_LINE_BYTES_MAX,
+    SDP_LINES_MAX,
+    SDP_LIST_ITEMS_MAX,
+    SDP_SECTION_ATTRIBUTES_MAX,
+    SDP_SECTIONS_MAX,
+    SDP_TEXT_BYTES_MAX,
+)
 from signalling.sdp.errors import SdpError
-
-TEXT_BYTES_MAX = 1 << 20
-LINES_MAX = 16_384
-LINE_LENGTH_MAX = 16_384
-SECTIONS_MAX = 256
-SECTION_ATTRIBUTES_MAX = 2_000
-CANDIDATES_MAX = 64
-"""More are skipped: a machine with many bridges has hundreds, repeated in each section."""
-FORMATS_MAX = 128
-LIST_ITEMS_MAX = 300
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+", re.ASCII)
 _ICE_CHARS = re.compile(r"[0-9A-Za-z+/=_\-]+", re.ASCII)
@@ -50,16 +49,16 @@ def split(text: str) -> RawDescription:
     for line in filter(None, text.replace("\r\n", "\n").split("\n")):
         if line.startswith("a=candidate:"):
             candidates += 1
-            if candidates > CANDIDATES_MAX:
+            if candidates > SDP_CANDIDATES_MAX:
                 continue
-        elif (used := used + 1) > LINES_MAX:
-            raise SdpError("too many lines", expected=f"at most {LINES_MAX}")
+        elif (used := used + 1) > SDP_LINES_MAX:
+            raise SdpError("too many lines", expected=f"at most {SDP_LINES_MAX}")
         letter, value = _letter_and_value(line)
         if letter != "m":
             level.append((letter, value))
             continue
-        if len(raw.sections) == SECTIONS_MAX:
-            raise SdpError("too many sections", expected=f"at most {SECTIONS_MAX}")
+        if len(raw.sections) == SDP_SECTIONS_MAX:
+            raise SdpError("too many sections", expected=f"at most {SDP_SECTIONS_MAX}")
         section = RawSection(value)
         raw.sections.append(section)
         level, candidates = section.lines, 0
@@ -68,8 +67,8 @@ def split(text: str) -> RawDescription:
 
 
 def _letter_and_value(line: str) -> tuple[str, str]:
-    if len(line) > LINE_LENGTH_MAX:
-        raise SdpError("line too long", expected=f"at most {LINE_LENGTH_MAX}", got=len(line))
+    if len(line) > SDP_LINE_BYTES_MAX:
+        raise SdpError("line too long", expected=f"at most {SDP_LINE_BYTES_MAX}", got=len(line))
     if line[1:2] != "=" or not "a" <= line[0] <= "z":
         raise SdpError("malformed line", expected="<letter>=<value>", got=line)
     return line[0], line[2:]
@@ -78,25 +77,25 @@ def _letter_and_value(line: str) -> tuple[str, str]:
 def _check_counts(raw: RawDescription) -> None:
     for lines in (raw.lines, *(section.lines for section in raw.sections)):
         count = sum(letter == "a" for letter, _ in lines)
-        if count > SECTION_ATTRIBUTES_MAX:
+        if count > SDP_SECTION_ATTRIBUTES_MAX:
             raise SdpError(
                 "too many attributes in a section",
-                expected=f"at most {SECTION_ATTRIBUTES_MAX}",
+                expected=f"at most {SDP_SECTION_ATTRIBUTES_MAX}",
                 got=count,
             )
 
 
 def _check_size(text: str) -> None:
     # A character takes at most four bytes, so short texts need not be encoded to be measured.
-    if len(text) > TEXT_BYTES_MAX:
-        raise SdpError("description too large", expected=f"at most {TEXT_BYTES_MAX} bytes")
+    if len(text) > SDP_TEXT_BYTES_MAX:
+        raise SdpError("description too large", expected=f"at most {SDP_TEXT_BYTES_MAX} bytes")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise SdpError("not a Unicode text", expected="no lone surrogates") from None
-    if size > TEXT_BYTES_MAX:
+    if size > SDP_TEXT_BYTES_MAX:
         raise SdpError(
-            "description too large", expected=f"at most {TEXT_BYTES_MAX} bytes", got=size
+            "description too large", expected=f"at most {SDP_TEXT_BYTES_MAX} bytes", got=size
         )
     if "\0" in text:
         raise SdpError("malformed line", expected="no NUL character")
@@ -144,7 +143,7 @@ def number(text: str, what: str, largest: int, smallest: int = 0) -> int:
     raise SdpError(f"malformed {what}", expected=f"{smallest} to {largest}", got=text)
 
 
-def items(text: str, what: str, most: int = LIST_ITEMS_MAX) -> list[str]:
+def items(text: str, what: str, most: int = SDP_LIST_ITEMS_MAX) -> list[str]:
     """The parts between spaces, a bounded number of them."""
     parts = text.split()
     if len(parts) > most:

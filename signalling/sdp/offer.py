@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal
 
+from sfu.limits import SDP_SECTIONS_MAX
 from signalling.codecs import Kind
 from signalling.sdp import outgoing
 from signalling.sdp.errors import SdpError
-from signalling.sdp.grammar import SECTIONS_MAX
 from signalling.sdp.model import (
     Codec,
     Direction,
@@ -32,7 +32,7 @@ from signalling.sdp.transport import (
     remote_transport,
 )
 
-TRACKS_MAX = SECTIONS_MAX - 1
+TRACKS_MAX = SDP_SECTIONS_MAX - 1
 _DATA_MID = "0"
 _PROTOCOL = "UDP/TLS/RTP/SAVPF"
 

@@ -8,6 +8,13 @@ are checked strictly, decoration is not, because real clients differ there.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sfu.limits import (
+    SDP_FEEDBACK_MAX,
+    SDP_FORMATS_MAX,
+    SDP_ICE_OPTIONS_MAX,
+    SDP_RIDS_MAX,
+    SDP_SSRCS_MAX,
+)
 from signalling.sdp import grammar
 from signalling.sdp.errors import SdpError
 from signalling.sdp.model import (
@@ -28,11 +35,6 @@ from signalling.sdp.model import (
     SsrcGroup,
     Transport,
 )
-
-SSRCS_MAX = 128
-RIDS_MAX = 32
-FEEDBACK_MAX = 32
-ICE_OPTIONS_MAX = 16
 
 # Static payload types that may come without a=rtpmap (RFC 3551, table 4).
 _STATIC = {0: ("PCMU", 8_000), 8: ("PCMA", 8_000), 9: ("G722", 8_000), 13: ("CN", 8_000)}
@@ -110,8 +112,8 @@ def _media_line(value: str) -> tuple[str, int, str, tuple[str, ...]]:
     if len(parts) < 3:
         raise SdpError("malformed m-line", expected="kind, port, protocol, formats", got=value)
     kind, port, protocol, *formats = parts
-    if len(formats) > grammar.FORMATS_MAX:
-        raise SdpError("too many formats", expected=f"at most {grammar.FORMATS_MAX}")
+    if len(formats) > SDP_FORMATS_MAX:
+        raise SdpError("too many formats", expected=f"at most {SDP_FORMATS_MAX}")
     if len(set(formats)) != len(formats):
         raise SdpError("format listed twice", expected="distinct formats", got=value)
     for part in protocol.split("/"):
@@ -188,7 +190,7 @@ class _Level:
             name, clock_rate_hz, channels = mapping
             feedback = for_all
             if own := self.feedback.get(str(payload_type)):
-                feedback = tuple(dict.fromkeys((*for_all, *own)))[:FEEDBACK_MAX]
+                feedback = tuple(dict.fromkeys((*for_all, *own)))[:SDP_FEEDBACK_MAX]
             codecs.append(
                 Codec(
                     payload_type,
@@ -222,7 +224,7 @@ def _read_mid(level: _Level, value: str) -> None:
 
 def _read_msid(level: _Level, value: str) -> None:
     parts = value.split(None, 2)
-    if parts and len(level.msids) < RIDS_MAX:
+    if parts and len(level.msids) < SDP_RIDS_MAX:
         level.msids.append(Msid(parts[0], parts[1] if len(parts) > 1 else ""))
 
 
@@ -253,7 +255,7 @@ def _read_feedback(level: _Level, value: str) -> None:
     if payload_type != "*":
         payload_type = str(grammar.number(payload_type, "payload type", 127))
     known = level.feedback.setdefault(payload_type, [])
-    if feedback and feedback not in known and len(known) < FEEDBACK_MAX:
+    if feedback and feedback not in known and len(known) < SDP_FEEDBACK_MAX:
         known.append(feedback)
 
 
@@ -276,8 +278,8 @@ def _read_rid(level: _Level, value: str) -> None:
     identifier, direction, restrictions = (*value.split(None, 2), "", "", "")[:3]
     if direction not in ("send", "recv"):
         raise SdpError("malformed rid", expected="send or recv", got=value)
-    if len(level.rids) == RIDS_MAX:
-        raise SdpError("too many rids", expected=f"at most {RIDS_MAX}")
+    if len(level.rids) == SDP_RIDS_MAX:
+        raise SdpError("too many rids", expected=f"at most {SDP_RIDS_MAX}")
     rid = Rid(grammar.rid_token(identifier), direction, " ".join(restrictions.split()))
     level.rids.setdefault(rid.id, rid)
 
@@ -296,8 +298,8 @@ def _read_simulcast(level: _Level, value: str) -> None:
 
 
 def _simulcast_streams(text: str) -> SimulcastStreams:
-    if text.count(";") + text.count(",") >= RIDS_MAX:
-        raise SdpError("too many simulcast streams", expected=f"at most {RIDS_MAX}")
+    if text.count(";") + text.count(",") >= SDP_RIDS_MAX:
+        raise SdpError("too many simulcast streams", expected=f"at most {SDP_RIDS_MAX}")
     return tuple(
         tuple(
             SimulcastAlternative(grammar.rid_token(item.removeprefix("~")), item.startswith("~"))
@@ -310,8 +312,8 @@ def _simulcast_streams(text: str) -> SimulcastStreams:
 def _read_ssrc(level: _Level, value: str) -> None:
     number, _, attribute = value.partition(" ")
     ssrc = grammar.number(number, "SSRC", 0xFFFF_FFFF)
-    if ssrc not in level.ssrcs and len(level.ssrcs) == SSRCS_MAX:
-        raise SdpError("too many SSRCs", expected=f"at most {SSRCS_MAX} in a section")
+    if ssrc not in level.ssrcs and len(level.ssrcs) == SDP_SSRCS_MAX:
+        raise SdpError("too many SSRCs", expected=f"at most {SDP_SSRCS_MAX} in a section")
     name, _, content = attribute.strip(" ").partition(":")
     pairs = level.ssrcs.setdefault(ssrc, [])
     if name := name.strip(" "):
@@ -319,9 +321,9 @@ def _read_ssrc(level: _Level, value: str) -> None:
 
 
 def _read_ssrc_group(level: _Level, value: str) -> None:
-    semantics, *ssrcs = grammar.items(value, "ssrc-group", SSRCS_MAX) or [""]
-    if len(level.ssrc_groups) == SSRCS_MAX:
-        raise SdpError("too many ssrc-groups", expected=f"at most {SSRCS_MAX} in a section")
+    semantics, *ssrcs = grammar.items(value, "ssrc-group", SDP_SSRCS_MAX) or [""]
+    if len(level.ssrc_groups) == SDP_SSRCS_MAX:
+        raise SdpError("too many ssrc-groups", expected=f"at most {SDP_SSRCS_MAX} in a section")
     group = tuple(grammar.number(ssrc, "SSRC", 0xFFFF_FFFF) for ssrc in ssrcs)
     level.ssrc_groups.append(SsrcGroup(grammar.token(semantics, "group semantics"), group))
 
@@ -335,7 +337,7 @@ def _read_ice_pwd(level: _Level, value: str) -> None:
 
 
 def _read_ice_options(level: _Level, value: str) -> None:
-    level.ice_options = tuple(value.split(None, ICE_OPTIONS_MAX)[:ICE_OPTIONS_MAX])
+    level.ice_options = tuple(value.split(None, SDP_ICE_OPTIONS_MAX)[:SDP_ICE_OPTIONS_MAX])
 
 
 def _read_fingerprint(level: _Level, value: str) -> None:

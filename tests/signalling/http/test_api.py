@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from sfu.limits import ADDRESSES_MAX
-from signalling.http.api import MISS_BURST
+from sfu.limits import ADDRESSES_MAX, MISSES_BURST
 from signalling.http.rate_limit import RateLimiter
 from tests.signalling.http.conftest import KEYS, Client
 
@@ -84,7 +83,7 @@ async def test_names_that_were_not_created_all_look_alike_and_run_into_a_limit(
         ]
     assert answers == [(404, {"code": "conference_not_found", "params": {}})] * len(guesses)
 
-    for _ in range(MISS_BURST):
+    for _ in range(MISSES_BURST):
         last = await post(client, "/api/conferences/guess/join", {"role": "listener"})
     assert (last[0], last[1]["code"]) == (429, "too_many_requests")
     good = f"/api/conferences/{created['name']}/join"

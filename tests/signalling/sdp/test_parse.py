@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfu.limits import SDP_CANDIDATES_MAX
 from signalling.sdp import SdpError, parse, serialise
-from signalling.sdp.grammar import CANDIDATES_MAX
 from signalling.sdp.model import Direction, Setup
 from signalling.sdp.transport import is_data_section
 from tests.signalling.sdp.peer import samples
@@ -157,7 +157,7 @@ def test_what_is_not_used_is_skipped_beyond_its_limit() -> None:
     description = parse(HEAD + (AUDIO + candidates + decoration) * 60)
 
     assert len(description.media) == 60
-    assert {len(section.candidates) for section in description.media} == {CANDIDATES_MAX}
+    assert {len(section.candidates) for section in description.media} == {SDP_CANDIDATES_MAX}
 
 
 def test_names_of_media_and_protocols_have_no_case() -> None:
