@@ -92,8 +92,11 @@ class Connection(RequestHandler):
             self._door.answered(self.guest)
 
     def vouch(self, visit: Guest | None) -> None:
-        """Its client has shown a valid token; or that of a proxy, whose `visit` it is."""
-        self._door.leave(visit or self.guest)
+        """Its client has shown a valid token. A proxy's connection is that of one client now, too,
+        whose request was counted as a `visit`."""
+        if visit is not None:
+            self._door.leave(visit)
+        self._door.leave(self.guest)
 
     def handle_error(
         self,

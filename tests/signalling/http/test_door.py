@@ -224,6 +224,22 @@ async def test_who_has_shown_a_token_takes_no_place(
     assert not entrance.ended
 
 
+@pytest.mark.parametrize("connect", [STRANGERS, Proxies()], indirect=True, ids=["direct", "proxy"])
+async def test_who_has_shown_a_token_is_answered_for_as_long_as_it_takes(
+    connect: Open, entrance: Door, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is a WebSocket, which lasts for hours."""
+    monkeypatch.setitem(door._PATIENCE_S, Stage.ANSWER, 0.1)
+    known, stranger = await connect(), await connect()
+    await known.send(b"GET /wait?token HTTP/1.1\r\nHost: a\r\n\r\n")
+    await handlers.arrival()
+    await stranger.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert await stranger.ended()
+    assert entrance.waiting == 0
+    handlers.blocked.set()
+    assert await known.status() == 200
+
+
 @pytest.mark.parametrize("connect", [Proxies()], indirect=True, ids=["proxy"])
 async def test_a_proxys_clients_are_counted_and_not_the_proxy(
     connect: Open, entrance: Door, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
