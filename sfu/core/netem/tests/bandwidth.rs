@@ -4,6 +4,10 @@
 //! is not the matter, its own time of the change.
 
 #[path = "support/camera.rs"]
+#[allow(
+    dead_code,
+    reason = "each test file looks at something else of the camera"
+)]
 mod camera;
 
 use std::time::{Duration, Instant};

@@ -66,12 +66,18 @@ impl World {
 
     /// Publishes a track of `layers` simulcast layers (1: a single encoding without rid).
     pub fn publish(&mut self, client: ClientIndex, kind: MediaKind, layers: u8) -> Track {
-        self.publish_in(client, kind, layers, None)
+        self.publish_in(client, kind, layers, Repairs::ByRtx, None)
+    }
+
+    /// Publishes video as a client does that has not negotiated RTX: repeats and padding come under
+    /// the media's own SSRC.
+    pub fn publish_without_rtx(&mut self, client: ClientIndex, layers: u8) -> Track {
+        self.publish_in(client, MediaKind::Video, layers, Repairs::None, None)
     }
 
     /// Publishes a microphone that shares places with the others of its room.
     pub fn publish_microphone(&mut self, client: ClientIndex, room: RoomId) -> Track {
-        self.publish_in(client, MediaKind::Audio, 1, Some(room))
+        self.publish_in(client, MediaKind::Audio, 1, Repairs::None, Some(room))
     }
 
     fn publish_in(
@@ -79,6 +85,7 @@ impl World {
         client: ClientIndex,
         kind: MediaKind,
         layers: u8,
+        repairs: Repairs,
         microphone_of: Option<RoomId>,
     ) -> Track {
         let serial = self.next_serial();
@@ -94,17 +101,22 @@ impl World {
         let mut ssrcs = Vec::new();
         for layer in 0..layers {
             let ssrc = serial * 100 + u32::from(layer) * 2 + 1;
-            let rtx = (kind == MediaKind::Video).then_some(ssrc + 1);
+            let has_rtx = kind == MediaKind::Video && repairs == Repairs::ByRtx;
+            let rtx = has_rtx.then_some(ssrc + 1);
             let rid = (layers > 1).then(|| RIDS[usize::from(layer)].into());
             direct.declare_stream_tx(ssrc.into(), rtx.map(Into::into), mid.as_str().into(), rid);
             ssrcs.push((ssrc, rtx));
         }
+        let codecs = receive_codecs(kind).into_iter().map(|codec| ReceiveCodec {
+            rtx_payload_type: codec.rtx_payload_type.filter(|_| repairs == Repairs::ByRtx),
+            ..codec
+        });
         let command = Command::Publish(Box::new(Publish {
             track: id,
             transport: peer.transport,
             kind,
             mid: Mid::new(mid.as_bytes()).expect("a short mid"),
-            codecs: receive_codecs(kind),
+            codecs: codecs.collect(),
             extensions: extensions(),
             rids: (0..layers)
                 .filter(|_| layers > 1)

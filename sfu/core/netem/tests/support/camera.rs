@@ -44,9 +44,15 @@ impl Camera {
 
     /// At most three layers, lowest first.
     pub fn with_layers(world: &mut World, publisher: ClientIndex, layers_bps: &[u32]) -> Self {
+        let video = world.publish(publisher, MediaKind::Video, layers_bps.len() as u8);
+        Self::of(world, publisher, video, layers_bps)
+    }
+
+    /// Whose video has been published already.
+    pub fn of(world: &mut World, publisher: ClientIndex, video: Track, layers_bps: &[u32]) -> Self {
         Self {
             layers_bps: layers_bps.to_vec(),
-            video: world.publish(publisher, MediaKind::Video, layers_bps.len() as u8),
+            video,
             audio: world.publish(publisher, MediaKind::Audio, 1),
             start: world.now,
             next_frame: world.now,
@@ -85,6 +91,19 @@ impl Camera {
             );
             self.audio_sequence += 1;
         }
+    }
+
+    /// Sends a packet of nothing but padding under the SSRC of a layer, behind its last frame.
+    pub fn pad(&mut self, world: &mut World, layer: usize) {
+        let packet = SentPacket {
+            sequence: self.sequences[layer],
+            timestamp: self.frame.wrapping_sub(1).wrapping_mul(3_000),
+            marker: false,
+            payload: &[],
+            audio_level: None,
+        };
+        world.send(&self.video, layer, &packet);
+        self.sequences[layer] += 1;
     }
 
     fn send_frame(&mut self, world: &mut World, layer: usize, key: bool) {

@@ -22,6 +22,10 @@ const INTERVAL_US: i64 = 3_000_000;
 const MAX_INTERVAL_US: i64 = 5_000_000;
 /// Before it is tried whether what flowed until congestion fits again: by then queues are empty.
 const RETRY_US: i64 = 1_500_000;
+/// A cluster that all arrived, but in which a large frame was sent, says nothing for or against: the next
+/// one comes soon. Not for ever, as some paths bundle whatever they carry.
+const AGAIN_US: i64 = 150_000;
+const MAX_INCONCLUSIVE: u8 = 3;
 /// Less than this share of what was missing before, and something has been taken away.
 const TAKEN_AWAY: f64 = 0.8;
 /// Each probe goes for so much more than the estimate; the very first one for more.
@@ -110,6 +114,8 @@ pub struct Prober {
     met_limit: bool,
     /// Feedback has told of padding that has arrived.
     is_answered: bool,
+    /// So many of the last clusters.
+    inconclusive: u8,
 }
 
 impl Default for Prober {
@@ -124,6 +130,7 @@ impl Default for Prober {
             wanted: None,
             met_limit: false,
             is_answered: true,
+            inconclusive: 0,
         }
     }
 }
@@ -261,8 +268,14 @@ impl Prober {
                 self.next_at_us = now_us;
                 self.interval_us = INTERVAL_US;
                 self.met_limit = false;
+                self.inconclusive = 0;
+            }
+            None if self.cluster.has_all_arrived() && self.inconclusive < MAX_INCONCLUSIVE => {
+                self.next_at_us = now_us + AGAIN_US;
+                self.inconclusive += 1;
             }
             _ => {
+                self.inconclusive = 0;
                 self.met_limit = true;
                 self.next_at_us = now_us + self.interval_us;
                 self.interval_us = (self.interval_us * 3 / 2).min(MAX_INTERVAL_US);
@@ -319,6 +332,10 @@ impl Cluster {
         self.bytes += size;
     }
 
+    fn has_all_arrived(&self) -> bool {
+        self.packets > 0 && self.packets == self.sent_packets
+    }
+
     fn measure(&self) -> Option<Measured> {
         if f64::from(self.packets) < f64::from(self.sent_packets) * MIN_RECEIVED {
             return None;
@@ -357,6 +374,38 @@ mod tests {
             all_bps,
             is_urgent: false,
         })
+    }
+
+    #[test]
+    fn a_frame_in_a_cluster_delays_the_next_one_little_and_not_for_ever() {
+        let mut prober = Prober::default();
+        prober.want(0, wanted(2_000_000, 2_000_000));
+        let mut now_us = 0;
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let mut sent = 0;
+            while prober.poll(now_us, 300_000.0, true).is_some() {
+                // A frame of ten packets right at the end; all arrive at once.
+                let packets = if sent == 6 { 10 } else { 1 };
+                for _ in 0..packets {
+                    prober.on_sent(1_000, false);
+                    prober.on_result(&PacketResult {
+                        sent_us: now_us,
+                        arrived_us: Some(now_us / 4 + 50_000),
+                        size: 1_000,
+                        cluster: prober.id,
+                        is_padding: false,
+                    });
+                }
+                sent += 1;
+                now_us += TICK_US;
+            }
+            assert_eq!(prober.conclude(now_us, 0), None);
+            waits.push(prober.next_at_us - now_us);
+            now_us = prober.next_at_us;
+        }
+        let again = AGAIN_US;
+        assert_eq!(waits, [again, again, again, INTERVAL_US, again]);
     }
 
     /// Lets a cluster end of which nothing arrives. Returns when.
