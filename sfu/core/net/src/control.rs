@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kinguicall_proto::api::{
-    Command, Event, IceCredentials, OpenTransport, Publish, ShardId, Ssrc, Subscribe,
+    Command, Event, IceCredentials, OpenTransport, PathSecret, Publish, ShardId, Ssrc, Subscribe,
     SubscriptionId, TrackId, TransportId, TransportState,
 };
 
@@ -241,15 +241,17 @@ impl Engine {
             let shard = near.map_or_else(|| registry.least_loaded(), TransportId::shard);
             registry.add_transport(shard)?
         };
-        let local = credentials_of(id.shard());
-        let local = local.inspect_err(|_| self.registry().remove_transport(id))?;
+        let secrets = credentials_of(id.shard()).and_then(|local| Ok((local, path_secret()?)));
+        let forget = |_: &CommandError| self.registry().remove_transport(id);
+        let (local, path_secret) = secrets.inspect_err(forget)?;
         let sent = self.command(Command::OpenTransport(Box::new(OpenTransport {
             id,
             local: local.clone(),
+            path_secret,
             open_data_channels,
             dtls_rng_seed: None,
         })));
-        sent.inspect_err(|_| self.registry().remove_transport(id))?;
+        sent.inspect_err(forget)?;
         Ok(self.describe(id, local))
     }
 
@@ -371,6 +373,12 @@ pub fn new_credentials() -> Result<IceCredentials, CommandError> {
         ufrag: random_ice_chars(UFRAG_CHARS)?,
         password: random_ice_chars(PASSWORD_CHARS)?,
     })
+}
+
+fn path_secret() -> Result<PathSecret, CommandError> {
+    let mut secret = PathSecret([0; 16]);
+    fill_random(&mut secret.0)?;
+    Ok(secret)
 }
 
 fn random_ice_chars(count: usize) -> Result<String, CommandError> {

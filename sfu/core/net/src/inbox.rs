@@ -61,6 +61,7 @@ impl Inbox {
     pub fn push_peer(&self, message: PeerMessage) -> bool {
         let droppable = match &message {
             PeerMessage::KeyFrameWanted { .. }
+            | PeerMessage::AddressTaken { .. }
             | PeerMessage::SenderReport { .. }
             | PeerMessage::Data(_) => true,
             PeerMessage::Attach { .. }

@@ -8,11 +8,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
-use kinguicall_proto::api::ShardId;
+use kinguicall_proto::api::{Claim, ShardId};
 use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::transport::demux::{
-    DatagramKind, classify, shard_of_ufrag, stun_local_ufrag,
+    DatagramKind, classify, is_stun_answer, shard_of_ufrag, stun_local_ufrag,
 };
 
 use crate::ring::{Consumer, Producer, ring};
@@ -29,21 +30,30 @@ pub(crate) struct Arrival {
 
 /// Which shard's peer an address is. At most eight addresses of each peer are in it.
 #[derive(Debug, Default)]
-pub(crate) struct Owners(RwLock<HashMap<SocketAddr, ShardId>>);
+pub(crate) struct Owners(RwLock<HashMap<SocketAddr, (ShardId, Claim)>>);
 
 impl Owners {
-    fn get(&self, address: SocketAddr) -> Option<ShardId> {
+    fn get(&self, address: SocketAddr) -> Option<(ShardId, Claim)> {
         let owners = self.0.read().unwrap_or_else(PoisonError::into_inner);
         owners.get(&address).copied()
     }
 
-    fn set(&self, address: SocketAddr, shard: ShardId, is_ours: bool) {
+    /// Returns the shard that has lost the address by that, and whether for good.
+    fn set(
+        &self,
+        address: SocketAddr,
+        shard: ShardId,
+        claim: Option<Claim>,
+    ) -> Option<(ShardId, bool)> {
         let mut owners = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if is_ours {
-            owners.insert(address, shard);
-        } else if owners.get(&address) == Some(&shard) {
-            owners.remove(&address);
-        }
+        let Some(claim) = claim else {
+            if owners.get(&address).is_some_and(|owner| owner.0 == shard) {
+                owners.remove(&address);
+            }
+            return None;
+        };
+        let (loser, theirs) = owners.insert(address, (shard, claim))?;
+        (loser != shard).then_some((loser, claim.since < theirs.since))
     }
 }
 
@@ -90,10 +100,12 @@ impl Steering {
         is_ours: impl FnOnce() -> bool,
     ) -> Option<ShardId> {
         let shard = match classify(datagram) {
-            DatagramKind::Stun => stun_local_ufrag(datagram).and_then(shard_of_ufrag),
+            DatagramKind::Stun if !is_stun_answer(datagram) => {
+                stun_local_ufrag(datagram).and_then(shard_of_ufrag)
+            }
             DatagramKind::Unknown => None,
             _ if is_ours() => None,
-            _ => self.owners.get(from),
+            _ => self.owner(from),
         };
         shard.filter(|shard| *shard != self.id && usize::from(shard.0) < self.outgoing.len())
     }
@@ -106,37 +118,95 @@ impl Steering {
             .is_some_and(|producer| producer.push(&arrival, datagram))
     }
 
-    /// An address belongs to this shard from now on, or no longer.
-    pub fn set_owner(&self, address: SocketAddr, is_ours: bool) {
-        self.owners.set(address, self.id, is_ours);
+    /// Whether a check from there may pass as far as the other shards' peers are concerned.
+    pub fn may_claim(&self, now: Instant, address: SocketAddr, since: Option<Instant>) -> bool {
+        let owner = self.owners.get(address);
+        let other = owner.filter(|(shard, _)| *shard != self.id);
+        other.is_none_or(|(_, claim)| claim.gives_way(now, since))
+    }
+
+    /// An address belongs to this shard from now on, or no longer. Returns the shard that has lost it
+    /// by that, and whether for good.
+    pub fn set_owner(&self, address: SocketAddr, claim: Option<Claim>) -> Option<(ShardId, bool)> {
+        self.owners.set(address, self.id, claim)
+    }
+
+    fn owner(&self, address: SocketAddr) -> Option<ShardId> {
+        self.owners.get(address).map(|(shard, _)| shard)
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
 
+    fn claim(since: Instant, age_s: u64) -> Claim {
+        Claim {
+            since,
+            checked_at: since + Duration::from_secs(age_s),
+        }
+    }
+
+    #[test]
+    fn an_address_stays_its_shards_and_comes_back_to_it() {
+        let threads = Steering::for_threads(2);
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(
+            threads[0].set_owner(address(1), Some(claim(start, 0))),
+            None
+        );
+        threads[0].set_owner(address(1), Some(claim(start, 10)));
+        assert!(!threads[1].may_claim(after(14), address(1), None), "in use");
+        assert!(threads[0].may_claim(after(14), address(1), None), "its own");
+        assert!(threads[1].may_claim(after(15), address(1), None), "silent");
+        let lost = threads[1].set_owner(address(1), Some(claim(after(15), 0)));
+        assert_eq!(lost, Some((ShardId(0), false)));
+        assert!(
+            !threads[0].may_claim(after(16), address(1), None),
+            "a third"
+        );
+        assert!(threads[0].may_claim(after(16), address(1), Some(start)));
+        let lost = threads[0].set_owner(address(1), Some(claim(start, 16)));
+        assert_eq!(lost, Some((ShardId(1), true)));
+        assert!(!threads[1].may_claim(after(17), address(1), Some(after(15))));
+    }
+
+    #[test]
+    fn answers_to_checks_are_brought_to_whose_the_source_is() {
+        let threads = Steering::for_threads(2);
+        threads[1].set_owner(address(1), Some(claim(Instant::now(), 0)));
+        let mut answer = [0; 20];
+        answer[..8].copy_from_slice(&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
+        let other = threads[0].other(address(1), &answer, || false);
+        assert_eq!(other, Some(ShardId(1)));
+    }
+
     #[test]
     fn datagrams_find_their_shard_by_their_source_and_strangers_find_none() {
         let threads = Steering::for_threads(2);
         let rtp = [0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
-        threads[1].set_owner(address(1), true);
+        let claim = Some(claim(Instant::now(), 0));
+        threads[1].set_owner(address(1), claim);
         let other = |thread: usize, from, ours| threads[thread].other(from, &rtp, || ours);
         assert_eq!(other(0, address(1), false), Some(ShardId(1)));
         assert_eq!(other(0, address(1), true), None, "its own peer comes first");
         assert_eq!(other(1, address(1), false), None);
         assert_eq!(other(0, address(2), false), None);
-        threads[0].set_owner(address(1), false);
+        threads[0].set_owner(address(1), None);
         assert_eq!(
             other(0, address(1), false),
             Some(ShardId(1)),
             "not its to end"
         );
-        threads[1].set_owner(address(1), false);
+        threads[1].set_owner(address(1), None);
         assert_eq!(other(0, address(1), false), None);
     }
 

@@ -34,6 +34,8 @@ pub struct Attacker {
     pub key_frame_requests: usize,
     /// Datagrams of RTCP that it has been sent.
     pub rtcp_datagrams: usize,
+    /// It sends no checks on its own.
+    pub keeps_quiet: bool,
     local: IceCredentials,
     remote: IceCredentials,
     certificate: DtlsCertificate,
@@ -73,6 +75,7 @@ impl Attacker {
             received: Vec::new(),
             key_frame_requests: 0,
             rtcp_datagrams: 0,
+            keeps_quiet: false,
             local: IceCredentials {
                 ufrag: "attacker".to_owned(),
                 password: "attacker-attacker-attacker".to_owned(),
@@ -137,9 +140,10 @@ impl Attacker {
 
     /// Lets time pass; returns what is sent.
     pub fn advance(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        if now >= self.next_check {
+        if now >= self.next_check && !self.keeps_quiet {
             self.next_check = now + CHECK_INTERVAL;
-            self.check();
+            let check = self.nominating_check();
+            self.to_send.push(check);
         }
         if self.is_checked {
             let _ = self.dtls.handle_timeout(now);
@@ -173,7 +177,8 @@ impl Attacker {
         }
     }
 
-    fn check(&mut self) {
+    /// A check that has media sent to wherever it seems to come from.
+    pub fn nominating_check(&self) -> Vec<u8> {
         let username = format!("{}:{}", self.remote.ufrag, self.local.ufrag);
         let check = StunMessage::binding_request(&username, TransId::new(), true, 1, 1, true);
         let mut bytes = [0; 256];
@@ -181,7 +186,7 @@ impl Attacker {
         let len = check
             .to_bytes(Some(password), &mut bytes, hmac_sha1)
             .expect("the buffer has room");
-        self.to_send.push(bytes[..len].to_vec());
+        bytes[..len].to_vec()
     }
 
     fn drive_dtls(&mut self) {

@@ -79,6 +79,21 @@ fn a_publisher_that_moves_is_seen_on() {
 }
 
 #[test]
+fn a_viewer_that_moves_loses_nothing_once_its_new_address_is_known() {
+    let (mut world, track, _, viewer, ssrc) = call();
+    let mut source = Vp8Source::new(&track, 0, 100);
+    source.run(&mut world, 2 * SECOND_OF_FRAMES);
+    world.clients[viewer.0].seen_as = elsewhere(4_000);
+    gap_after_move(&mut world, &mut source, viewer.0, ssrc);
+    let before = world.clients[viewer.0].packets(ssrc).count();
+    source.run(&mut world, 10 * SECOND_OF_FRAMES);
+    world.run(Duration::from_millis(100));
+    let got = (world.clients[viewer.0].packets(ssrc).count() - before) as u64;
+    let all = u64::from(10 * SECOND_OF_FRAMES) * PACKETS_PER_FRAME;
+    assert!(got >= all - PACKETS_PER_FRAME, "{got} of {all}");
+}
+
+#[test]
 fn a_stranger_cannot_move_a_peer() {
     let (mut world, track, publisher, viewer, ssrc) = call();
     let mut source = Vp8Source::new(&track, 0, 100);

@@ -9,6 +9,8 @@ pub enum DropReason {
     NotRecognised,
     /// From an address that no connectivity check has validated, or a check for nobody here.
     UnknownSource,
+    /// A check from an address that is another peer's.
+    AddressTaken,
     /// Failed authentication, was a replay, or came before the keys.
     Srtp,
     /// Authenticated but malformed RTP or RTCP.
@@ -28,10 +30,11 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
     pub const ALL: [(DropReason, &'static str); Self::COUNT] = [
         (DropReason::NotRecognised, "not_recognised"),
         (DropReason::UnknownSource, "unknown_source"),
+        (DropReason::AddressTaken, "address_taken"),
         (DropReason::Srtp, "srtp"),
         (DropReason::Malformed, "malformed"),
         (DropReason::Unrouted, "unrouted"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use dimpl::certificate::generate_self_signed_certificate;
 use is::stun::StunMessage;
-use kinguicall_proto::api::{IceCredentials, OpenTransport, ShardId, TransportId};
+use kinguicall_proto::api::{IceCredentials, OpenTransport, PathSecret, ShardId, TransportId};
 use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::transport::{Output, POLL_BUFFER, Transport, TransportSettings};
 
@@ -120,6 +120,7 @@ fn open(ufrag: &str) -> OpenTransport {
             ufrag: ufrag.to_owned(),
             password: PASSWORD.to_owned(),
         },
+        path_secret: PathSecret([3; 16]),
         open_data_channels: false,
         dtls_rng_seed: Some(1),
     }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
+use kinguicall_proto::api::{Claim, Event, Host, MediaMeta, PeerMessage, ShardId};
 use kinguicall_proto::egress::{Batch, SocketIndex, Source};
 use kinguicall_proto::shard::Shard;
 
@@ -67,9 +67,19 @@ impl Host for ThreadHost {
         self.to_wake[index] = true;
     }
 
-    fn source(&mut self, source: Source, is_ours: bool) {
-        if let (Some(steering), Some(address)) = (&self.steering, source.udp_address()) {
-            steering.set_owner(address, is_ours);
+    fn may_claim(&self, now: Instant, source: Source, since: Option<Instant>) -> bool {
+        let (Some(steering), Some(address)) = (&self.steering, source.udp_address()) else {
+            return true;
+        };
+        steering.may_claim(now, address, since)
+    }
+
+    fn source(&mut self, source: Source, claim: Option<Claim>) {
+        let (Some(steering), Some(address)) = (&self.steering, source.udp_address()) else {
+            return;
+        };
+        if let Some((loser, for_good)) = steering.set_owner(address, claim) {
+            self.peer(loser, PeerMessage::AddressTaken { source, for_good });
         }
     }
 

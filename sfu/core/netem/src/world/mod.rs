@@ -52,6 +52,8 @@ pub struct World {
     pub clients: Vec<Client>,
     pub attackers: Vec<Attacker>,
     pub events: Vec<Event>,
+    /// Bytes that the server has sent to addresses where nobody of these lives.
+    pub stray_bytes: usize,
     shards: Vec<(Shard, SimHost)>,
     shared: Option<SharedLink>,
     fingerprint: Vec<u8>,
@@ -100,6 +102,7 @@ impl World {
             clients: Vec::new(),
             attackers: Vec::new(),
             events: Vec::new(),
+            stray_bytes: 0,
             shards,
             shared: None,
             fingerprint,
@@ -310,6 +313,8 @@ impl World {
                     }
                 } else if let Some(attacker) = self.attackers.iter_mut().find(|a| a.address == to) {
                     attacker.arrive(datagram);
+                } else {
+                    self.stray_bytes += datagram.len();
                 }
             }
         }

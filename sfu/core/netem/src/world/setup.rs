@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kinguicall_proto::api::{
-    Codec, Command, DataMember, DtlsRole, IceCredentials, MediaKind, Mid, OpenTransport, Publish,
-    ReceiveCodec, RemoteDescription, Rid, RoomId, SendCodec, ShardId, Ssrc, Subscribe,
-    SubscriptionId, SubscriptionSettings, TrackId, TransportId,
+    Codec, Command, DataMember, DtlsRole, IceCredentials, MediaKind, Mid, OpenTransport,
+    PathSecret, Publish, ReceiveCodec, RemoteDescription, Rid, RoomId, SendCodec, ShardId, Ssrc,
+    Subscribe, SubscriptionId, SubscriptionSettings, TrackId, TransportId,
 };
 
 use super::offered::{AUDIO_CODECS, DESCRIPTOR, extensions, receive_codecs};
@@ -295,6 +295,7 @@ impl World {
         let open = OpenTransport {
             id,
             local: local.clone(),
+            path_secret: PathSecret([serial as u8; 16]),
             open_data_channels,
             dtls_rng_seed: Some(u64::from(serial)),
         };

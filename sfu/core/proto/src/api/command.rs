@@ -1,6 +1,8 @@
 //! What policy may ask of a shard. Commands never fail towards their sender: one that names an
 //! object that has gone meanwhile is ignored, as its event is already on its way up.
 
+use std::fmt;
+
 use super::{
     Codec, DtlsRole, ExtensionId, MediaKind, Mid, ReceiveCodec, Rid, RoomId, Ssrc, SubscriptionId,
     TrackId, TransportId,
@@ -13,11 +15,23 @@ pub struct IceCredentials {
     pub password: String,
 }
 
+/// What checks of our own are named by: nobody but this node can compute it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PathSecret(pub [u8; 16]);
+
+impl fmt::Debug for PathSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathSecret")
+    }
+}
+
 /// Creates a peer connection that waits for the remote side's checks.
 #[derive(Debug, Clone)]
 pub struct OpenTransport {
     pub id: TransportId,
     pub local: IceCredentials,
+    /// Random.
+    pub path_secret: PathSecret,
     /// This node opens the data channels (`_reliable`, `_lossy`, `_data_track`), not the peer.
     pub open_data_channels: bool,
     /// Fixes the handshake's random numbers, for replay in tests only.

@@ -12,12 +12,12 @@ mod media;
 mod peer;
 
 pub use command::{
-    ChangeTrack, Command, DataDelivery, DataMember, IceCredentials, OpenTransport, Publish,
-    RemoteDescription, SendCodec, Subscribe, SubscriptionSettings,
+    ChangeTrack, Command, DataDelivery, DataMember, IceCredentials, OpenTransport, PathSecret,
+    Publish, RemoteDescription, SendCodec, Subscribe, SubscriptionSettings,
 };
 pub use event::{AudioLevel, CloseReason, Event, TransportState};
 pub use frame::{Dependencies, FrameTargets, NOT_PRESENT, SWITCH, ScalableFrame};
-pub use host::Host;
+pub use host::{Claim, Host};
 pub use ids::{
     Layer, MAX_LAYERS, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId,
 };

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Codec, Layer, RoomId, ScalableFrame, ShardId, TrackId};
 use crate::data::room::RoutedData;
+use crate::egress::Source;
 use crate::forward::Rank;
 
 /// What the fan-out needs to know of a packet besides its payload. Copied, never allocated.
@@ -74,6 +75,11 @@ pub enum PeerMessage {
         room: RoomId,
         from: ShardId,
         ranks: Arc<[Rank]>,
+    },
+    /// The address is a peer's of another shard from now on. `for_good`: one that had it first.
+    AddressTaken {
+        source: Source,
+        for_good: bool,
     },
     /// An already attributed data packet for the members that `to` hosts.
     Data(RoutedData),

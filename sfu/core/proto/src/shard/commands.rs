@@ -145,10 +145,7 @@ impl Shard {
             self.ufrags.remove(ufrag);
         }
         for address in &peer.addresses {
-            if self.addresses.get(address) == Some(&key) {
-                self.addresses.remove(address);
-                host.source(*address, false);
-            }
+            self.disclaim(key, *address, host);
         }
         self.shrink();
     }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::Shard;
-use super::peer::Path;
 use super::timers::Timer;
 use crate::api::{Event, Host, TransportState};
 use crate::egress::{MAX_DATAGRAM, TrafficClass};
@@ -45,37 +44,25 @@ impl Shard {
                     if !self.batch.has_room() {
                         host.flush(&mut self.batch);
                     }
-                    if bytes.len() <= MAX_DATAGRAM {
+                    if peer.pays_for(bytes) && bytes.len() <= MAX_DATAGRAM {
                         self.batch.space()[..bytes.len()].copy_from_slice(bytes);
                         let class = TrafficClass::Control;
                         self.batch.commit(socket, to, bytes.len(), class, None);
                     }
                 }
-                Output::AddressValidated(address) => {
-                    peer.addresses.push(address);
-                    self.addresses.insert(address, key);
-                    host.source(address, true);
-                }
+                Output::AddressValidated(address) => peer.addresses.push(address),
                 Output::AddressExpired(address) => {
                     peer.addresses.retain(|known| *known != address);
-                    if self.addresses.get(&address) == Some(&key) {
-                        self.addresses.remove(&address);
-                        host.source(address, false);
-                    }
+                    self.disclaim(key, address, host);
                 }
-                Output::SelectedPair { socket, to } => {
-                    let old = peer.path.take();
-                    let repeats = old
-                        .as_ref()
-                        .map_or_else(Default::default, |path| path.repeats);
-                    peer.path = Some(Path {
-                        socket,
-                        to,
-                        round_trip: None,
-                        bytes_sent: old.map_or(0, |path| path.bytes_sent),
-                        repeats,
-                    });
+                Output::SelectedPair {
+                    socket,
+                    to,
+                    is_proven,
+                } => {
+                    peer.move_to(now, socket, to, is_proven);
                 }
+                Output::PairProven => peer.trust_path(),
                 Output::UfragRetired(ufrag) => {
                     peer.ufrags.retain(|known| *known != ufrag);
                     self.ufrags.remove(&ufrag);

@@ -13,7 +13,7 @@ use crate::forward::Kept;
 use crate::receive::{Incoming, Packet, Route, rtx};
 use crate::rtp::Header;
 use crate::stats::DropReason;
-use crate::transport::demux::{DatagramKind, classify, stun_local_ufrag};
+use crate::transport::demux::{DatagramKind, classify, is_stun_answer, stun_local_ufrag};
 
 impl Shard {
     pub(super) fn ingest(
@@ -26,6 +26,15 @@ impl Shard {
     ) -> Result<(), DropReason> {
         let source = Source::new(socket, from);
         match classify(datagram) {
+            DatagramKind::Stun if is_stun_answer(datagram) => {
+                let key = self.validated(source)?;
+                let transport = &mut self.peers[key].transport;
+                if !transport.handle_stun_answer(socket, from, datagram) {
+                    return Err(DropReason::UnknownSource);
+                }
+                self.drive_transport(now, key, host);
+                Ok(())
+            }
             DatagramKind::Stun => self.stun(now, socket, from, datagram, host),
             DatagramKind::Dtls => {
                 let key = self.validated(source)?;
@@ -57,9 +66,15 @@ impl Shard {
         let key = stun_local_ufrag(datagram)
             .and_then(|ufrag| self.ufrags.get(ufrag).copied())
             .ok_or(DropReason::UnknownSource)?;
-        let valid = self.peers[key]
-            .transport
-            .handle_stun(now, socket, from, datagram);
+        let source = Source::new(socket, from);
+        if !self.may_claim(now, key, source, host) {
+            return Err(DropReason::AddressTaken);
+        }
+        let transport = &mut self.peers[key].transport;
+        let valid = transport.handle_stun(now, socket, from, datagram);
+        if valid {
+            self.claim(now, key, source, host);
+        }
         self.drive_transport(now, key, host);
         if valid {
             Ok(())

@@ -5,12 +5,14 @@
 //! subscriber next to each other and the kernel can take them in one call; a frame that is whole
 //! leaves at once.
 
+mod addresses;
 mod allocation;
 mod audio;
 mod bandwidth;
 mod catch_up;
 mod commands;
 mod connect;
+mod credit;
 mod fanout;
 mod feedback;
 mod flow;
@@ -226,6 +228,9 @@ impl Shard {
     pub fn handle_peer(&mut self, now: Instant, message: PeerMessage, host: &mut dyn Host) {
         match message {
             PeerMessage::Data(message) => self.deliver(now, &message),
+            PeerMessage::AddressTaken { source, for_good } => {
+                self.lose(now, source, for_good, host);
+            }
             PeerMessage::MicrophoneRanks { room, from, ranks } => {
                 self.microphones.set_others(room, from, &ranks);
                 self.schedule_microphones(now);

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::bandwidth::Bandwidth;
+use super::credit::{Allowance, Credit};
 use super::stamps::Stamp;
 use super::timers::Due;
 use crate::api::{ExtensionId, MediaKind, Subscribe, TrackId, TransportId, TransportState};
@@ -33,9 +34,22 @@ pub(super) struct Path {
     pub(super) round_trip: Option<Duration>,
     pub(super) bytes_sent: u64,
     pub(super) repeats: RepeatBudget,
+    pub(super) credit: Credit,
 }
 
 impl Path {
+    /// Whether anything may be sent: not once a path that is not proven has had enough.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.credit.is_left()
+    }
+
+    /// A datagram of so many bytes is sent.
+    #[inline]
+    pub(super) fn pay(&mut self, bytes: usize) {
+        self.credit.pay(bytes);
+    }
+
     /// Shortest time between two retransmissions of one packet. Who has waited a round trip for one
     /// in vain asks again, and jitter may bring that sooner.
     pub(super) fn retransmission_spacing(&self) -> Duration {
@@ -117,6 +131,7 @@ pub(super) struct Peer {
     /// Addresses of this peer that have passed a connectivity check.
     pub(super) addresses: Vec<Source>,
     pub(super) ufrags: Vec<String>,
+    pub(super) allowance: Allowance,
     pub(super) transport_due: Due,
     pub(super) feedback_due: Due,
 }
@@ -155,6 +170,7 @@ impl Peer {
             sent: BTreeMap::new(),
             addresses: Vec::new(),
             ufrags: Vec::new(),
+            allowance: Allowance::new(now),
             transport_due: Due::default(),
             feedback_due: Due::default(),
             reports_at: None,
@@ -174,7 +190,7 @@ impl Peer {
     /// What is needed to send media, once there are keys and an address.
     pub(super) fn sending(&mut self) -> Option<Sending<'_>> {
         Some(Sending {
-            path: self.path.as_mut()?,
+            path: self.path.as_mut().filter(|path| path.is_open())?,
             outbound: self.outbound.as_mut()?,
             estimator: self.bandwidth.estimator.as_deref_mut(),
             stamps_audio: self.bandwidth.wants_video,

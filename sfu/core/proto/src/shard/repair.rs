@@ -133,7 +133,8 @@ fn write_padding(
     space[at..end].fill(0);
     space[end - 1] = PADDING_BYTES;
     let len = sending.outbound.protect_rtp(space, at, end, index).ok()?;
-    let path = &sending.path;
+    let path = &mut sending.path;
+    path.pay(len);
     let class = TrafficClass::Video;
     writer.batch.commit(path.socket, path.to, len, class, None);
     Some(len)

@@ -289,7 +289,9 @@ impl Shard {
                     self.remove_track(key, host);
                 }
             }
-            PeerMessage::Data(_) | PeerMessage::MicrophoneRanks { .. } => {}
+            PeerMessage::Data(_)
+            | PeerMessage::MicrophoneRanks { .. }
+            | PeerMessage::AddressTaken { .. } => {}
         }
     }
 

@@ -126,7 +126,8 @@ pub(super) fn write_packet(
     }
     match sending.outbound.protect_rtp(space, header_len, end, index) {
         Ok(len) => {
-            let path = &sending.path;
+            let path = &mut sending.path;
+            path.pay(len);
             let class = match packet.subscription.kind() {
                 MediaKind::Audio => TrafficClass::Audio,
                 MediaKind::Video => TrafficClass::Video,

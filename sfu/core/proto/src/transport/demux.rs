@@ -21,6 +21,7 @@ pub enum DatagramKind {
 const STUN_HEADER: usize = 20;
 const STUN_MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const STUN_BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const STUN_BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 const STUN_ATTRIBUTE_USERNAME: u16 = 0x0006;
 /// A Binding request has about ten attributes; more are not looked at.
 const MAX_ATTRIBUTES: usize = 24;
@@ -75,6 +76,11 @@ pub fn stun_local_ufrag(packet: &[u8]) -> Option<&str> {
         rest = rest.get(4 + length.next_multiple_of(4)..)?;
     }
     None
+}
+
+/// Whether a STUN datagram looks like the answer to a check of ours.
+pub fn is_stun_answer(packet: &[u8]) -> bool {
+    packet.starts_with(&STUN_BINDING_SUCCESS)
 }
 
 /// Characters at the start of our user name fragments that name the shard.

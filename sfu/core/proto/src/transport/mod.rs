@@ -26,7 +26,7 @@ use dtls::{DtlsOutput, DtlsSession};
 use ice::{IceEvent, IceLite};
 
 use crate::api::{
-    CloseReason, DtlsRole, IceCredentials, OpenTransport, RemoteDescription, TransportState,
+    Claim, CloseReason, DtlsRole, IceCredentials, OpenTransport, RemoteDescription, TransportState,
 };
 use crate::egress::{SocketIndex, Source};
 
@@ -75,11 +75,14 @@ pub enum Output<'a> {
     /// Datagrams from this address belong to this transport from now on.
     AddressValidated(Source),
     AddressExpired(Source),
-    /// Media leaves by this pair from now on.
+    /// Media leaves by this pair from now on; little of it before the pair is proven.
     SelectedPair {
         socket: SocketIndex,
         to: SocketAddr,
+        is_proven: bool,
     },
+    /// What leaves by the selected pair arrives at the peer and at nobody else.
+    PairProven,
     /// Checks with this local user name fragment need not be brought here any more.
     UfragRetired(String),
     /// Once, before `State(Connected)`: the exported keys (RFC 5764, section 4.2).
@@ -107,6 +110,26 @@ pub struct Transport {
     closing: Option<CloseReason>,
     opened_at: Instant,
     handshake_began_at: Option<Instant>,
+    handshake_paths: HandshakePaths,
+}
+
+/// Where the flights of a handshake went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandshakePaths {
+    None,
+    One(SocketIndex, SocketAddr),
+    Several,
+}
+
+impl HandshakePaths {
+    fn add(&mut self, socket: SocketIndex, to: SocketAddr) {
+        let path = Self::One(socket, to);
+        *self = match *self {
+            Self::None => path,
+            before if before == path => path,
+            _ => Self::Several,
+        };
+    }
 }
 
 impl Transport {
@@ -115,7 +138,7 @@ impl Transport {
         Self {
             settings: settings.clone(),
             rng_seed: open.dtls_rng_seed,
-            ice: IceLite::new(open.local),
+            ice: IceLite::new(open.local, open.path_secret),
             dtls: None,
             remote: None,
             state: TransportState::New,
@@ -123,6 +146,7 @@ impl Transport {
             closing: None,
             opened_at: now,
             handshake_began_at: None,
+            handshake_paths: HandshakePaths::None,
         }
     }
 
@@ -140,7 +164,12 @@ impl Transport {
         self.ice.is_validated(source.into())
     }
 
-    /// A TCP connection of this peer has ended.
+    /// Since when, and how lately, checks of this peer from there have passed.
+    pub fn claim(&self, source: Source) -> Option<Claim> {
+        self.ice.claim(source)
+    }
+
+    /// A TCP connection of this peer has ended, or an address has turned out to be somebody else's.
     pub fn forget(&mut self, source: Source) {
         self.ice.forget(source);
     }
@@ -186,6 +215,16 @@ impl Transport {
         }
         self.begin_handshake(now);
         true
+    }
+
+    /// Takes what may be the answer to a check of ours. Returns whether it was one.
+    pub fn handle_stun_answer(
+        &mut self,
+        socket: SocketIndex,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> bool {
+        !self.is_closed() && self.ice.handle_answer(socket, from, packet)
     }
 
     /// Takes a DTLS datagram; one from an address that is not validated is dropped.
@@ -257,15 +296,18 @@ impl Transport {
             if let Some(event) = self.ice.poll_event() {
                 return Some(event.into());
             }
-            if let Some(reply) = self.ice.poll_reply() {
-                let (socket, to) = (reply.socket, reply.to);
-                let bytes = &mut buffer[..reply.bytes().len()];
-                bytes.copy_from_slice(reply.bytes());
+            if let Some(message) = self.ice.poll_message() {
+                let (socket, to) = (message.socket, message.to);
+                let bytes = &mut buffer[..message.bytes().len()];
+                bytes.copy_from_slice(message.bytes());
                 return Some(Output::Transmit { socket, to, bytes });
             }
             match self.dtls.as_mut().and_then(|dtls| dtls.poll(now, buffer)) {
                 Some(DtlsOutput::Packet(len)) => {
                     if let Some((socket, to)) = self.ice.selected() {
+                        if self.state != TransportState::Connected {
+                            self.handshake_paths.add(socket, to);
+                        }
                         let bytes = &buffer[..len];
                         return Some(Output::Transmit { socket, to, bytes });
                     }
@@ -277,6 +319,7 @@ impl Transport {
                 }
                 Some(DtlsOutput::Keys(profile, keying_material)) => {
                     self.enter(TransportState::Connected);
+                    self.prove_by_handshake();
                     let role = self.dtls.as_ref().map(DtlsSession::role);
                     return Some(Output::Keys {
                         profile,
@@ -293,6 +336,15 @@ impl Transport {
                     None => return None,
                 },
             }
+        }
+    }
+
+    /// Whoever has finished the handshake has received our flights: if all went to one address, there.
+    fn prove_by_handshake(&mut self) {
+        if let HandshakePaths::One(socket, to) = self.handshake_paths
+            && self.ice.selected() == Some((socket, to))
+        {
+            self.ice.prove_selected();
         }
     }
 
@@ -403,7 +455,16 @@ impl From<IceEvent> for Output<'_> {
         match event {
             IceEvent::AddressValidated(address) => Self::AddressValidated(address),
             IceEvent::AddressExpired(address) => Self::AddressExpired(address),
-            IceEvent::Selected { socket, to } => Self::SelectedPair { socket, to },
+            IceEvent::Selected {
+                socket,
+                to,
+                is_proven,
+            } => Self::SelectedPair {
+                socket,
+                to,
+                is_proven,
+            },
+            IceEvent::SelectedIsProven => Self::PairProven,
             IceEvent::UfragRetired(ufrag) => Self::UfragRetired(ufrag),
         }
     }

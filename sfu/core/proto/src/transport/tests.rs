@@ -13,7 +13,7 @@ use is::stun::{StunMessage, TransId};
 use super::hello::{HandshakeFilter, fingerprint_sha256};
 use super::records;
 use super::*;
-use crate::api::{ShardId, TransportId};
+use crate::api::{PathSecret, ShardId, TransportId};
 
 mod endings;
 mod handshakes;
@@ -83,16 +83,17 @@ fn check_with(
     let id = TransId::new();
     let message = StunMessage::binding_request(&username, id, controlling, 7, 1_000, nominate);
     let mut bytes = vec![0; 300];
-    let hmac = |key: &[u8], parts: &[&[u8]]| {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-        let digest = aws_lc_rs::hmac::sign(&key, &parts.concat());
-        digest.as_ref().try_into().unwrap()
-    };
     let length = message
         .to_bytes(Some(password.as_bytes()), &mut bytes, hmac)
         .unwrap();
     bytes.truncate(length);
     bytes
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    let digest = aws_lc_rs::hmac::sign(&key, &parts.concat());
+    digest.as_ref().try_into().unwrap()
 }
 
 /// What a transport told, with its bytes.
@@ -102,6 +103,7 @@ enum Told {
     Validated(Source),
     Expired(Source),
     Selected(SocketAddr),
+    Proven,
     Retired(String),
     Keys(Vec<u8>, bool),
     State(TransportState),
@@ -117,6 +119,7 @@ fn drain(transport: &mut Transport, now: Instant) -> Vec<Told> {
             Output::AddressValidated(address) => Told::Validated(address),
             Output::AddressExpired(address) => Told::Expired(address),
             Output::SelectedPair { to, .. } => Told::Selected(to),
+            Output::PairProven => Told::Proven,
             Output::UfragRetired(ufrag) => Told::Retired(ufrag),
             Output::Keys {
                 keying_material,
@@ -166,6 +169,7 @@ impl Call {
         let open = OpenTransport {
             id: TransportId::new(ShardId(0), 1),
             local: credentials("node"),
+            path_secret: PathSecret([9; 16]),
             open_data_channels: false,
             dtls_rng_seed: Some(1),
         };

@@ -171,3 +171,104 @@ fn a_restart_whose_remote_part_comes_first_works_too() {
     assert!(call.told.contains(&Told::Retired("node".to_owned())));
     assert_eq!(call.transport.local_ufrags().collect::<Vec<_>>(), ["again"]);
 }
+
+/// The answer of whoever receives at `from` to the last check of ours that was sent there.
+fn answer_to(call: &Call, to: SocketAddr) -> Option<Vec<u8>> {
+    let sent = call.told.iter().rev().find_map(|told| match told {
+        Told::Sent(address, bytes) if *address == to => {
+            let message = StunMessage::parse(bytes).ok()?;
+            message.is_binding_request().then(|| bytes.clone())
+        }
+        _ => None,
+    })?;
+    let request = StunMessage::parse(&sent).unwrap();
+    assert_eq!(request.split_username(), Some(("peer", "node")));
+    assert!(request.ice_controlled().is_some() && !request.use_candidate());
+    let password = credentials("peer").password;
+    assert!(request.verify(password.as_bytes(), hmac));
+    Some(binding_success(&request, &password))
+}
+
+fn binding_success(request: &StunMessage<'_>, password: &str) -> Vec<u8> {
+    let answer = StunMessage::binding_reply(request.trans_id(), address(0));
+    let mut bytes = vec![0; 300];
+    let password = Some(password.as_bytes());
+    let len = answer.to_bytes(password, &mut bytes, hmac).unwrap();
+    bytes.truncate(len);
+    bytes
+}
+
+#[test]
+fn a_path_is_proven_by_the_answer_to_a_check_that_only_a_receiver_there_has_seen() {
+    let mut call = Call::connected(DtlsRole::Server);
+    assert!(call.told.contains(&Told::Proven), "by the handshake");
+    call.told.clear();
+    let nominating = check(&credentials("node"), "peer", true);
+    call.stun(address(2), &nominating);
+    assert!(call.told.contains(&Told::Selected(address(2))));
+    let answer = answer_to(&call, address(2)).expect("a check of ours");
+    call.stun(address(3), &nominating);
+    let of_another = answer_to(&call, address(3)).expect("a check of ours");
+    call.stun(address(2), &nominating);
+    let mut forged = answer.clone();
+    forged[12] ^= 1;
+    let of_a_stranger = {
+        let request = StunMessage::parse(&answer).unwrap();
+        binding_success(&request, "a password of somebody else")
+    };
+    for wrong in [&of_another, &forged, &of_a_stranger, &nominating] {
+        let taken = call.transport.handle_stun_answer(SOCKET, address(2), wrong);
+        call.collect();
+        assert!(!taken && !call.told.contains(&Told::Proven));
+    }
+    let from_elsewhere = call
+        .transport
+        .handle_stun_answer(SOCKET, address(3), &answer);
+    assert!(!from_elsewhere);
+    let taken = call
+        .transport
+        .handle_stun_answer(SOCKET, address(2), &answer);
+    call.collect();
+    assert!(taken && call.told.contains(&Told::Proven));
+    call.told.clear();
+    call.stun(address(2), &nominating);
+    assert_eq!(answer_to(&call, address(2)), None, "asked no more");
+}
+
+#[test]
+fn an_address_that_was_proven_before_its_nomination_is_proven_at_once() {
+    let mut call = Call::connected(DtlsRole::Server);
+    let node = credentials("node");
+    call.stun(address(2), &check(&node, "peer", false));
+    let answer = answer_to(&call, address(2)).expect("a check of ours");
+    call.transport
+        .handle_stun_answer(SOCKET, address(2), &answer);
+    call.transport
+        .handle_stun(call.now, SOCKET, address(2), &check(&node, "peer", true));
+    let mut buffer = [0; POLL_BUFFER];
+    let mut proven = Vec::new();
+    while let Some(output) = call.transport.poll_output(call.now, &mut buffer) {
+        if let Output::SelectedPair { is_proven, .. } = output {
+            proven.push(is_proven);
+        }
+    }
+    assert_eq!(proven, [true]);
+}
+
+#[test]
+fn a_handshake_whose_flights_went_to_several_addresses_proves_none() {
+    let fingerprint = fingerprint_sha256(&peer_certificate().certificate);
+    let mut call = Call::new(DtlsRole::Server, fingerprint);
+    let victim = check(&credentials("node"), "peer", true);
+    let mut flights = 0;
+    call.exchange(|call, _| {
+        flights += 1;
+        if flights == 2 {
+            call.transport
+                .handle_stun(call.now, SOCKET, address(66), &victim);
+        }
+    });
+    assert!(call.is_connected() && flights >= 2);
+    assert_eq!(call.transport.selected_pair(), Some((SOCKET, address(66))));
+    assert!(!call.told.contains(&Told::Proven));
+}
