@@ -79,6 +79,22 @@ fn a_publisher_that_moves_is_seen_on() {
 }
 
 #[test]
+fn a_publisher_that_moves_is_asked_for_a_key_frame_at_once() {
+    let (mut world, track, publisher, ..) = call();
+    let mut source = Vp8Source::new(&track, 0, 100);
+    source.run(&mut world, 2 * SECOND_OF_FRAMES);
+    let asked = |world: &World| world.clients[publisher.0].key_frame_requests;
+    let (before, moved_at) = (asked(&world), world.now);
+    world.clients[publisher.0].seen_as = elsewhere(4_000);
+    let round_trip = Duration::from_millis(60);
+    let limit = LONGEST_GAP + round_trip;
+    while asked(&world) == before && world.now < moved_at + limit {
+        source.run(&mut world, 1);
+    }
+    assert!(asked(&world) > before, "not asked within {limit:?}");
+}
+
+#[test]
 fn a_viewer_that_moves_loses_nothing_once_its_new_address_is_known() {
     let (mut world, track, _, viewer, ssrc) = call();
     let mut source = Vp8Source::new(&track, 0, 100);

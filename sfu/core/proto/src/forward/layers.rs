@@ -48,6 +48,12 @@ impl LayerActivity {
         changed
     }
 
+    /// Those that arrive.
+    pub fn active(&self) -> impl Iterator<Item = Layer> {
+        let layers = (0..MAX_LAYERS).filter(|index| self.active[*index]);
+        layers.map(|index| Layer(index as u8))
+    }
+
     /// The highest active layer up to `max`, or the lowest one above it.
     pub fn best(&self, max: u8) -> Option<Layer> {
         let below = (0..MAX_LAYERS)

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::Shard;
-use crate::api::Host;
+use crate::api::{Host, MediaKind};
 use crate::egress::Source;
 
 impl Shard {
@@ -82,5 +82,20 @@ impl Shard {
     fn since(&self, key: usize, source: Source) -> Option<Instant> {
         let claim = self.peers.get(key)?.transport.claim(source)?;
         Some(claim.since)
+    }
+
+    /// A publisher's way has changed, and what was on the old one is lost: its pictures begin again
+    /// at once, instead of when those who watch have waited in vain.
+    pub(super) fn want_key_frames_of(&mut self, now: Instant, key: usize) {
+        let published = self.tracks.iter().filter(|(_, track)| {
+            let is_video = track.inner.kind == MediaKind::Video;
+            is_video && track.source.as_ref().is_some_and(|it| it.peer == key)
+        });
+        let wanted: Vec<_> = published
+            .flat_map(|(track, entry)| entry.inner.activity.active().map(move |it| (track, it)))
+            .collect();
+        for (track, layer) in wanted {
+            self.want_key_frame(now, track, layer);
+        }
     }
 }

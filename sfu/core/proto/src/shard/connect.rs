@@ -60,7 +60,11 @@ impl Shard {
                     to,
                     is_proven,
                 } => {
+                    let moves = peer.path.is_some();
                     peer.move_to(now, socket, to, is_proven);
+                    if moves {
+                        self.want_key_frames_of(now, key);
+                    }
                 }
                 Output::PairProven => peer.trust_path(),
                 Output::UfragRetired(ufrag) => {
