@@ -197,6 +197,9 @@ class Session:
         if link is not self._link:
             return
         self._forget_link()
+        before = self.state
+        if before is SessionState.ENDED:
+            return
         self._step(SessionEvent.LINK_LOST)
         if self.state is SessionState.DETACHED:
             self.subscriber.suspend()
