@@ -23,7 +23,7 @@ class SignallingCounters:
     sent_bytes: int = 0
     """To clients of sessions that have ended."""
     refusals: Counter[str] = field(default_factory=Counter)
-    """By status or name of the reason."""
+    """By reason."""
     endings: Counter[str] = field(default_factory=Counter)
     """By reason."""
     lag_s: float = 0.0

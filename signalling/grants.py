@@ -6,6 +6,7 @@ of the wrong type refuses the token rather than granting or withholding somethin
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from sfu import limits
@@ -14,12 +15,28 @@ SOURCES = ("camera", "microphone", "screen_share", "screen_share_audio")
 KINDS = ("standard", "ingress", "egress", "sip", "agent", "connector", "bridge")
 
 
+class Refusal(StrEnum):
+    """Why somebody may not come in, as the operator counts it."""
+
+    TOKEN = "token"  # noqa: S105 - the word, not one of them
+    """None, not signed by one of the keys, or not valid now."""
+    PERMISSION = "permission"
+    """The token does not allow it."""
+    MALFORMED = "malformed"
+    """Something is missing, too long, or not what it should be."""
+    REMOVED = "removed"
+    FULL = "full"
+    CLOSING = "closing"
+    """The room, or the whole node."""
+
+
 class TokenError(Exception):
     """A request that its token does not allow, as the HTTP answer has to say it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, reason: Refusal = Refusal.MALFORMED) -> None:
         self.status = status
         self.text = text
+        self.reason = reason
         super().__init__(text)
 
 
@@ -74,7 +91,7 @@ class Claims:
     def check_join(self) -> None:
         """Raises TokenError unless the bearer may join the token's room."""
         if not self.grants.room_join:
-            raise TokenError(401, "permissions denied")
+            raise TokenError(401, "permissions denied", Refusal.PERMISSION)
         if not self.identity:
             raise TokenError(400, "identity cannot be empty")
         if not self.grants.room:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from sfu import limits
 from signalling import strict_json
-from signalling.grants import ClaimError, Claims, TokenError, read_claims, write_claims
+from signalling.grants import ClaimError, Claims, Refusal, TokenError, read_claims, write_claims
 
 ALGORITHM: Final = "HS256"
 LEEWAY_S: Final = 60
@@ -96,7 +96,7 @@ class KeyRing:
             payload = strict_json.parse_object(_decode(body))
             _check_header(strict_json.parse_object(_decode(header)), payload.get("iss"))
             if payload.get("iss") not in signers:
-                raise TokenError(401, "invalid API key")
+                raise TokenError(401, "invalid API key", Refusal.TOKEN)
             _check_times(payload)
             return read_claims(payload)
         except (ClaimError, ValueError, TypeError):
@@ -142,12 +142,12 @@ def access_token(authorization: str | None, query: Mapping[str, str]) -> str:
         return token.strip()
     token = query.get("access_token", "")
     if not token:
-        raise TokenError(401, "no permissions to access the room")
+        raise TokenError(401, "no permissions to access the room", Refusal.TOKEN)
     return token
 
 
 def _invalid() -> TokenError:
-    return TokenError(401, "invalid authorization token")
+    return TokenError(401, "invalid authorization token", Refusal.TOKEN)
 
 
 def _check_header(header: Mapping[str, Any], issuer: object) -> None:

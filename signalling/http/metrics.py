@@ -182,7 +182,7 @@ class SignallingCounts:
         ):
             yield CounterMetricFamily(f"kinguicall_{name}", text, value=value)
         yield _by(
-            "kinguicall_joins_refused", "Joins refused, by status.", "status", counters.refusals
+            "kinguicall_joins_refused", "Joins refused, by reason.", "reason", counters.refusals
         )
         yield _by(
             "kinguicall_sessions_ended", "Sessions ended, by reason.", "reason", counters.endings

@@ -47,7 +47,7 @@ class RtcEndpoint:
                 request, self.node, self.sessions, claims, query, self.settings
             )
         except (TokenError, admission.JoinRefusedError) as error:
-            self.sessions.counters.refusals[str(error.status)] += 1
+            self.sessions.counters.refusals[error.reason] += 1
             return _refusal(error.status, error.text)
 
     async def validate(self, request: web.Request) -> web.StreamResponse:

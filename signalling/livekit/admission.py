@@ -13,7 +13,7 @@ from sfu.node import Node, NodeStoppingError, RemovedError
 from sfu.participant import Participant
 from sfu.rights import RoomClosedError, RoomFullError
 from sfu.values import Admission, ParticipantKind, Permissions, RoomOptions, TrackSource
-from signalling.grants import Claims, Grants
+from signalling.grants import Claims, Grants, Refusal
 from signalling.livekit import data_saver
 from signalling.livekit.query import ConnectQuery
 
@@ -24,8 +24,9 @@ _TIMEOUT_MAX_S: Final = 7 * 24 * 3600
 class JoinRefusedError(Exception):
     """A client cannot join: an HTTP status and a text for it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, reason: Refusal) -> None:
         super().__init__(text)
+        self.reason = reason
         self.status = status
         self.text = text
 
@@ -39,21 +40,23 @@ def check(node: Node, claims: Claims, query: ConnectQuery) -> Admission:
     if query.attributes:
         free = data_saver.is_everybodys_right(dict(query.attributes))
         if not claims.grants.can_update_own_metadata and not free:
-            raise JoinRefusedError(401, "permissions denied")
+            raise JoinRefusedError(401, "permissions denied", Refusal.PERMISSION)
         attributes = dict(admission.attributes) | dict(query.attributes)
         if excess := limits.texts_excess(admission.name, admission.metadata, attributes):
-            raise JoinRefusedError(400, excess)
+            raise JoinRefusedError(400, excess, Refusal.MALFORMED)
         admission = replace(admission, attributes=tuple(attributes.items()))
     try:
         node.check_admission(admission)
     except NodeStoppingError:
-        raise JoinRefusedError(503, "the node is stopping") from None
+        raise JoinRefusedError(503, "the node is stopping", Refusal.CLOSING) from None
     except RemovedError:
-        raise JoinRefusedError(401, "removed from the room") from None
+        raise JoinRefusedError(401, "removed from the room", Refusal.REMOVED) from None
     except RoomFullError:
-        raise JoinRefusedError(403, "room has as many participants as it may have") from None
+        raise JoinRefusedError(
+            403, "room has as many participants as it may have", Refusal.FULL
+        ) from None
     except RoomClosedError:
-        raise JoinRefusedError(503, "room is closing") from None
+        raise JoinRefusedError(503, "room is closing", Refusal.CLOSING) from None
     return admission
 
 

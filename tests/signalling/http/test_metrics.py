@@ -96,11 +96,13 @@ async def test_who_came_who_was_refused_and_who_went_is_counted(client: Client) 
         await socket.send_bytes(rtc.SignalRequest(leave=rtc.LeaveRequest()).SerializeToString())
         while (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
             pass
-    with pytest.raises(aiohttp.WSServerHandshakeError):
-        await client.http.ws_connect("/rtc?access_token=bad")
+    for query in ("bad", client.token(identity=""), f"{client.token()}&attributes=eyJhIjoiYiJ9"):
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await client.http.ws_connect(f"/rtc?access_token={query}")
     values = await samples(client)
     assert values["kinguicall_joins_total", ""] == 1
-    assert values["kinguicall_joins_refused_total", "401"] == 1
+    for reason in ("token", "malformed", "permission"):
+        assert values["kinguicall_joins_refused_total", reason] == 1
     ended = {
         label: value
         for (name, label), value in values.items()
