@@ -29,7 +29,7 @@ from signalling.http.app import Endpoints, make_app, make_runner
 from signalling.http.connection import Visits
 from signalling.http.door import Door
 from signalling.http.health import Health
-from signalling.http.metrics import Census, HttpCounts, Metrics, SignallingCounts
+from signalling.http.metrics import Census, HttpCounts, Metrics, RoomCounts, SignallingCounts
 from signalling.http.rtc import RtcEndpoint
 from signalling.http.static import WebClient
 from signalling.livekit.context import SessionSettings
@@ -187,7 +187,13 @@ def _endpoints(node: Node, keys: KeyRing, settings: Settings, visits: Visits) ->
     return Endpoints(
         protocols=(rtc, RoomService(node, keys), ConferenceApi(keys, visits.proxies)),
         health=Health(lambda: not node.stopping and not node.engine.stopped),
-        metrics=Metrics(node.engine.core.stats, census, counts.collect, signalling_counts.collect),
+        metrics=Metrics(
+            node.engine.core.stats,
+            census,
+            counts.collect,
+            signalling_counts.collect,
+            RoomCounts(node.journal).collect,
+        ),
         web_client=WebClient(WEB_CLIENT),
         visits=visits,
         counts=counts,

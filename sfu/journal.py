@@ -31,8 +31,6 @@ class Journal:
         """By reason."""
         self.participants_active = 0
         """Participants whose media has connected, ever."""
-        self.participants_left: Counter[str] = Counter()
-        """By reason."""
         self.tracks_published: Counter[str] = Counter()
         """By source."""
 
@@ -51,7 +49,6 @@ class Journal:
                 self._changed(event)
             case ParticipantLeft():
                 reason = event.participant.end_reason.name
-                self.participants_left[reason.lower()] += 1
                 log.debug("%s has left %s: %s", event.participant.sid, event.room_sid, reason)
             case TrackPublished():
                 self.tracks_published[event.track.source.name.lower()] += 1

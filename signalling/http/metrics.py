@@ -21,6 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from sfu._core import EngineStats, ShardStats
+from sfu.journal import Journal
 from signalling.counters import SignallingCounters
 from signalling.http.door import Door
 
@@ -196,6 +197,33 @@ class SignallingCounts:
             "kinguicall_event_loop_lag_seconds",
             "The latest that a timer of the event loop was since the last scrape.",
             value=counters.take_lag_s(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCounts:
+    """What a node's journal has counted."""
+
+    journal: Journal
+
+    def collect(self) -> Iterator[Metric]:
+        """As metric families."""
+        journal = self.journal
+        for name, text, value in (
+            ("rooms_opened", "Rooms opened.", journal.rooms_opened),
+            (
+                "participants_active",
+                "Participants whose media has connected.",
+                journal.participants_active,
+            ),
+        ):
+            yield CounterMetricFamily(f"kinguicall_{name}", text, value=value)
+        yield _by("kinguicall_rooms_closed", "Rooms closed.", "reason", journal.rooms_closed)
+        yield _by(
+            "kinguicall_tracks_published",
+            "Tracks published, by source.",
+            "source",
+            journal.tracks_published,
         )
 
 

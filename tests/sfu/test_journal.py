@@ -21,7 +21,6 @@ def test_rooms_participants_and_tracks_are_counted() -> None:
     journal = node.journal
     assert (journal.rooms_opened, journal.rooms_closed) == (1, {"room_deleted": 1})
     assert journal.participants_active == 1
-    assert journal.participants_left == {"connection_timeout": 1, "room_deleted": 1}
     assert journal.tracks_published == {"screen_share": 1}
 
 

@@ -89,6 +89,16 @@ async def test_a_token_that_opens_no_websocket_lifts_no_bound(client: Client) ->
     assert (await samples(client))["kinguicall_connections_without_token", ""] == 2
 
 
+async def test_what_happened_in_rooms_is_counted(client: Client) -> None:
+    path = f"/rtc?protocol=16&access_token={client.token()}"
+    async with client.http.ws_connect(path) as socket:
+        await socket.receive(timeout=5)
+        values = await samples(client)
+    assert values["kinguicall_rooms_opened_total", ""] == 1
+    assert values["kinguicall_participants_active_total", ""] == 0
+    assert values["kinguicall_rooms", ""] == 1
+
+
 async def test_who_came_who_was_refused_and_who_went_is_counted(client: Client) -> None:
     path = f"/rtc?protocol=16&access_token={client.token()}"
     async with client.http.ws_connect(path) as socket:
