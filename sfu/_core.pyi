@@ -12,6 +12,7 @@ __all__ = [
     "INTERFACE",
     "AudioLevels",
     "CodecSpec",
+    "DataChannelClosed",
     "DataChannelOpened",
     "Engine",
     "EngineFailed",
@@ -139,10 +140,26 @@ class TrackChanged:
 
 @final
 class DataChannelOpened:
+    """A channel with one of the protocol's own labels has opened."""
+
     @property
     def transport_id(self) -> int: ...
     @property
     def label(self) -> str: ...
+
+@final
+class DataChannelClosed:
+    """The engine has closed a data channel.
+
+    Reason "stalled": its reader took less than 32 KiB of what waited for it in 10 s, and others had
+    to wait; if the server opened the channel, there will be a new one (`DataChannelOpened`).
+    "message_too_long": its peer sent more than can be passed on. What the channel held is lost.
+    """
+
+    @property
+    def transport_id(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
 
 @final
 class EngineFailed:
@@ -172,6 +189,7 @@ Event: TypeAlias = (
     | StreamStateChanged
     | TrackChanged
     | DataChannelOpened
+    | DataChannelClosed
     | EngineFailed
     | LogMessage
 )

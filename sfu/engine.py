@@ -21,7 +21,7 @@ from sfu import _core
 
 log = logging.getLogger(__name__)
 
-TransportEvent = _core.TransportStateChanged | _core.DataChannelOpened
+TransportEvent = _core.TransportStateChanged | _core.DataChannelOpened | _core.DataChannelClosed
 
 RETRY_AFTER_S: Final = 0.01
 """So long a media thread has to take some of its commands: it empties its queue in every turn."""
@@ -224,7 +224,11 @@ class Engine:
 
     def _deliver(self, event: "_core.Event") -> None:
         match event:
-            case _core.TransportStateChanged() | _core.DataChannelOpened():
+            case (
+                _core.TransportStateChanged()
+                | _core.DataChannelOpened()
+                | _core.DataChannelClosed()
+            ):
                 self._transports.get(event.transport_id, _ignore)(event)
             case _core.LayerStarted():
                 self._tracks.get(event.track_id, _ignore)(event)

@@ -26,6 +26,8 @@ class SignallingCounters:
     """By reason."""
     endings: Counter[str] = field(default_factory=Counter)
     """By reason."""
+    data_closings: Counter[str] = field(default_factory=Counter)
+    """Data channels that the engine closed, by reason."""
     lag_s: float = 0.0
     """The longest that a timer was late since the last scrape."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from sfu._core import TransportStateChanged
+from sfu._core import DataChannelClosed, TransportStateChanged
 from sfu.clock import Cancellable
 from sfu.demand import Demands
 from sfu.engine import EngineBusyError, TransportEvent
@@ -140,7 +140,7 @@ class Session:
     def _start(self) -> None:
         context = self.context
         self.subscriber = Subscriber(context, self._subscriber_event)
-        self._data = DataMembership(context)
+        self._data = DataMembership(context, self._sessions.counters.data_closings)
         self.credentials = Credentials(context, self._claims, self._settings.issue_token)
         self.publisher = Publisher(
             context,
@@ -308,6 +308,8 @@ class Session:
         self._transport_event(event, primary=not self.subscriber_primary)
 
     def _transport_event(self, event: TransportEvent, *, primary: bool) -> None:
+        if isinstance(event, DataChannelClosed):
+            self._data.channel_closed(event.reason)
         if not isinstance(event, TransportStateChanged):
             return
         owner = MediaOwner(self.context.room, self.context.participant)

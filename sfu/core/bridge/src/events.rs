@@ -1,7 +1,7 @@
 //! Events as Python objects.
 
 use kinguicall_net::EngineEvent;
-use kinguicall_proto::api::{CloseReason, Event, TransportState};
+use kinguicall_proto::api::{ChannelCloseReason, CloseReason, Event, TransportState};
 use pyo3::prelude::*;
 
 use crate::logs::LogEntry;
@@ -74,6 +74,13 @@ event_class!(
     }
 );
 event_class!(
+    /// The engine has closed a data channel.
+    DataChannelClosed {
+        transport_id: u32,
+        reason: &'static str,
+    }
+);
+event_class!(
     /// A media thread has panicked and the engine has stopped.
     EngineFailed {
         shard: u8,
@@ -98,7 +105,8 @@ pub enum AnyEvent {
     Subscription(SubscriptionStarted),
     StreamState(StreamStateChanged),
     Track(TrackChanged),
-    DataChannel(DataChannelOpened),
+    ChannelOpened(DataChannelOpened),
+    ChannelClosed(DataChannelClosed),
     Failed(EngineFailed),
     Log(LogMessage),
 }
@@ -112,6 +120,7 @@ pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .bitor(py.get_type::<StreamStateChanged>())?
         .bitor(py.get_type::<TrackChanged>())?
         .bitor(py.get_type::<DataChannelOpened>())?
+        .bitor(py.get_type::<DataChannelClosed>())?
         .bitor(py.get_type::<EngineFailed>())?
         .bitor(py.get_type::<LogMessage>())
 }
@@ -173,9 +182,16 @@ impl From<Event> for AnyEvent {
                 subscription_id: subscription.0,
                 track_id: track.0,
             }),
-            Event::DataChannelOpen(id, label) => Self::DataChannel(DataChannelOpened {
+            Event::DataChannelOpen(id, label) => Self::ChannelOpened(DataChannelOpened {
                 transport_id: id.0,
                 label,
+            }),
+            Event::DataChannelClosed(id, reason) => Self::ChannelClosed(DataChannelClosed {
+                transport_id: id.0,
+                reason: match reason {
+                    ChannelCloseReason::Stalled => "stalled",
+                    ChannelCloseReason::MessageTooLong => "message_too_long",
+                },
             }),
         }
     }

@@ -21,8 +21,8 @@ mod _core {
     use super::engine::{Engine, TransportInfo};
     #[pymodule_export]
     use super::events::{
-        AudioLevels, DataChannelOpened, EngineFailed, LayerStarted, LogMessage, StreamStateChanged,
-        SubscriptionStarted, TrackChanged, TransportStateChanged,
+        AudioLevels, DataChannelClosed, DataChannelOpened, EngineFailed, LayerStarted, LogMessage,
+        StreamStateChanged, SubscriptionStarted, TrackChanged, TransportStateChanged,
     };
     #[pymodule_export]
     use super::logs::set_log_level;

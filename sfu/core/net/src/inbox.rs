@@ -3,8 +3,9 @@
 //!
 //! Policy when the thread does not keep up: a command is refused from 65,536 waiting messages on,
 //! and its sender is told. Of other shards' messages, those that the next one supersedes (key frame
-//! requests, sender reports), data packets and new connections are dropped from 8,192 on. Those that
-//! build up state always pass; each follows from an accepted command, so they are bounded as well.
+//! requests, sender reports), lossy data packets and new connections are dropped from 8,192 on. Those
+//! that build up state always pass; each follows from an accepted command, so they are bounded as
+//! well. Reliable data passes: each sender's window bounds it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::tcp::Accepted;
 
-use kinguicall_proto::api::{Command, PeerMessage};
+use kinguicall_proto::api::{Command, DataDelivery, PeerMessage};
 
 use crate::wake::Waker;
 
@@ -62,12 +63,13 @@ impl Inbox {
         let droppable = match &message {
             PeerMessage::KeyFrameWanted { .. }
             | PeerMessage::AddressTaken { .. }
-            | PeerMessage::SenderReport { .. }
-            | PeerMessage::Data(_) => true,
+            | PeerMessage::SenderReport { .. } => true,
+            PeerMessage::Data(message) => message.delivery == DataDelivery::Lossy,
             PeerMessage::Attach { .. }
             | PeerMessage::Detach { .. }
             | PeerMessage::SourceRestarted { .. }
             | PeerMessage::TrackGone { .. }
+            | PeerMessage::DataTaken { .. }
             | PeerMessage::MicrophoneRanks { .. } => false,
         };
         let mut queue = self.lock();

@@ -226,6 +226,7 @@ impl Client {
             Event::RtpPacket(packet) => self.received.push(received(&packet, now)),
             Event::KeyframeRequest(_) => self.key_frame_requests += 1,
             Event::ChannelOpen(id, label) => self.channels.push((id, label)),
+            Event::ChannelClose(id) => self.channels.retain(|(known, _)| *known != id),
             Event::ChannelData(data) => self.messages.push((data.id, data.data)),
             _ => {}
         }

@@ -11,9 +11,10 @@ use support::resident_bytes;
 
 /// A message of this size every millisecond is 10 Mbit/s.
 const MESSAGE_BYTES: usize = 1_250;
-/// Shorter than what ends consent: then the stalled peer would be gone, with its buffers.
-const MESSAGES: usize = 20_000;
-const MAX_GROWTH: u64 = 8 << 20;
+/// With the ten seconds that a stalled reader is given, shorter than what ends consent: then it
+/// would be gone, with its buffers.
+const MESSAGES: usize = 15_000;
+const MAX_GROWTH: u64 = 4 << 20;
 
 #[test]
 fn a_reader_that_stalls_costs_itself_only() {

@@ -118,8 +118,9 @@ impl Peer {
                     self.open.push(id);
                     assert!(self.open.len() <= MAX_CHANNELS);
                 }
-                ChannelEvent::Message { bytes, .. } => assert!(bytes.len() <= 256 * 1_024),
+                ChannelEvent::Message { bytes, .. } => assert!(bytes.len() <= 512 * 1_024),
                 ChannelEvent::Closed { id, .. } => self.open.retain(|open| *open != id),
+                ChannelEvent::Stalled => panic!("nothing waits for this peer"),
             }
         }
     }

@@ -161,7 +161,7 @@ impl World {
         stream.write_rtp(write.ext_vals(extensions));
     }
 
-    /// Sends a message on one of a client's channels; `false` if it is not open.
+    /// Sends a message on one of a client's channels; `false` if it is not open or takes no more.
     pub fn write_data(&mut self, client: ClientIndex, label: &str, message: &[u8]) -> bool {
         let client = &mut self.clients[client.0];
         let Some((id, _)) = client.channels.iter().find(|(_, known)| known == label) else {
@@ -169,7 +169,8 @@ impl World {
         };
         let id = *id;
         let channel = client.rtc.channel(id);
-        channel.is_some_and(|mut channel| channel.write(true, message).is_ok())
+        let written = channel.map(|mut channel| channel.write(true, message));
+        matches!(written, Some(Ok(true)))
     }
 
     /// A message of the server's own.

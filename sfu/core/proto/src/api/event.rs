@@ -34,6 +34,15 @@ pub enum CloseReason {
     ConnectTimeout,
 }
 
+/// Why this side has closed a data channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChannelCloseReason {
+    /// The peer did not take what waited for it, and others waited for that.
+    Stalled,
+    /// The peer sent a message that is longer than can be passed on.
+    MessageTooLong,
+}
+
 /// Level of one track in one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AudioLevel {
@@ -69,6 +78,8 @@ pub enum Event {
         subscription: super::SubscriptionId,
         track: TrackId,
     },
-    /// A transport's own data channel has opened (label as announced).
+    /// A data channel with one of the protocol's own labels has opened.
     DataChannelOpen(TransportId, String),
+    /// This side has closed a data channel because of what its peer did or did not do.
+    DataChannelClosed(TransportId, ChannelCloseReason),
 }

@@ -15,7 +15,7 @@ pub use command::{
     ChangeTrack, Command, DataDelivery, DataMember, IceCredentials, OpenTransport, PathSecret,
     Publish, RemoteDescription, SendCodec, Subscribe, SubscriptionSettings,
 };
-pub use event::{AudioLevel, CloseReason, Event, TransportState};
+pub use event::{AudioLevel, ChannelCloseReason, CloseReason, Event, TransportState};
 pub use frame::{Dependencies, FrameTargets, NOT_PRESENT, SWITCH, ScalableFrame};
 pub use host::{Claim, Host};
 pub use ids::{

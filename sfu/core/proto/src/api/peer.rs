@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Codec, Layer, RoomId, ScalableFrame, ShardId, TrackId};
+use super::{Codec, Layer, RoomId, ScalableFrame, ShardId, TrackId, TransportId};
 use crate::data::room::RoutedData;
 use crate::egress::Source;
 use crate::forward::Rank;
@@ -83,4 +83,11 @@ pub enum PeerMessage {
     },
     /// An already attributed data packet for the members that `to` hosts.
     Data(RoutedData),
+    /// All readers of `from` have been given so many bytes of the sender's reliable data: for each
+    /// `Data` that is reliable and a participant's, exactly once.
+    DataTaken {
+        sender: TransportId,
+        from: ShardId,
+        len: usize,
+    },
 }

@@ -3,7 +3,8 @@
 //!
 //! The contract is the transport's: after every call, move all `poll_transmit` packets to
 //! [`crate::transport::Transport::send_application_data`] (draining its output in between), and take
-//! all `poll_event`s.
+//! all `poll_event`s. What the peer says reliably can be held back (`hold`): its receive window
+//! shrinks then, and nothing is lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -12,15 +13,20 @@ use bytes::Bytes;
 use sctp_proto::PayloadProtocolIdentifier;
 
 use super::dcep::{self, Message, Open, Reliability};
+use super::inbox::Inbox;
+use super::outbox::{Outbox, Waiting};
 use super::sctp::{MAX_SENT_MESSAGE, SctpEvent, SctpSession};
+use super::sender::Sender;
+use super::window::Window;
 use crate::api::{DataDelivery, DtlsRole};
 
 /// Channels of one transport; a further one is reset.
 pub const MAX_CHANNELS: usize = 16;
 /// A lossy message is dropped when its channel has this many bytes under way.
 const LOSSY_BUFFER: usize = 64 * 1_024;
-/// A reliable message is dropped when its reader is this many bytes behind.
-const RELIABLE_BUFFER: usize = 4 * 1_024 * 1_024;
+/// Most that is given to the stack of a reliable channel; the shard gives it less (`outbox`).
+const RELIABLE_BUFFER: usize = 512 * 1_024;
+pub(super) const RELIABLE_LABEL: &str = "_reliable";
 /// Messages read in one go, so that one peer cannot hold its thread.
 const MAX_READS: usize = 256;
 
@@ -37,7 +43,7 @@ pub enum ChannelKind {
 impl ChannelKind {
     fn from_label(label: &str) -> Self {
         match label {
-            "_reliable" => Self::Reliable,
+            RELIABLE_LABEL => Self::Reliable,
             "_lossy" => Self::Lossy,
             "_data_track" => Self::DataTrack,
             _ => Self::Raw,
@@ -64,6 +70,8 @@ pub enum ChannelEvent {
         id: u16,
         kind: ChannelKind,
     },
+    /// The reader takes too little of what waits for it: [`Channels::give_up`] ends this.
+    Stalled,
 }
 
 /// What became of a message.
@@ -94,17 +102,43 @@ struct Channel {
 /// All channels of one transport.
 #[derive(Debug)]
 pub struct Channels {
-    sctp: SctpSession,
+    pub(super) sctp: SctpSession,
     dtls_role: DtlsRole,
     is_established: bool,
+    pub(super) opens_channels: bool,
     /// Channels to open as soon as the association stands.
     wanted: VecDeque<Open>,
     channels: BTreeMap<u16, Channel>,
     /// Streams with messages to read.
     readable: VecDeque<u16>,
-    events: VecDeque<ChannelEvent>,
+    pub(super) events: VecDeque<ChannelEvent>,
     /// Messages that a slow reader did not get.
     dropped: u64,
+    /// Longest message that is sent.
+    longest: usize,
+    pub(super) inbox: Inbox,
+    pub(super) window: Window,
+    pub(super) outbox: Outbox,
+    /// What this peer may say, as far as it is a sender.
+    pub(crate) sender: Sender,
+    pub(super) flow: Flow,
+}
+
+/// Where the peer stands as reader and as sender.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// When the inbox is to be looked at again.
+    pub(super) resume_at: Option<Instant>,
+    /// When a reader that stalled gets a new channel.
+    pub(super) reopen_at: Option<Instant>,
+    /// Given-up streams whose last messages the stack still holds.
+    pub(super) draining: Vec<u16>,
+    /// Bytes in the stack as they were counted last.
+    pub(super) counted: usize,
+    /// Messages that the reader will not get any more.
+    pub(super) abandoned: Vec<Waiting>,
+    /// The shard has noted that there may be something to send.
+    pub(super) is_noted: bool,
 }
 
 impl Channels {
@@ -115,14 +149,21 @@ impl Channels {
             sctp: SctpSession::new(dtls_role),
             dtls_role,
             is_established: false,
+            opens_channels: open_data_channels,
             wanted: VecDeque::new(),
             channels: BTreeMap::new(),
             readable: VecDeque::new(),
             events: VecDeque::new(),
             dropped: 0,
+            longest: MAX_SENT_MESSAGE as usize,
+            inbox: Inbox::default(),
+            window: Window::default(),
+            outbox: Outbox::default(),
+            sender: Sender::default(),
+            flow: Flow::default(),
         };
         if open_data_channels {
-            channels.open("_reliable", true, None);
+            channels.open(RELIABLE_LABEL, true, None);
             channels.open("_lossy", false, Some(0));
             channels.open("_data_track", false, Some(0));
         }
@@ -149,30 +190,48 @@ impl Channels {
 
     /// Takes a decrypted SCTP packet.
     pub fn handle(&mut self, now: Instant, packet: &[u8]) {
-        self.sctp.handle(now, packet);
+        if self.inbox.is_full() {
+            if let Some(rest) = self.window.refuse(packet) {
+                self.sctp.handle(now, &rest);
+            }
+        } else {
+            self.sctp.handle(now, packet);
+        }
         self.progress();
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
         self.sctp.handle_timeout(now);
         self.progress();
+        self.look_at_reader(now);
     }
 
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.sctp.poll_timeout().map(|at| (at, "SCTP"))
+        let sctp = self.sctp.poll_timeout().map(|at| (at, "SCTP"));
+        let own = [
+            self.outbox.poll_timeout().map(|at| (at, "stalled reader")),
+            self.flow.reopen_at.map(|at| (at, "new data channel")),
+            self.flow.resume_at.map(|at| (at, "pace of data")),
+        ];
+        let all = own.into_iter().flatten().chain(sctp);
+        all.min_by_key(|(at, _)| *at)
     }
 
     /// The next SCTP packet to encrypt and send. Call until `None`.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        self.sctp.poll_transmit(now)
+        let withheld = self.inbox.cost();
+        match self.sctp.poll_transmit(now) {
+            Some(packet) => Some(self.window.outgoing(packet, withheld)),
+            None => self.window.update(withheld),
+        }
     }
 
-    /// Call until `None`.
+    /// Call until `None`. Reliable messages come last, and not while they are held.
     pub fn poll_event(&mut self) -> Option<ChannelEvent> {
         if self.events.is_empty() {
             self.read();
         }
-        self.events.pop_front()
+        self.events.pop_front().or_else(|| self.inbox.pop())
     }
 
     /// Whether messages of this delivery can be sent.
@@ -182,7 +241,7 @@ impl Channels {
 
     /// Sends a message on `_reliable` or `_lossy`.
     pub fn send(&mut self, delivery: DataDelivery, bytes: &[u8]) -> SendOutcome {
-        if bytes.is_empty() || bytes.len() > MAX_SENT_MESSAGE as usize {
+        if bytes.is_empty() || bytes.len() > self.longest {
             return SendOutcome::TooLarge;
         }
         let Some(id) = self.channel_for(delivery) else {
@@ -198,6 +257,9 @@ impl Channels {
                 .sctp
                 .write(id, PayloadProtocolIdentifier::Binary, bytes)
         {
+            if delivery == DataDelivery::Reliable {
+                self.outbox.on_written(bytes.len());
+            }
             SendOutcome::Queued
         } else {
             self.dropped += 1;
@@ -205,12 +267,23 @@ impl Channels {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn set_longest(&mut self, bytes: usize) {
+        self.longest = bytes;
+        self.sctp.set_longest(bytes);
+    }
+
     /// Messages dropped because the reader was too far behind.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    fn channel_for(&self, delivery: DataDelivery) -> Option<u16> {
+    /// Closes a channel whose peer has said what cannot be passed on: both ends see that.
+    pub(crate) fn refuse(&mut self, id: u16) {
+        self.close(id);
+    }
+
+    pub(super) fn channel_for(&self, delivery: DataDelivery) -> Option<u16> {
         let wanted = match delivery {
             DataDelivery::Reliable => ChannelKind::Reliable,
             DataDelivery::Lossy => ChannelKind::Lossy,
@@ -221,7 +294,7 @@ impl Channels {
         found.map(|(&id, _)| id)
     }
 
-    fn progress(&mut self) {
+    pub(super) fn progress(&mut self) {
         while let Some(event) = self.sctp.poll_event() {
             match event {
                 SctpEvent::Established => {
@@ -306,13 +379,20 @@ impl Channels {
                 PayloadProtocolIdentifier::BinaryEmpty | PayloadProtocolIdentifier::StringEmpty
             );
             // Data on a stream that nobody has opened says nothing about what it is.
-            if let Some(channel) = self.channels.get(&id) {
-                self.events.push_back(ChannelEvent::Message {
-                    id,
-                    kind: channel.kind,
-                    binary,
-                    bytes: if is_empty { Vec::new() } else { message.bytes },
-                });
+            let Some(channel) = self.channels.get(&id) else {
+                continue;
+            };
+            let (kind, len) = (channel.kind, message.bytes.len());
+            let bytes = if is_empty { Vec::new() } else { message.bytes };
+            let message = ChannelEvent::Message {
+                id,
+                kind,
+                binary,
+                bytes,
+            };
+            match kind {
+                ChannelKind::Reliable | ChannelKind::Raw => self.inbox.push(message, len),
+                ChannelKind::Lossy | ChannelKind::DataTrack => self.events.push_back(message),
             }
         }
     }
@@ -362,9 +442,13 @@ impl Channels {
             .push_back(ChannelEvent::Opened { id, kind, label });
     }
 
-    fn close(&mut self, id: u16) {
+    pub(super) fn close(&mut self, id: u16) {
         self.sctp.close(id);
         if let Some(channel) = self.channels.remove(&id) {
+            if channel.kind == ChannelKind::Reliable {
+                self.flow.draining.push(id);
+                self.abandon_reader();
+            }
             self.events.push_back(ChannelEvent::Closed {
                 id,
                 kind: channel.kind,

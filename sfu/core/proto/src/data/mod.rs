@@ -2,8 +2,14 @@
 
 pub mod channels;
 pub mod dcep;
+pub(crate) mod deliveries;
+mod flow;
+mod inbox;
+mod outbox;
 pub mod packet;
 pub mod room;
 mod sctp;
+pub(crate) mod sender;
 #[cfg(test)]
 mod tests;
+mod window;

@@ -7,8 +7,9 @@ use thiserror::Error;
 
 use crate::api::DataDelivery;
 
-/// Longest packet that is taken from a peer or the API.
-pub const MAX_PACKET: usize = 64 * 1_024;
+/// Longest packet that is taken from a peer or the API, and longest one that leaves: readers that
+/// announce nothing else take this much. Descriptions announce less, by more than attribution adds.
+pub const MAX_PACKET: usize = 65_535;
 /// Destinations named by one packet.
 const MAX_DESTINATIONS: usize = 1_000;
 
@@ -81,6 +82,25 @@ pub fn rewrite(
         return Err(PacketError::TooLarge);
     }
     let addressing = read_addressing(packet, sender.is_some())?;
+    let whole = write_packet(packet, sender, delivery, &addressing, true)?;
+    if whole.len() <= MAX_PACKET {
+        return Ok((whole, addressing));
+    }
+    let short = write_packet(packet, sender, delivery, &addressing, false)?;
+    match short.len() <= MAX_PACKET {
+        true => Ok((short, addressing)),
+        false => Err(PacketError::TooLarge),
+    }
+}
+
+/// With `repeat`, destinations are also where old clients look for them.
+fn write_packet(
+    packet: &[u8],
+    sender: Option<Attribution<'_>>,
+    delivery: DataDelivery,
+    addressing: &Addressing,
+    repeat: bool,
+) -> Result<Vec<u8>, PacketError> {
     let mut out = Vec::with_capacity(packet.len() + 128);
     if delivery == DataDelivery::Lossy {
         put_varint_field(&mut out, packet_field::KIND, KIND_LOSSY);
@@ -92,7 +112,11 @@ pub fn rewrite(
             packet_field::PARTICIPANT_SID | packet_field::PARTICIPANT_IDENTITY
                 if sender.is_some() => {}
             packet_field::USER => {
-                let user = rewrite_user(field.payload()?, sender, &addressing)?;
+                let repeated = match repeat {
+                    true => addressing.destination_identities.as_slice(),
+                    false => &[],
+                };
+                let user = rewrite_user(field.payload()?, sender, repeated)?;
                 put_bytes_field(&mut out, packet_field::USER, &user);
             }
             _ => out.extend_from_slice(field.bytes),
@@ -113,7 +137,10 @@ pub fn rewrite(
         );
         put_text(&mut out, packet_field::PARTICIPANT_SID, sender.sid);
     }
-    Ok((out, addressing))
+    match out.is_empty() {
+        true => Err(PacketError::Malformed),
+        false => Ok(out),
+    }
 }
 
 /// Makes a packet of bytes that came on a channel with a label of the application's own.
@@ -176,7 +203,7 @@ fn read_addressing(packet: &[u8], from_peer: bool) -> Result<Addressing, PacketE
 fn rewrite_user(
     user: &[u8],
     sender: Option<Attribution<'_>>,
-    addressing: &Addressing,
+    destinations: &[String],
 ) -> Result<Vec<u8>, PacketError> {
     let mut out = Vec::with_capacity(user.len() + 96);
     for field in Fields(user) {
@@ -187,7 +214,7 @@ fn rewrite_user(
             _ => out.extend_from_slice(field.bytes),
         }
     }
-    for identity in &addressing.destination_identities {
+    for identity in destinations {
         put_bytes_field(
             &mut out,
             user_field::DESTINATION_IDENTITIES,

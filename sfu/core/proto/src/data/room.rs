@@ -42,6 +42,8 @@ pub enum Dropped {
 pub struct RoutedData {
     pub room: RoomId,
     pub delivery: DataDelivery,
+    /// The transport that it came on; `None` for the server's own messages.
+    pub origin: Option<TransportId>,
     /// Empty for the server's own messages.
     pub sender_sid: Arc<str>,
     pub packet: Arc<[u8]>,
@@ -219,8 +221,21 @@ impl DataRooms {
             member.last_sequence = addressing.sequence;
         }
         let (room_id, sid) = (*room_id, Arc::from(sid.as_str()));
-        let room = &*room;
-        address(room_id, room, sid, delivery, packet, addressing)
+        let mut message = address(room_id, room, sid, delivery, packet, addressing)?;
+        message.origin = Some(from);
+        Ok(message)
+    }
+
+    /// How many readers a message has on all shards, for its price; one that is in twice counts
+    /// once.
+    pub fn readers(&self, message: &RoutedData) -> usize {
+        match message.destinations.len() {
+            0 => self
+                .rooms
+                .get(&message.room)
+                .map_or(0, |room| room.members.len().saturating_sub(1)),
+            named => named,
+        }
     }
 
     /// Addresses a message of the server's own.
@@ -235,43 +250,50 @@ impl DataRooms {
         address(room_id, room, Arc::from(""), delivery, packet, addressing)
     }
 
-    /// Lists the transports of this shard that a message goes to, in `out`; reliable messages are
-    /// kept a while for those whose channels have not opened yet.
-    pub fn deliver(&mut self, now: Instant, message: &RoutedData, out: &mut Vec<TransportId>) {
-        out.clear();
-        let Some(room) = self.rooms.get_mut(&message.room) else {
+    /// Names the transports of this shard that a message goes to.
+    pub fn targets(&self, message: &RoutedData, mut name: impl FnMut(TransportId)) {
+        let Some(room) = self.rooms.get(&message.room) else {
             return;
         };
         if message.destinations.is_empty() {
-            for sid in &room.here {
-                if let Some(member) = room.members.get(sid)
-                    && member.is_addressed(sid, message)
-                {
-                    out.push(member.receives_on);
+            let here = room.here.iter();
+            let members = here.filter_map(|sid| Some((sid, room.members.get(sid)?)));
+            for (sid, member) in members {
+                if member.is_addressed(sid, message) {
+                    name(member.receives_on);
                 }
             }
-        } else {
-            for identity in message.destinations.iter() {
-                for sid in room.sids_of(identity) {
-                    if let Some(member) = room.members.get(sid)
-                        && *message.sender_sid != *sid
-                        && room.here.contains(sid)
-                    {
-                        out.push(member.receives_on);
-                    }
-                }
-            }
-            out.sort_unstable();
-            out.dedup();
+            return;
         }
-        if message.delivery == DataDelivery::Reliable {
+        let mut named = BTreeSet::new();
+        for identity in message.destinations.iter() {
+            for sid in room.sids_of(identity) {
+                if let Some(member) = room.members.get(sid)
+                    && *message.sender_sid != *sid
+                    && room.here.contains(sid)
+                    && named.insert(member.receives_on)
+                {
+                    name(member.receives_on);
+                }
+            }
+        }
+    }
+
+    /// Keeps a reliable message a while for those whose channels have not opened yet.
+    pub fn remember(&mut self, now: Instant, message: &RoutedData) {
+        if let Some(room) = self.rooms.get_mut(&message.room) {
             room.remember(now, message);
         }
     }
 
     /// The reliable channel of `transport` is open for the first time: calls `send` with what its
     /// member has missed since it was added.
-    pub fn replay(&mut self, now: Instant, transport: TransportId, mut send: impl FnMut(&[u8])) {
+    pub fn replay(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        mut send: impl FnMut(&RoutedData),
+    ) {
         let Some((room_id, sid)) = self.receivers.get(&transport) else {
             return;
         };
@@ -287,7 +309,7 @@ impl DataRooms {
         }
         for (at, message) in &room.recent {
             if *at >= member.added_at && member.is_addressed(sid, message) {
-                send(&message.packet);
+                send(message);
             }
         }
     }
@@ -340,6 +362,7 @@ fn address(
     Ok(RoutedData {
         room: room_id,
         delivery,
+        origin: None,
         sender_sid,
         packet: packet.into(),
         destinations: destinations.into(),

@@ -21,12 +21,14 @@ use crate::api::DtlsRole;
 
 /// Streams that may exist: more would make each chunk dearer, as the stack walks all of them.
 pub const MAX_STREAMS: u16 = 1_024;
-/// Longest message that is put together.
-pub const MAX_RECEIVED_MESSAGE: u32 = 256 * 1_024;
-/// Longest message that is sent.
-pub const MAX_SENT_MESSAGE: u32 = 64 * 1_024;
+/// Longest message that is sent: readers that announce nothing take 65,535 bytes.
+pub const MAX_SENT_MESSAGE: u32 = super::packet::MAX_PACKET as u32;
+/// The receive window: 20 Mbit/s at 100 ms.
+pub const RECEIVE_BUFFER: u32 = 256 * 1_024;
 
-const RECEIVE_BUFFER: u32 = 1_024 * 1_024;
+/// Above the window: a message that fills it without an end is answered with an ABORT, where one
+/// above the stack's limit would end the association without telling the peer.
+const MAX_RECEIVED_MESSAGE: u32 = 2 * RECEIVE_BUFFER;
 /// Payload of one DATA chunk: with its own, SCTP and DTLS headers within `MAX_OWN_DATAGRAM`.
 const MAX_PAYLOAD: u32 = 1_128;
 const COMMON_HEADER: usize = 12;
@@ -34,7 +36,8 @@ const CHUNK_DATA: u8 = 0;
 const CHUNK_I_DATA: u8 = 64;
 const RTO_INITIAL_MS: u64 = 500;
 const RTO_MIN_MS: u64 = 400;
-const RTO_MAX_MS: u64 = 10_000;
+/// Short enough that a reader whose path is back is asked again before it counts as stalled.
+const RTO_MAX_MS: u64 = 3_000;
 
 /// What happened to the association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +212,13 @@ impl SctpSession {
             .as_mut()
             .and_then(|(_, association)| association.stream(id).ok()?.buffered_amount().ok());
         buffered.unwrap_or(0)
+    }
+
+    #[cfg(test)]
+    pub fn set_longest(&mut self, bytes: usize) {
+        if let Some((_, association)) = &mut self.association {
+            association.set_max_send_message_size(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 
     /// Resets a stream (RFC 6525).

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::channels::{ChannelEvent, ChannelKind, Channels, MAX_CHANNELS, SendOutcome};
+use super::sender::Sender;
 use crate::api::{DataDelivery, DtlsRole};
 
 #[allow(clippy::disallowed_methods)]
@@ -82,6 +83,7 @@ impl Wire {
 
     fn collect(&mut self) {
         let at = self.now + Duration::from_millis(20);
+        self.node.hold(self.now);
         while let Some(packet) = self.node.poll_transmit(self.now) {
             assert!(packet.len() <= 1_195, "{} bytes", packet.len());
             if !self.is_lost() {
@@ -178,6 +180,75 @@ fn reliable_messages_survive_loss_in_order() {
     assert_eq!(messages(&wire.peer_events, ChannelKind::Reliable), sent);
 }
 
+/// Messages of `len` bytes to a node that holds them, until the peer has no more to say or to send.
+fn held(len: usize, count: u32) -> Wire {
+    let mut wire = Wire::opened(DtlsRole::Server, true, 0);
+    wire.run_until(Duration::from_secs(1), |_| false);
+    wire.node.sender.expect_taken(usize::MAX, 1);
+    let mut said = 0;
+    for _ in 0..2_000 {
+        while said < count {
+            let mut message = said.to_be_bytes().to_vec();
+            message.resize(len, 9);
+            if wire.peer.send(DataDelivery::Reliable, &message) != SendOutcome::Queued {
+                break;
+            }
+            said += 1;
+        }
+        wire.step();
+    }
+    assert!(messages(&wire.node_events, ChannelKind::Reliable).is_empty());
+    wire
+}
+
+#[test]
+fn a_held_peer_is_slowed_by_its_window_and_goes_on_at_once() {
+    for (len, count) in [(30_000, 25), (4, 20_000)] {
+        let mut wire = held(len, count);
+        let cost = wire.node.inbox.cost();
+        assert!(cost < 400 * 1_024, "{cost} bytes are held");
+        wire.node.sender = Sender::default();
+        let before = wire.now;
+        let got = |wire: &Wire| messages(&wire.node_events, ChannelKind::Reliable);
+        wire.run_until(Duration::from_secs(5), |wire| {
+            got(wire).len() == count as usize
+        });
+        let numbers = got(&wire).into_iter().map(|message| {
+            let number = message.first_chunk::<4>().copied();
+            number.map_or(u32::MAX, u32::from_be_bytes)
+        });
+        assert!(numbers.eq(0..count), "{count} of {len} bytes, in order");
+        // After ten seconds without a window the peer's timer alone would let it wait for three.
+        let took = wire.now - before;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
+
+#[test]
+fn what_a_held_peer_says_lossily_is_heard() {
+    let mut wire = held(4_000, 10);
+    wire.peer.send(DataDelivery::Lossy, b"now");
+    wire.run_until(Duration::from_secs(1), |_| false);
+    assert_eq!(messages(&wire.node_events, ChannelKind::Lossy), [b"now"]);
+}
+
+#[test]
+fn a_message_longer_than_the_window_ends_the_association_for_both() {
+    let mut wire = Wire::opened(DtlsRole::Server, true, 0);
+    wire.peer.set_longest(1 << 20);
+    wire.peer
+        .send(DataDelivery::Reliable, &vec![1; 400 * 1_024]);
+    let closed = |events: &[ChannelEvent]| {
+        let closed = |event: &&ChannelEvent| matches!(event, ChannelEvent::Closed { .. });
+        events.iter().filter(closed).count()
+    };
+    wire.run_until(Duration::from_secs(10), |_| false);
+    assert_eq!(
+        [closed(&wire.node_events), closed(&wire.peer_events)],
+        [3, 3]
+    );
+}
+
 #[test]
 fn lossy_messages_are_not_repeated() {
     let mut wire = Wire::opened(DtlsRole::Server, true, 20);
@@ -201,7 +272,7 @@ fn a_reader_that_does_not_read_costs_a_bounded_buffer() {
     };
     assert_eq!(
         send(&mut wire, DataDelivery::Reliable),
-        4 * 1_024 * 1_024 / 60_000
+        512 * 1_024 / 60_000
     );
     assert_eq!(send(&mut wire, DataDelivery::Lossy), 1);
     assert!(wire.node.dropped() > 300);

@@ -37,7 +37,7 @@ impl Shard {
                 if let Some(key) = self.transport_ids.get(&id).copied() {
                     self.peers[key].transport.close();
                     self.drive_transport(now, key, host);
-                    self.remove_peer(key, host);
+                    self.remove_peer(now, key, host);
                 }
             }
             Command::Publish(request) => self.publish(&request, host),
@@ -120,7 +120,8 @@ impl Shard {
     }
 
     /// Ends a peer with everything that hangs on it.
-    pub(super) fn remove_peer(&mut self, key: usize, host: &mut dyn Host) {
+    pub(super) fn remove_peer(&mut self, now: Instant, key: usize, host: &mut dyn Host) {
+        self.forget_reader(now, key);
         let Some(peer) = self.peers.get(key) else {
             return;
         };

@@ -16,7 +16,7 @@ impl Shard {
         loop {
             packets.clear();
             if self.poll_transport(now, key, &mut packets, host) {
-                self.remove_peer(key, host);
+                self.remove_peer(now, key, host);
                 return;
             }
             if !self.pump_channels(now, key, &packets, host) {

@@ -13,12 +13,13 @@ mod catch_up;
 mod commands;
 mod connect;
 mod credit;
+mod data;
+mod delivery;
 mod fanout;
 mod feedback;
 mod flow;
 mod handover;
 mod ingress;
-mod messages;
 mod peer;
 mod repair;
 mod reports;
@@ -50,6 +51,7 @@ use crate::api::{
     Command, Host, MediaMeta, PeerMessage, ShardId, SubscriptionId, TrackId, TransportId,
 };
 use crate::bwe::PacketResult;
+use crate::data::deliveries::Deliveries;
 use crate::data::room::DataRooms;
 use crate::egress::{Batch, SocketIndex, Source};
 use crate::forward::Pending;
@@ -103,9 +105,10 @@ pub struct Shard {
     addresses: HashMap<Source, usize>,
     ufrags: HashMap<String, usize>,
     data_rooms: DataRooms,
-    /// Peers whose channels have something to send.
+    /// Peers whose channels have something to send, or may be read again.
     data_dirty: Vec<usize>,
-    data_targets: Vec<TransportId>,
+    data_targets: Vec<(TransportId, usize)>,
+    deliveries: Deliveries,
     microphones: Microphones,
     shedding: Shedding,
     timers: Timers,
@@ -146,6 +149,7 @@ impl Shard {
             data_rooms: DataRooms::new(config.id),
             data_dirty: Vec::new(),
             data_targets: Vec::new(),
+            deliveries: Deliveries::default(),
             microphones: Microphones::new(config.audio_places, config.shards > 1),
             shedding: Shedding::default(),
             timers: Timers::default(),
@@ -227,7 +231,8 @@ impl Shard {
 
     pub fn handle_peer(&mut self, now: Instant, message: PeerMessage, host: &mut dyn Host) {
         match message {
-            PeerMessage::Data(message) => self.deliver(now, &message),
+            PeerMessage::Data(message) => self.deliver(now, message, host),
+            PeerMessage::DataTaken { sender, from, len } => self.data_taken(sender, from, len),
             PeerMessage::AddressTaken { source, for_good } => {
                 self.lose(now, source, for_good, host);
             }

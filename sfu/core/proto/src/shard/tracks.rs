@@ -290,6 +290,7 @@ impl Shard {
                 }
             }
             PeerMessage::Data(_)
+            | PeerMessage::DataTaken { .. }
             | PeerMessage::MicrophoneRanks { .. }
             | PeerMessage::AddressTaken { .. } => {}
         }

@@ -163,6 +163,39 @@ fn large_packets_are_refused() {
     assert_eq!(result, Err(PacketError::TooLarge));
 }
 
+/// As descriptions announce it.
+const ANNOUNCED: usize = 64_512;
+
+#[test]
+fn what_is_as_long_as_announced_fits_whoever_says_it() {
+    let user = |len| bytes(2, &bytes(2, &vec![7; len]));
+    let packet = user(60_000);
+    let packet = user(60_000 + ANNOUNCED - packet.len());
+    assert_eq!(packet.len(), ANNOUNCED);
+    let longest = "x".repeat(256);
+    let sender = Attribution {
+        sid: "PA_0123456789ab",
+        identity: &longest,
+    };
+    for delivery in [DataDelivery::Reliable, DataDelivery::Lossy] {
+        let (out, _) = rewrite(&packet, Some(sender), delivery).unwrap();
+        assert!(out.len() <= MAX_PACKET, "{} bytes", out.len());
+    }
+}
+
+#[test]
+fn destinations_are_not_told_twice_where_that_is_too_long() {
+    let names: Vec<String> = (0..100).map(|n| format!("{n:0>200}")).collect();
+    let named: Vec<u8> = names.iter().flat_map(|name| text(5, name)).collect();
+    for (payload, told) in [(1_000, 100), (40_000, 0)] {
+        let packet = [named.clone(), bytes(2, &bytes(2, &vec![7; payload]))].concat();
+        let (out, addressing) = rewrite(&packet, Some(SENDER), DataDelivery::Reliable).unwrap();
+        assert_eq!(addressing.destination_identities, names);
+        assert_eq!(values(&out, 5).len(), 100);
+        assert_eq!(values(&values(&out, 2)[0], 6).len(), told);
+    }
+}
+
 #[test]
 fn raw_bytes_become_a_user_packet() {
     let packet = wrap_raw(b"from another label");
