@@ -1,22 +1,21 @@
-//! The queue of events from all media threads up to policy, with one descriptor that is readable
-//! while something waits.
+//! What all media threads have to tell policy, with one descriptor that is readable while something
+//! waits.
 //!
-//! Policy when nobody reads: a thread's newer audio levels replace its older ones; from 65,536
-//! waiting events on, a transport's newer state replaces its older one. The other events happen
-//! once per object or command, so the queue is bounded by what policy itself has done, and none is
-//! lost.
+//! Policy when nobody reads: what waits is state, not history. Newer news of an object replaces the
+//! older news of the same kind in its place, so there is at most one of each kind for each object
+//! that policy itself has made, however often a peer makes it change. A transport's steps (new,
+//! connecting, closed) are kinds of their own; that it is connected or not is one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kinguicall_proto::api::{AudioLevel, Event, ShardId, TransportId, TransportState};
+use kinguicall_proto::api::{
+    ChannelCloseReason, Event, Layer, ShardId, SubscriptionId, TrackId, TransportId, TransportState,
+};
 
 use crate::wake::EventFd;
-
-/// Waiting events from which transport states are merged.
-const MERGE_FROM: usize = 65_536;
 
 /// What comes up from the media threads.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,14 +37,69 @@ pub struct Events {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    queue: VecDeque<EngineEvent>,
-    merged_states: BTreeMap<TransportId, TransportState>,
-    levels: BTreeMap<ShardId, Vec<AudioLevel>>,
+    queue: Vec<EngineEvent>,
+    places: HashMap<Subject, usize>,
+}
+
+/// What an event is about: a newer one about the same replaces it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Levels(ShardId),
+    Step(TransportId, Step),
+    Layer(TrackId, Layer),
+    Start(SubscriptionId),
+    Flow(SubscriptionId),
+    Track(SubscriptionId),
+    /// Only the protocol's own labels are told.
+    ChannelOpen(TransportId, String),
+    ChannelClosed(TransportId, ChannelCloseReason),
+    Failure(ShardId),
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Step {
+    New,
+    Connecting,
+    Connection,
+    Closed,
+}
+
+impl Subject {
+    fn of(from: ShardId, event: &Event) -> Self {
+        match event {
+            Event::AudioLevels(_) => Self::Levels(from),
+            Event::TransportState(id, state) => Self::Step(*id, Step::of(*state)),
+            Event::LayerStarted { track, layer, .. } => Self::Layer(*track, *layer),
+            Event::SubscriptionStarted(id) => Self::Start(*id),
+            Event::StreamState { subscription, .. } => Self::Flow(*subscription),
+            Event::TrackChanged { subscription, .. } => Self::Track(*subscription),
+            Event::DataChannelOpen(id, label) => Self::ChannelOpen(*id, label.clone()),
+            Event::DataChannelClosed(id, reason) => Self::ChannelClosed(*id, *reason),
+        }
+    }
+}
+
+impl Step {
+    fn of(state: TransportState) -> Self {
+        match state {
+            TransportState::New => Self::New,
+            TransportState::Connecting => Self::Connecting,
+            TransportState::Connected | TransportState::Disconnected => Self::Connection,
+            TransportState::Closed(_) => Self::Closed,
+        }
+    }
 }
 
 impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.levels.is_empty()
+    /// Returns whether nothing has waited before.
+    fn put(&mut self, subject: Subject, event: EngineEvent) -> bool {
+        let next = self.queue.len();
+        let place = *self.places.entry(subject).or_insert(next);
+        match self.queue.get_mut(place) {
+            Some(older) => *older = event,
+            None => self.queue.push(event),
+        }
+        next == 0
     }
 }
 
@@ -59,28 +113,16 @@ impl Events {
 
     /// Queues an event of one shard.
     pub fn push(&self, from: ShardId, event: Event) {
-        let mut waiting = self.lock();
-        let was_empty = waiting.is_empty();
-        match event {
-            Event::AudioLevels(levels) => {
-                waiting.levels.insert(from, levels);
-            }
-            Event::TransportState(id, state) if waiting.queue.len() >= MERGE_FROM => {
-                waiting.merged_states.insert(id, state);
-            }
-            other => waiting.queue.push_back(EngineEvent::Shard(other)),
-        }
-        drop(waiting);
-        if was_empty {
+        let subject = Subject::of(from, &event);
+        if self.lock().put(subject, EngineEvent::Shard(event)) {
             self.ready.signal();
         }
     }
 
     /// Queues the news that a media thread has died.
     pub fn push_failure(&self, shard: ShardId, message: String) {
-        self.lock()
-            .queue
-            .push_back(EngineEvent::Failed { shard, message });
+        let event = EngineEvent::Failed { shard, message };
+        self.lock().put(Subject::Failure(shard), event);
         self.ready.signal();
     }
 
@@ -89,19 +131,8 @@ impl Events {
         let mut waiting = self.lock();
         // Inside the lock, so that a signal for a later event is not swallowed.
         self.ready.clear();
-        let Waiting {
-            queue,
-            merged_states,
-            levels,
-        } = std::mem::take(&mut *waiting);
-        drop(waiting);
-        let states = merged_states
-            .into_iter()
-            .map(|(id, state)| Event::TransportState(id, state));
-        let levels = levels.into_values().map(Event::AudioLevels);
-        let mut events = Vec::from(queue);
-        events.extend(states.chain(levels).map(EngineEvent::Shard));
-        events
+        waiting.places.clear();
+        std::mem::take(&mut waiting.queue)
     }
 
     /// Makes the descriptor readable although no event waits.
@@ -122,7 +153,7 @@ impl AsRawFd for Events {
 
 #[cfg(test)]
 mod tests {
-    use kinguicall_proto::api::{Layer, SubscriptionId, TrackId};
+    use kinguicall_proto::api::{AudioLevel, CloseReason};
 
     use super::*;
 
@@ -173,28 +204,60 @@ mod tests {
     }
 
     #[test]
-    fn an_unread_queue_keeps_the_last_state_of_every_transport_and_every_single_event() {
+    fn an_unread_queue_keeps_the_last_news_of_everything_and_no_history() {
         let events = Events::new().unwrap();
-        for serial in 0..MERGE_FROM as u32 {
-            events.push(SHARD, state(serial, TransportState::New));
-        }
-        for _ in 0..1_000 {
-            events.push(SHARD, state(7, TransportState::Disconnected));
-            events.push(SHARD, state(7, TransportState::Connected));
-        }
-        let layer = Event::LayerStarted {
+        let flow = |paused| Event::StreamState {
+            subscription: SubscriptionId(4),
+            paused,
+        };
+        let layer = |payload_type| Event::LayerStarted {
             track: TrackId(3),
             layer: Layer(0),
-            payload_type: 96,
+            payload_type,
         };
-        events.push(SHARD, layer.clone());
+        let change = |track| Event::TrackChanged {
+            subscription: SubscriptionId(4),
+            track: TrackId(track),
+        };
+        let peer = TransportId::new(SHARD, 7);
+        let opened = Event::DataChannelOpen(peer, "_reliable".to_owned());
+        let closed = Event::DataChannelClosed(peer, ChannelCloseReason::Stalled);
+        events.push(SHARD, state(7, TransportState::New));
+        events.push(SHARD, state(7, TransportState::Connecting));
         events.push(SHARD, Event::SubscriptionStarted(SubscriptionId(4)));
-        let taken = events.take();
-        assert_eq!(taken.len(), MERGE_FROM + 3);
-        assert!(taken.contains(&EngineEvent::Shard(layer)));
-        assert_eq!(
-            taken.last(),
-            Some(&EngineEvent::Shard(state(7, TransportState::Connected)))
-        );
+        for round in 0..1_000 {
+            events.push(SHARD, state(7, TransportState::Disconnected));
+            events.push(SHARD, state(7, TransportState::Connected));
+            events.push(SHARD, flow(round % 2 == 0));
+            events.push(SHARD, layer(round as u8));
+            events.push(SHARD, change(round));
+            events.push(SHARD, opened.clone());
+            events.push(SHARD, closed.clone());
+        }
+        let end = state(7, TransportState::Closed(CloseReason::PeerClosed));
+        events.push(SHARD, end.clone());
+        let expected = [
+            state(7, TransportState::New),
+            state(7, TransportState::Connecting),
+            Event::SubscriptionStarted(SubscriptionId(4)),
+            state(7, TransportState::Connected),
+            flow(false),
+            layer(231),
+            change(999),
+            opened,
+            closed,
+            end,
+        ];
+        assert_eq!(events.take(), expected.map(EngineEvent::Shard));
+    }
+
+    #[test]
+    fn what_was_taken_is_told_anew() {
+        let events = Events::new().unwrap();
+        for _ in 0..2 {
+            events.push(SHARD, state(1, TransportState::Connected));
+            events.push(SHARD, state(2, TransportState::Connected));
+            assert_eq!(events.take().len(), 2);
+        }
     }
 }
