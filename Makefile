@@ -32,6 +32,7 @@ unit: build .venv/.tests
 e2e: build .venv/.tests
 	pytest --timeout 180 $(BROWSER_TESTS)
 network: build .venv/.tests
-	pytest --timeout 180 -s -m 'network or not network' tests/e2e/test_narrow_network.py tests/e2e/test_data_spent.py
+	pytest --timeout 180 -s -m 'network or not network' tests/e2e/test_narrow_network.py tests/e2e/test_data_spent.py \
+		tests/e2e/test_files.py
 bench: build
 	scripts/check bench

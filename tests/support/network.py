@@ -64,9 +64,10 @@ def with_ipv6() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Link:
-    """The way to a namespace that one process, of id `holder`, keeps alive. `down0` is our end."""
+    """The way to a namespace that one process, of id `holder`, keeps alive. `near` is our end."""
 
     holder: int
+    near: str = "down0"
 
     @property
     def enter_command(self) -> list[str]:
@@ -76,10 +77,10 @@ class Link:
     def narrow(self, kbps: int, queue_ms: int = 300) -> None:
         """The downlink carries no more, with a queue of so long."""
         limits = f"tbf rate {kbps}kbit burst 3000 latency {queue_ms}ms"
-        _run(f"tc qdisc replace dev down0 root {limits}")
+        _run(f"tc qdisc replace dev {self.near} root {limits}")
 
     def widen(self) -> None:
-        _run("tc qdisc del dev down0 root")
+        _run(f"tc qdisc del dev {self.near} root")
 
     @contextlib.contextmanager
     def losing(self, percent: int) -> Iterator[None]:
@@ -104,27 +105,28 @@ class Link:
 
 
 @contextlib.contextmanager
-def behind_a_link() -> Iterator[Link]:
-    """A namespace that reaches only `LINK_ADDRESS`, over a link of its own."""
+def behind_a_link(number: int = 0) -> Iterator[Link]:
+    """A namespace that reaches only this one, at `LINK_ADDRESS`, over a link of its own."""
+    near, subnet = f"down{number * 10}", f"10.99.{number + 1}"
     holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
     try:
-        link = Link(holder.pid)
+        link = Link(holder.pid, near)
         _wait_for_namespace(holder.pid)
-        _ip(f"link add down0 type veth peer name down1 netns {holder.pid}")
+        _ip(f"link add {near} type veth peer name down1 netns {holder.pid}")
         # Datagrams cross the link one by one, as they would cross a real one.
-        _ip("link set down0 gso_max_segs 1")
-        _ip(f"addr add {LINK_ADDRESS}/24 dev down0")
-        _ip("link set down0 up")
+        _ip(f"link set {near} gso_max_segs 1")
+        _ip(f"addr add {subnet}.1/24 dev {near}")
+        _ip(f"link set {near} up")
         for command in (
             "link set lo up",
-            "addr add 10.99.1.2/24 dev down1",
+            f"addr add {subnet}.2/24 dev down1",
             "link set down1 up",
-            f"route add default via {LINK_ADDRESS}",
+            f"route add default via {subnet}.1",
         ):
             _run(f"ip {command}", link.enter_command)
         yield link
     finally:
-        _ip("link del down0")  # would go with the namespace too, but later
+        _ip(f"link del {near}")  # would go with the namespace too, but later
         holder.kill()
         holder.wait()
 
