@@ -155,6 +155,9 @@ class Announcer:
         if participant.hidden:
             return
         if participant.state is ParticipantState.ACTIVE or participant.identity in self._told:
+            pending = self._pending.get(participant.identity)
+            if pending is not None and pending.sid == participant.sid:
+                del self._pending[participant.identity]  # it would be older
             member = self._members.with_sid(participant.sid)
             tell = partial(self._participant, participant)
             if member is None:
@@ -207,12 +210,17 @@ class Announcer:
             self._send(tuple(pending.values()))
 
     def _send(self, participants: tuple[ParticipantSnapshot, ...]) -> None:
-        for one in participants:
-            if one.state is ParticipantState.DISCONNECTED:
-                self._told.discard(one.identity)
+        gone = {it.identity for it in participants if it.state is ParticipantState.DISCONNECTED}
+        self._told -= gone
         notice = ParticipantsChanged(participants)
         for member in self._members.listening():
-            member.sink.participants_changed(notice)
+            if member.identity not in gone:
+                member.sink.participants_changed(notice)
+                continue
+            # A hidden session that has taken the identity over: to it, that is itself.
+            others = tuple(one for one in participants if one.identity != member.identity)
+            if others:
+                member.sink.participants_changed(ParticipantsChanged(others))
 
     def _counts(self) -> None:
         """The number of members or publishers has changed."""

@@ -132,7 +132,9 @@ class Room:
 
     def tell_again(self, participant: Participant) -> None:
         """Tells a participant that comes back whatever it may have missed, beside its view."""
-        departed = self._announcer.departed()
+        departed = tuple(
+            one for one in self._announcer.departed() if one.identity != participant.identity
+        )
         if departed:
             participant.sink.participants_changed(ParticipantsChanged(departed))
         publishers = [other.sid for other in self.view(participant).others if other.tracks]

@@ -10,6 +10,8 @@ from sfu.room import Room
 from sfu.values import EndReason, Permissions
 from tests.support.node import ManualClock, Seat, make_room
 
+pytestmark = pytest.mark.usefixtures("no_logged_fault")
+
 
 @pytest.fixture
 def clock() -> ManualClock:

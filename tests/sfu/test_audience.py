@@ -8,6 +8,8 @@ from sfu.room import Room
 from sfu.values import ConnectionQuality, EndReason
 from tests.support.node import ManualClock, Seat, make_room
 
+pytestmark = pytest.mark.usefixtures("no_logged_fault")
+
 
 @pytest.fixture
 def clock() -> ManualClock:

@@ -23,6 +23,8 @@ from sfu.values import EndReason, Permissions, RoomOptions
 from tests.sfu.test_node import Measurements
 from tests.support.node import ManualClock, RecordingSink, Seat
 
+pytestmark = pytest.mark.usefixtures("no_logged_fault")
+
 
 @pytest.fixture
 def clock() -> ManualClock:

@@ -11,6 +11,8 @@ from sfu.track import PublishedTrack
 from sfu.values import EndReason
 from tests.support.node import ManualClock, Seat, make_room
 
+pytestmark = pytest.mark.usefixtures("no_logged_fault")
+
 
 def only(*entries: TrackPermission) -> SubscriptionPermission:
     return SubscriptionPermission(all_participants=False, entries=entries)

@@ -9,6 +9,8 @@ from sfu.track import TrackInfo
 from sfu.values import EndReason, Permissions, TrackKind, TrackSource
 from tests.support.node import ManualClock, Seat, make_room
 
+pytestmark = pytest.mark.usefixtures("no_logged_fault")
+
 AUDIO, VIDEO = TrackKind.AUDIO, TrackKind.VIDEO
 CAMERA, MICROPHONE, UNKNOWN = TrackSource.CAMERA, TrackSource.MICROPHONE, TrackSource.UNKNOWN
 

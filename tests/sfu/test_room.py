@@ -16,6 +16,8 @@ from sfu.track import PublishedTrack
 from sfu.values import Admission, ConnectionQuality, EndReason, Permissions, TrackSource
 from tests.support.node import ManualClock, RecordingSink, Seat, make_room
 
+pytestmark = pytest.mark.usefixtures("no_logged_fault")
+
 
 @pytest.fixture
 def clock() -> ManualClock:
@@ -121,6 +123,18 @@ def test_a_hidden_session_in_the_place_of_a_listener_stays_unknown(clock: Manual
     clock.advance(3)
     assert watcher.sink.roster == {"bo"}
     assert hidden.participant.sid not in watcher.sink.known
+
+
+def test_a_hidden_session_is_not_told_that_it_has_gone_itself(clock: ManualClock) -> None:
+    room = make_room(clock)
+    Seat(room, "ada")
+    clock.advance(3)
+    hidden, watcher = Seat(room, "ada", Permissions(hidden=True)), Seat(room, "bo")
+    clock.advance(3)
+    assert hidden.sink.roster == {"ada", "bo"}
+    room.tell_again(hidden.participant)
+    assert hidden.sink.roster == {"ada", "bo"}
+    assert watcher.sink.roster == {"bo"}
 
 
 def test_a_room_stays_open_for_somebody_alone_who_replaces_the_own_session(
@@ -322,6 +336,12 @@ def tracks_of(room: Room) -> dict[str, PublishedTrack]:
     return {track.sid: track for track in room.list_tracks()}
 
 
+def speaking_to(seat: Seat) -> set[str]:
+    """Sids of those who speak, as the seat's client believes."""
+    latest = {one.participant_sid: one.active for one in seat.sink.speakers}
+    return {sid for sid, active in latest.items() if active}
+
+
 IDENTITIES = ("ada", "bo", "cy", "di")
 
 
@@ -336,10 +356,16 @@ class RoomMachine(RuleBasedStateMachine):
         self.wishes: dict[tuple[str, str], bool] = {}
         self.serial = 0
 
-    @rule(identity=st.sampled_from(IDENTITIES), automatic=st.booleans(), active=st.booleans())
-    def join(self, identity: str, automatic: bool, active: bool) -> None:
+    @rule(
+        identity=st.sampled_from(IDENTITIES),
+        automatic=st.booleans(),
+        active=st.booleans(),
+        hidden=st.sampled_from((False, False, True)),
+    )
+    def join(self, identity: str, automatic: bool, active: bool, hidden: bool) -> None:
         options = JoinOptions(auto_subscribe=automatic)
-        self.seats[identity] = Seat(self.room, identity, options=options, active=active)
+        rights = Permissions(hidden=hidden)
+        self.seats[identity] = Seat(self.room, identity, rights, options=options, active=active)
         self.wishes = {key: wish for key, wish in self.wishes.items() if key[0] != identity}
 
     @precondition(lambda self: self.seats)
@@ -383,6 +409,11 @@ class RoomMachine(RuleBasedStateMachine):
             if key[0] != seat.participant.identity and key[1] not in gone
         }
 
+    @precondition(lambda self: self.seats)
+    @rule(data=st.data())
+    def speak(self, data: st.DataObject) -> None:
+        self.room.hear({self.pick(data).participant.sid: (0.5, 1.0)})
+
     @rule(seconds=st.floats(0.01, 10))
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -405,8 +436,16 @@ class RoomMachine(RuleBasedStateMachine):
                 publisher = self.room.find(sid).publisher_sid
                 assert sid in {info.sid for info in seat.sink.known[publisher].tracks}
 
+    @invariant()
+    def nobody_is_thought_to_speak_who_is_not_heard(self) -> None:
+        for seat in self.seats.values():
+            for sid in speaking_to(seat):
+                assert sid == seat.participant.sid or seat.participant.subscriptions.hears(sid)
+
     def teardown(self) -> None:
         self.clock.advance(10)
+        for seat in self.seats.values():
+            assert speaking_to(seat) == set(), "all have been silent for long"
         for seat in self.seats.values():
             view = self.room.view(seat.participant)
             present = {one.identity for one in (view.participant, *view.others)}
