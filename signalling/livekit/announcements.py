@@ -16,7 +16,7 @@ from sfu.codec_plan import BackupCodecPolicy
 from sfu.track import TrackCodec, TrackInfo, VideoLayer
 from sfu.values import CodecRole, TrackKind, TrackSource, VideoQuality
 from signalling import codecs
-from signalling.media.receiving import Publication
+from signalling.media.receiving import Announcement
 
 _STREAMS: Final = {
     TrackSource.CAMERA: "camera",
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 class Announcements:
     """In the order in which they were made."""
 
-    _pending: dict[str, Publication] = field(default_factory=dict)
+    _pending: dict[str, Announcement] = field(default_factory=dict)
     """By cid."""
     _passed_over: set[str] = field(default_factory=set)
     """Cids of those that an offer has come without: the client may have given them up."""
@@ -53,7 +53,7 @@ class Announcements:
         request: rtc.AddTrackRequest,
         cids_in_use: frozenset[str],
         published: TrackInfo | None = None,
-    ) -> Publication:
+    ) -> Announcement:
         """Accepts an announcement. Raises RefusedError.
 
         One whose cid is in use is kept for `next_queued`, and refused with QUEUED; one whose cid is
@@ -71,9 +71,9 @@ class Announcements:
             self._queue(request)
             raise RefusedError(reasons.QUEUED, "the track with this cid has not ended yet")
         if published is None:
-            announcement = Publication(request.cid, track_info(request))
+            announcement = Announcement(request.cid, track_info(request))
         else:
-            announcement = Publication(request.cid, with_backup(published, request), _BACKUP)
+            announcement = Announcement(request.cid, with_backup(published, request), _BACKUP)
             self.forget(published.sid)
         # A client that announces anew has given up what it announced before.
         self._drop(request.cid)
@@ -100,11 +100,11 @@ class Announcements:
         for cid, announcement in self._pending.items():
             if announcement.info.sid == sid and announcement.role is not _BACKUP:
                 info = replace(announcement.info, muted=muted)
-                self._pending[cid] = Publication(cid, info)
+                self._pending[cid] = Announcement(cid, info)
                 return True
         return False
 
-    def take(self, sections: Sequence[tuple[TrackKind, str]]) -> list[Publication | None]:
+    def take(self, sections: Sequence[tuple[TrackKind, str]]) -> list[Announcement | None]:
         """The announcements of an offer's new sections: of each, the kind and its track's id.
 
         Firefox, and a client that has replaced a track, send another id than announced. Those
@@ -131,7 +131,7 @@ class Announcements:
         """Whether a track with this cid is to come."""
         return cid in self._pending
 
-    def _take_named(self, kind: TrackKind, track_id: str) -> Publication | None:
+    def _take_named(self, kind: TrackKind, track_id: str) -> Announcement | None:
         ours = [one for one in self._pending.values() if one.info.kind is kind]
         named = [one for one in ours if one.cid == track_id]
         named += [one for one in ours if one.info.codecs[one.role].cid == track_id]
@@ -139,7 +139,7 @@ class Announcements:
             self._drop(named[0].cid)
         return named[0] if named else None
 
-    def _likely(self, kind: TrackKind, count: int) -> list[Publication]:
+    def _likely(self, kind: TrackKind, count: int) -> list[Announcement]:
         """So many of this kind, the likeliest to come, in the order of their announcement."""
         ours = [one for one in self._pending.values() if one.info.kind is kind]
         likeliest_last = sorted(ours, key=lambda one: one.cid not in self._passed_over)

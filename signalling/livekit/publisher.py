@@ -19,7 +19,7 @@ from signalling.livekit.announcements import Announcements, RefusedError, kind_o
 from signalling.livekit.context import Context
 from signalling.media.answering import Answering
 from signalling.media.connection import Connection
-from signalling.media.receiving import Publication, Receiving
+from signalling.media.receiving import Announcement, Receiving
 from signalling.sdp import Answer, MediaSection, Refusal, SessionDescription, parse
 
 UNPUBLISHED_AFTER_S: Final = 1.0
@@ -94,15 +94,15 @@ class Publisher:
         """Answers an offer and makes what it says true. Raises SdpError and EngineBusyError."""
         offer = parse(sdp)
         self._receiving.end_stopped(offer, self._announcements.announced)
-        publications = self._claim(offer)
+        announcements = self._claim(offer)
         answer = self._answering.answer(
-            offer, publications, lambda answer: self._deliver(answer, offer_id)
+            offer, announcements, lambda answer: self._deliver(answer, offer_id)
         )
         received = {section.mid for section in answer.sections}
-        for mid, publication in publications.items():
+        for mid, announcement in announcements.items():
             if mid not in received:
                 self._came_to_nothing(
-                    publication,
+                    announcement,
                     rtc.RequestResponse.UNSUPPORTED_TYPE,
                     _refused(offer.section(mid), answer.refused.get(mid)),
                 )
@@ -121,40 +121,40 @@ class Publisher:
         while (queued := self._announcements.next_queued(self._receiving.cids)) is not None:
             self.add_track(queued)
 
-    def _claim(self, offer: SessionDescription) -> dict[str, Publication]:
+    def _claim(self, offer: SessionDescription) -> dict[str, Announcement]:
         """What was announced of the sections that are new."""
         new = self._receiving.new_sections(offer)
         found = self._announcements.take([(_kind(section), section.track_id) for section in new])
-        claims: dict[str, Publication] = {}
-        for section, publication in zip(new, found, strict=True):
-            if publication is not None and self._allows(publication, claims.values()):
-                claims[section.mid] = publication
+        claims: dict[str, Announcement] = {}
+        for section, announcement in zip(new, found, strict=True):
+            if announcement is not None and self._allows(announcement, claims.values()):
+                claims[section.mid] = announcement
         return claims
 
-    def _allows(self, publication: Publication, others: Iterable[Publication]) -> bool:
+    def _allows(self, announcement: Announcement, others: Iterable[Announcement]) -> bool:
         """Asks once more: rights and numbers may have changed since it was announced."""
-        if publication.role is not CodecRole.PRIMARY:
+        if announcement.role is not CodecRole.PRIMARY:
             return True
-        info = publication.info
+        info = announcement.info
         coming = [other.info for other in others if other.role is CodecRole.PRIMARY]
         try:
             self._context.room.check_publish(
                 self._context.participant, info.kind, info.source, coming
             )
         except DeniedError as denied:
-            self._came_to_nothing(publication, denied.reason, denied.text)
+            self._came_to_nothing(announcement, denied.reason, denied.text)
             return False
         return True
 
     def _deliver(self, answer: Answer, offer_id: int) -> None:
         self._context.send(outbound.answer(answer.text, offer_id, self._answering.mid_to_track))
 
-    def _came_to_nothing(self, publication: Publication, reason: int, message: str) -> None:
+    def _came_to_nothing(self, announcement: Announcement, reason: int, message: str) -> None:
         context = self._context
-        request = rtc.AddTrackRequest(cid=publication.cid, name=publication.info.name)
+        request = rtc.AddTrackRequest(cid=announcement.cid, name=announcement.info.name)
         context.send(outbound.request_response(reason, message, add_track=request))
-        sid = publication.info.sid
-        if publication.role is CodecRole.BACKUP:
+        sid = announcement.info.sid
+        if announcement.role is CodecRole.BACKUP:
             track = self._receiving.find(sid)
             if track is not None:
                 context.room.drop_backup(context.participant, track)

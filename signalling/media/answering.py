@@ -7,7 +7,7 @@ is new; the client gets its answer; the room is told, and sending starts.
 from collections.abc import Callable, Mapping
 
 from signalling.media.connection import Connection
-from signalling.media.receiving import Publication, Receiving
+from signalling.media.receiving import Announcement, Receiving
 from signalling.media.sending import Sending
 from signalling.sdp import (
     Answer,
@@ -51,24 +51,24 @@ class Answering:
     def answer(
         self,
         offer: SessionDescription,
-        publications: Mapping[str, Publication],
+        announcements: Mapping[str, Announcement],
         deliver: Callable[[Answer], None],
     ) -> Answer:
         """Answers an offer by way of `deliver`, and makes what it says true.
 
-        `publications` are those of new sections, by mid; one whose section is not among those of
+        `announcements` are those of new sections, by mid; one whose section is not among those of
         the answer has come to nothing. Raises SdpError and EngineBusyError.
         """
         policy = AnswerPolicy(
-            self._receiving.policies(publications),
+            self._receiving.policies(announcements),
             self._sections.match(offer),
             self._sections.retired,
         )
         answer = self._agree(offer, policy)
         told = [
-            self._receiving.begin(section, publications[section.mid])
+            self._receiving.begin(section, announcements[section.mid])
             for section in answer.sections
-            if section.mid in publications
+            if section.mid in announcements
         ]
         rejected = self._sections.settle(answer)
         deliver(answer)

@@ -1,7 +1,7 @@
 """The tracks that a client sends on one connection, by the sections that they come in.
 
 Tracks begin and end with descriptions. A section that sends, and for which the protocol knows a
-publication, becomes a published track or the backup codec of one; what is in a section that does
+announcement, becomes a published track or the backup codec of one; what is in a section that does
 not send any more has ended.
 """
 
@@ -25,7 +25,7 @@ from signalling.sdp import (
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class Announcement:
     """What a section is about to carry: a track, or the backup codec of one that is there.
 
     `cid` is the client's own name for it.
@@ -103,23 +103,23 @@ class Receiving:
                 room.drop_backup(participant, entry.track)
                 self._end(mid)
 
-    def policies(self, publications: Mapping[str, Publication]) -> dict[str, SectionPolicy]:
+    def policies(self, announcements: Mapping[str, Announcement]) -> dict[str, SectionPolicy]:
         """What the answer says of the sections of what is received and of what is to come."""
         infos = {mid: (entry.track.info, entry.role) for mid, entry in self._received.items()}
-        infos |= {mid: (one.info, one.role) for mid, one in publications.items()}
+        infos |= {mid: (one.info, one.role) for mid, one in announcements.items()}
         return {mid: section_policy(*info) for mid, info in infos.items()}
 
-    def begin(self, section: PublishedSection, publication: Publication) -> Callable[[], None]:
+    def begin(self, section: PublishedSection, announcement: Announcement) -> Callable[[], None]:
         """Lets the engine receive a section. Returns what tells the room of it.
 
         What the room does not take, as its publisher has left or has lost the right meanwhile, ends
         again. Raises EngineBusyError.
         """
         member = self._member
-        rendition = self._receive(section, publication.info)
-        info = _negotiated_info(publication, section)
+        rendition = self._receive(section, announcement.info)
+        info = _negotiated_info(announcement, section)
         track = self.find(info.sid)
-        if publication.role is CodecRole.PRIMARY or track is None:
+        if announcement.role is CodecRole.PRIMARY or track is None:
             track = PublishedTrack(
                 info=info,
                 publisher_sid=member.participant.sid,
@@ -134,10 +134,10 @@ class Receiving:
             info = replace(track.info, codecs=info.codecs)
             tell = partial(member.room.add_backup, member.participant, track, rendition, info)
         self._received[section.mid] = _Received(
-            publication.cid,
+            announcement.cid,
             section.track_id,
             track,
-            publication.role,
+            announcement.role,
             rendition.engine_track_id,
         )
         return partial(self._tell, section.mid, tell)
@@ -229,19 +229,19 @@ def section_policy(info: TrackInfo, role: CodecRole) -> SectionPolicy:
     )
 
 
-def _negotiated_info(publication: Publication, section: PublishedSection) -> TrackInfo:
-    codecs = list(publication.info.codecs)
-    announced = codecs[publication.role]
-    negotiated = codecs[publication.role] = replace(
+def _negotiated_info(announcement: Announcement, section: PublishedSection) -> TrackInfo:
+    codecs = list(announcement.info.codecs)
+    announced = codecs[announcement.role]
+    negotiated = codecs[announcement.role] = replace(
         announced,
         mime_type=_mime(section.codecs[0].format),
         mid=section.mid,
         sdp_cid=section.track_id if section.track_id != announced.cid else "",
     )
-    if publication.role is CodecRole.PRIMARY and negotiated.mime_type != announced.mime_type:
+    if announcement.role is CodecRole.PRIMARY and negotiated.mime_type != announced.mime_type:
         # The client cannot send it, and the backup was for that codec.
         del codecs[1:]
-    return replace(publication.info, codecs=tuple(codecs))
+    return replace(announcement.info, codecs=tuple(codecs))
 
 
 def _with_mime(info: TrackInfo, mime: str) -> TrackInfo:

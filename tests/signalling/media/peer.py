@@ -30,7 +30,7 @@ from sfu.values import (
 )
 from signalling.media.answering import Answering
 from signalling.media.connection import Connection, Member
-from signalling.media.receiving import Publication, Receiving
+from signalling.media.receiving import Announcement, Receiving
 from signalling.media.sending import Sending
 from signalling.sdp import AnswerSections, SessionDescription, parse, serialise
 from tests.support.livekit_client import _forget_sockets, _settled, until
@@ -123,11 +123,11 @@ class Peer:
         await until(lambda: not any(map(_is_connecting, asyncio.all_tasks())))
         offer = parse(self.pc.localDescription.sdp)
         self.receiving.end_stopped(offer)
-        publications = {
-            section.mid: _publication(section.kind, section.track_id)
+        announcements = {
+            section.mid: _announcement(section.kind, section.track_id)
             for section in self.receiving.new_sections(offer)
         }
-        answer = self.answering.answer(offer, publications, lambda answer: None)
+        answer = self.answering.answer(offer, announcements, lambda answer: None)
         # Of sections with one transport aiortc keeps only what the last one says of candidates.
         first, *others = answer.description.media
         repeated = [replace(section, candidates=first.candidates) for section in others]
@@ -163,10 +163,10 @@ def _is_connecting(task: asyncio.Task[object]) -> bool:
     return "RTCPeerConnection.__connect" in repr(task.get_coro())
 
 
-def _publication(kind: str, track_id: str) -> Publication:
+def _announcement(kind: str, track_id: str) -> Announcement:
     audio = kind == "audio"
     track_kind = TrackKind.AUDIO if audio else TrackKind.VIDEO
     source = SOURCES[kind]
     codecs = (TrackCodec("audio/opus" if audio else "video/VP8", track_id),)
     sid = ids.track_sid(track_kind, source)
-    return Publication(track_id, TrackInfo(sid, track_kind, source, codecs=codecs))
+    return Announcement(track_id, TrackInfo(sid, track_kind, source, codecs=codecs))
