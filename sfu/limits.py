@@ -58,6 +58,11 @@ WISHES_MAX: Final = 2_000
 microphone of a thousand people."""
 CLIENT_TEXT_BYTES_MAX: Final = 256
 """Each thing that a client says of itself: its SDK, its browser, its device."""
+TRACKS_PER_REQUEST_MAX: Final = WISHES_MAX
+"""Tracks that one message subscribes to or sets: they take some 10 ms. What it has beyond is
+refused."""
+TRACKS_PER_TOKEN: Final = 20
+"""So many of them count as one message more."""
 CANDIDATE_BYTES_MAX: Final = 4 * KIB
 """A trickled candidate, with what stands around it."""
 

@@ -1,7 +1,9 @@
 """What the node needs from outside: somebody who tells a client.
 
 A `SessionSink` is one participant's session; it translates into a wire protocol. Its methods never
-fail and never block: a sink that cannot keep up ends its own session.
+fail and never block: what is told waits in an outbox, and a client that does not keep up, or an
+engine that is too busy, ends that session later and from the loop. The room sees to it that a sink
+that fails all the same harms nobody else (`sfu.fanout`).
 """
 
 from typing import Protocol

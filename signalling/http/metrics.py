@@ -198,6 +198,11 @@ class SignallingCounts:
             "The latest that a timer of the event loop was since the last scrape.",
             value=counters.take_lag_s(),
         )
+        yield GaugeMetricFamily(
+            "kinguicall_event_loop_stall_seconds",
+            "The same, as far as Python's own work was the reason, and not other processes.",
+            value=counters.take_stall_s(),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,13 @@ class RateLimiter:
         self._tokens -= cost
         return True
 
+    def charge(self, tracks: int) -> None:
+        """Takes tokens for the tracks that a message named; the next one may find too few."""
+        self._tokens -= tracks // limits.TRACKS_PER_TOKEN
 
-def handle(session: Session, data: bytes) -> None:
-    """Handles one binary frame. Raises MalformedMessageError."""
+
+def handle(session: Session, data: bytes) -> int:
+    """Handles one binary frame; returns how many tracks it named. Raises MalformedMessageError."""
     request: Any = rtc.SignalRequest()
     try:
         request.ParseFromString(data)
@@ -79,7 +83,7 @@ def handle(session: Session, data: bytes) -> None:
     handler = HANDLERS.get(case or "")
     if case is None or handler is None:
         log.debug("request ignored: %s", case)
-        return
+        return 0
     try:
         handler(session, getattr(request, case))
     except SdpError as error:
@@ -94,3 +98,17 @@ def handle(session: Session, data: bytes) -> None:
     except EngineBusyError as error:
         log.warning("session ended: %s", error)
         session.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)
+    return _named_tracks(request)
+
+
+def _named_tracks(request: Any) -> int:
+    match request.WhichOneof("message"):
+        case "subscription":
+            return len(requests_room.named_tracks(request.subscription))
+        case "track_setting":
+            return len(request.track_setting.track_sids)
+        case "sync_state":
+            state = request.sync_state
+            wished = requests_room.named_tracks(state.subscription)
+            return len(wished) + len(state.track_sids_disabled)
+    return 0

@@ -1,5 +1,7 @@
 """Requests about the room: subscriptions, properties, life signs."""
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 from livekit.protocol import rtc
@@ -18,11 +20,24 @@ OK_RESPONSES_FROM_PROTOCOL: Final = 15
 
 def subscription(session: Session, request: rtc.UpdateSubscription) -> None:
     """The client subscribes to tracks, or unsubscribes."""
-    wished = list(request.track_sids)
-    for group in request.participant_tracks:
-        wished.extend(group.track_sids)
-    context = session.context
+    context, wished = session.context, _bounded(session, named_tracks(request))
     context.room.request_subscription(context.participant, wished, request.subscribe)
+
+
+def named_tracks(request: rtc.UpdateSubscription) -> list[str]:
+    """The tracks of both of a subscription's lists."""
+    groups = (group.track_sids for group in request.participant_tracks)
+    return [*request.track_sids, *chain.from_iterable(groups)]
+
+
+def _bounded(session: Session, track_sids: Iterable[str]) -> list[str]:
+    """Each track once, and as many as one message may name; the client is told of more."""
+    named = list(dict.fromkeys(track_sids))
+    longest = limits.TRACKS_PER_REQUEST_MAX
+    if len(named) > longest:
+        text = f"of {len(named)} tracks {longest} count"
+        session.send(outbound.request_response(rtc.RequestResponse.LIMIT_EXCEEDED, text))
+    return named[:longest]
 
 
 def track_setting(session: Session, request: rtc.UpdateTrackSettings) -> None:
@@ -39,7 +54,7 @@ def track_setting(session: Session, request: rtc.UpdateTrackSettings) -> None:
         fps=request.fps,
         priority=request.priority,
     )
-    for track_sid in request.track_sids:
+    for track_sid in _bounded(session, request.track_sids):
         session.context.participant.subscriptions.set_settings(track_sid, settings)
 
 
@@ -110,11 +125,9 @@ def sync_state(session: Session, request: rtc.SyncState) -> None:
     if any(not session.publisher.knows(sid) for sid in sids):
         session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
         return
-    wished = list(request.subscription.track_sids)
-    for group in request.subscription.participant_tracks:
-        wished.extend(group.track_sids)
+    wished = _bounded(session, named_tracks(request.subscription))
     context.room.request_subscription(context.participant, wished, request.subscription.subscribe)
-    for track_sid in request.track_sids_disabled:
+    for track_sid in _bounded(session, request.track_sids_disabled):
         context.participant.subscriptions.set_settings(
             track_sid, SubscriptionSettings(disabled=True)
         )

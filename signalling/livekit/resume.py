@@ -5,8 +5,10 @@ it, and new ICE credentials, since it may have changed networks. It keeps no rig
 does not have.
 """
 
+import logging
 from dataclasses import replace
 
+from sfu.engine import EngineBusyError
 from sfu.values import Admission, EndReason, Permissions
 from signalling.grants import Claims, Grants
 from signalling.livekit import outbound
@@ -15,6 +17,8 @@ from signalling.livekit.outbound import LeaveAction
 from signalling.livekit.query import ConnectQuery
 from signalling.livekit.session import Session
 from signalling.livekit.sessions import Sessions
+
+log = logging.getLogger(__name__)
 
 
 def resume(
@@ -33,11 +37,16 @@ def resume(
         link.close(outbound.leave(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT))
         return None
     current, credentials = session.context.participant.permissions, session.credentials
-    session.come_back(
-        link,
-        narrowed(current, credentials.known, admission.permissions),
-        narrowed_grants(credentials.claims.grants, claims.grants),
-    )
+    try:
+        session.come_back(
+            link,
+            narrowed(current, credentials.known, admission.permissions),
+            narrowed_grants(credentials.claims.grants, claims.grants),
+        )
+    except EngineBusyError as error:
+        log.warning("session ended: %s", error)
+        session.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)
+        return None
     sessions.counters.resumes += 1
     return session
 

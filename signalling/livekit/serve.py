@@ -77,7 +77,7 @@ async def _read(socket: web.WebSocketResponse, session: Session, link: Link) -> 
                 return
             session.credentials.heard()
             try:
-                inbound.handle(session, message.data)
+                limiter.charge(inbound.handle(session, message.data))
             except inbound.MalformedMessageError as error:
                 link.close(code=INVALID_PAYLOAD, reason=str(error))
                 return

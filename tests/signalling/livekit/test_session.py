@@ -442,3 +442,33 @@ async def test_a_room_takes_its_options_from_the_token_that_makes_it(edge: Edge)
 
 def _ufrag(sdp: str) -> str:
     return next(line for line in sdp.splitlines() if line.startswith("a=ice-ufrag:"))
+
+
+async def test_more_tracks_than_one_message_may_name_are_refused(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TRACKS_PER_REQUEST_MAX", 10)
+    async with SignalClient.connect(edge.url, edge.token("ada")) as client:
+        sids = [f"TR_{number}" for number in range(9)]
+        await client.send(track_setting=rtc.UpdateTrackSettings(track_sids=[*sids, *sids]))
+        group = models.ParticipantTracks(participant_sid="PA_a", track_sids=["TR_x", "TR_y"])
+        wish = rtc.UpdateSubscription(track_sids=sids, participant_tracks=[group])
+        await client.send(subscription=wish)
+        refusal = await client.expect("request_response")
+        assert refusal.reason == rtc.RequestResponse.LIMIT_EXCEEDED
+        assert len(client.all("request_response")) == 1
+
+
+async def test_a_message_costs_its_sender_what_it_names(edge: Edge) -> None:
+    """Ten messages of two thousand tracks are a flood, ten messages of one are none."""
+    sids = [f"TR_{number}" for number in range(2_000)]
+    async with (
+        SignalClient.connect(edge.url, edge.token("ada")) as ada,
+        SignalClient.connect(edge.url, edge.token("bo")) as bo,
+    ):
+        for _ in range(30):
+            await bo.send(track_setting=rtc.UpdateTrackSettings(track_sids=sids[:1]))
+            await ada.send(track_setting=rtc.UpdateTrackSettings(track_sids=sids))
+        assert await ada.closed() == link.POLICY_VIOLATION
+        await bo.send(ping_req=rtc.Ping(timestamp=1))
+        await bo.expect("pong_resp")
