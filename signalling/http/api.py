@@ -8,6 +8,7 @@ refused, because a whole hall of people may share one address.
 import asyncio
 import json
 import secrets
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +21,7 @@ from signalling.grants import Claims, Grants
 from signalling.http.addresses import Proxies
 from signalling.http.body import BodyTooLargeError, read_body
 from signalling.http.rate_limit import RateLimiter
+from signalling.livekit import data_saver
 from signalling.tokens import KeyRing
 
 _IDENTITY_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -92,13 +94,17 @@ class ConferenceApi:
         return _json({"name": conference.name, "title": conference.title}, status=201)
 
     async def join(self, request: web.Request) -> web.Response:
-        """{role: "listener" | "speaker", display_name?} → {url, token, title, identity}."""
+        """{role: "listener" | "speaker", display_name?, downlink_limit_kbps?}
+
+        → {url, token, title, identity}.
+        """
         try:
             body = await _read_object(request, ErrorCode.INVALID_NAME)
             role = _text(body, "role")
             if role not in ("listener", "speaker"):
                 raise ApiError(ErrorCode.INVALID_REQUEST, field="role")
             display_name = _display_name(body)
+            attributes = _attributes(body)
             conference = self._names.find(request.match_info["name"])
             if conference is None:
                 allowed = self._misses.allow(self._proxies.client(request))
@@ -107,7 +113,7 @@ class ConferenceApi:
                 )
         except ApiError as error:
             return error.response()
-        claims = _claims(conference, role, display_name)
+        claims = replace(_claims(conference, role, display_name), attributes=attributes)
         answer = {
             "url": self._proxies.signalling_url(request),
             "token": self._keys.mint(claims),
@@ -143,6 +149,17 @@ def _display_name(body: dict[str, Any]) -> str:
     if len(name.encode()) > limits.NAME_BYTES_MAX:
         raise ApiError(ErrorCode.INVALID_NAME, longest=limits.NAME_BYTES_MAX)
     return name
+
+
+def _attributes(body: dict[str, Any]) -> dict[str, str]:
+    """The data saver's bound, in the token: so it holds from the first packet on."""
+    limit_kbps = body.get("downlink_limit_kbps")
+    if limit_kbps is None:
+        return {}
+    attributes = {data_saver.ATTRIBUTE: str(limit_kbps)}
+    if type(limit_kbps) is not int or not data_saver.is_everybodys_right(attributes):
+        raise ApiError(ErrorCode.INVALID_REQUEST, field="downlink_limit_kbps")
+    return attributes
 
 
 def _too_many(limiter: RateLimiter) -> ApiError:

@@ -89,8 +89,13 @@ def update_metadata(session: Session, request: rtc.UpdateParticipantMetadata) ->
     """The client changes its name, metadata or attributes."""
     context = session.context
     attributes = dict(request.attributes)
-    only_attributes = not request.name and not request.metadata
-    is_free = only_attributes and data_saver.is_everybodys_right(attributes)
+    # SDKs repeat name and metadata in a request that is about attributes.
+    participant = context.participant
+    repeats = request.name in ("", participant.name) and request.metadata in (
+        "",
+        participant.metadata,
+    )
+    is_free = repeats and data_saver.is_everybodys_right(attributes)
     room = context.room
     try:
         change = room.update_participant if is_free else room.update_own_properties

@@ -47,6 +47,14 @@ async def test_a_listener_may_only_listen(client: Client) -> None:
     assert first["identity"] != second["identity"]
 
 
+async def test_a_data_saver_comes_in_the_token(client: Client) -> None:
+    _, created = await post(client, "/api/conferences", {})
+    path = f"/api/conferences/{created['name']}/join"
+    _, joined = await post(client, path, {"role": "listener", "downlink_limit_kbps": 100})
+    assert KEYS.verify(joined["token"]).attributes == {"kinguicall.downlink_limit_kbps": "100"}
+    assert await client.get(f"/rtc/validate?access_token={joined['token']}") == (200, "success")
+
+
 async def test_the_token_opens_the_conference(client: Client) -> None:
     _, created = await post(client, "/api/conferences", b"")
     _, joined = await post(client, f"/api/conferences/{created['name']}/join", {"role": "listener"})
@@ -128,6 +136,10 @@ async def test_malformed_requests_to_create_are_refused(
         ({"role": "speaker", "display_name": 3}, "invalid_request"),
         ({"role": "speaker", "display_name": "x" * 257}, "invalid_name"),
         ({"role": "speaker", "display_name": "\u202eevil"}, "invalid_name"),
+        ({"role": "listener", "downlink_limit_kbps": "100"}, "invalid_request"),
+        ({"role": "listener", "downlink_limit_kbps": -1}, "invalid_request"),
+        ({"role": "listener", "downlink_limit_kbps": True}, "invalid_request"),
+        ({"role": "listener", "downlink_limit_kbps": 10**9}, "invalid_request"),
     ],
 )
 async def test_malformed_requests_to_join_are_refused(

@@ -100,6 +100,20 @@ async def test_a_listener_bounds_what_it_is_sent_and_changes_nothing_else(edge: 
         assert member.attributes == {ATTRIBUTE: "150"}
 
 
+async def test_a_bound_may_come_with_the_name_and_metadata_that_are_known(edge: Edge) -> None:
+    """As livekit-client sends it, for somebody with a name."""
+    token = edge.token("ada", name="Ada", metadata="m", **LISTENER)
+    async with SignalClient.connect(edge.url, token) as ada:
+        await ada.expect("join")
+        request = rtc.UpdateParticipantMetadata(
+            request_id=1, name="Ada", metadata="m", attributes={ATTRIBUTE: "150"}
+        )
+        await ada.send(update_metadata=request)
+        answer = await ada.expect("request_response")
+        assert answer.reason == rtc.RequestResponse.OK
+        assert edge.node.find_room("hall").member("ada").attributes == {ATTRIBUTE: "150"}
+
+
 async def test_a_listener_may_come_with_a_bound(edge: Edge) -> None:
     token = edge.token("ada", **LISTENER)
 
