@@ -108,10 +108,10 @@ PACE_BYTES_PER_S: Final = 500
 PACE_BURST_BYTES: Final = 12 * KIB
 """At once: a camera, a microphone and a shared screen, or twenty changes of a name. Half a minute
 of the worst is below 8 kbit/s."""
-OFFER_BYTES: Final = 1_600
+OFFER_BYTES: Final = 1_200
 """A session description to a listener, with what carries it, without its sections of tracks."""
-SECTION_BYTES: Final = 700
-"""A track's section in it."""
+SECTION_BYTES: Final = 1_000
+"""A track's section in it: a picture's in one codec; a voice's has two thirds."""
 OFFERS_TOGETHER_S: Final = 0.15
 """Changes of tracks within this time come to a listener in one description."""
 RULES_EVERY_S: Final = 0.1

@@ -5,24 +5,30 @@ their size when they would be made. Whatever was held back is told in the end, a
 of anything is told at once.
 """
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from sfu import _core
+from sfu.engine import Engine
 from sfu.limits import (
     METADATA_BYTES_MAX,
     OFFER_BYTES,
     OFFERS_TOGETHER_S,
     SECTION_BYTES,
 )
+from sfu.node import Node
 from sfu.notices import ParticipantsChanged, RoomChanged
 from sfu.permissions import SubscriptionPermission, TrackPermission
 from sfu.room import Room
-from sfu.track import PublishedTrack
-from sfu.values import Permissions, SubscriptionSettings, TrackSource
+from sfu.track import PublishedTrack, Rendition, TrackCodec, TrackInfo, TrackPayload
+from sfu.values import CodecRole, Permissions, SubscriptionSettings, TrackKind, TrackSource
 from signalling.livekit import outbound, topics
+from tests.signalling.livekit.test_inbound import join
+from tests.support.livekit_client import until
 from tests.support.node import ManualClock, RecordingSink, Seat, make_room
 
 SECONDS = 30
@@ -219,3 +225,28 @@ def test_a_change_reaches_the_one_who_makes_it_at_once() -> None:
         rename(hall, step)
         own = hall.speaker.sink.known[hall.speaker.participant.sid]
         assert own.name == f"name {step}"
+
+
+async def test_an_offer_is_not_larger_than_its_price() -> None:
+    with Engine(_core.Engine(udp_port=0)) as engine:
+        node = Node(engine, asyncio.get_running_loop())
+        speaker, _ = join(node, "ada")
+        _, link = join(node, "bo")
+        track = PublishedTrack(
+            info=TrackInfo(
+                "TR_VC23456789ABCD",
+                TrackKind.VIDEO,
+                TrackSource.CAMERA,
+                codecs=(TrackCodec("video/VP8"),),
+            ),
+            publisher_sid=speaker.participant_sid,
+            publisher_identity="ada",
+            renditions={CodecRole.PRIMARY: Rendition(1, (TrackPayload(96, "vp8", 90_000),))},
+        )
+        # Before the listener's first offer is due, so that it carries the track.
+        speaker.context.room.publish(speaker.context.participant, track)
+        await until(lambda: link.messages[-1].WhichOneof("message") == "offer")
+        sdp = link.messages[-1].offer.sdp
+        assert track.sid in sdp
+        assert len(sdp) <= OFFER_BYTES + SECTION_BYTES
+        node.stop()
