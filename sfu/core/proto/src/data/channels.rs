@@ -14,6 +14,8 @@ use sctp_proto::PayloadProtocolIdentifier;
 
 use super::dcep::{self, Message, Open, Reliability};
 use super::inbox::Inbox;
+use super::kinds::RELIABLE_LABEL;
+pub use super::kinds::{ChannelEvent, ChannelKind, SendOutcome};
 use super::outbox::{Outbox, Waiting};
 use super::sctp::{MAX_SENT_MESSAGE, SctpEvent, SctpSession};
 use super::sender::Sender;
@@ -26,64 +28,8 @@ pub const MAX_CHANNELS: usize = 16;
 const LOSSY_BUFFER: usize = 64 * 1_024;
 /// Most that is given to the stack of a reliable channel; the shard gives it less (`outbox`).
 const RELIABLE_BUFFER: usize = 512 * 1_024;
-pub(super) const RELIABLE_LABEL: &str = "_reliable";
 /// Messages read in one go, so that one peer cannot hold its thread.
 const MAX_READS: usize = 256;
-
-/// What a channel is for, by its label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChannelKind {
-    Reliable,
-    Lossy,
-    DataTrack,
-    /// A label that the protocol does not know: its bytes are user data.
-    Raw,
-}
-
-impl ChannelKind {
-    fn from_label(label: &str) -> Self {
-        match label {
-            RELIABLE_LABEL => Self::Reliable,
-            "_lossy" => Self::Lossy,
-            "_data_track" => Self::DataTrack,
-            _ => Self::Raw,
-        }
-    }
-}
-
-/// News of the channels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChannelEvent {
-    Opened {
-        id: u16,
-        kind: ChannelKind,
-        label: String,
-    },
-    Message {
-        id: u16,
-        kind: ChannelKind,
-        /// Sent as bytes, not as a string.
-        binary: bool,
-        bytes: Vec<u8>,
-    },
-    Closed {
-        id: u16,
-        kind: ChannelKind,
-    },
-    /// The reader takes too little of what waits for it: [`Channels::give_up`] ends this.
-    Stalled,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendOutcome {
-    Queued,
-    /// No channel of this kind is open.
-    NoChannel,
-    /// The reader is too far behind.
-    BufferFull,
-    TooLarge,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChannelState {

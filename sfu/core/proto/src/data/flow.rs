@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use super::channels::{ChannelEvent, Channels, RELIABLE_LABEL, SendOutcome};
+use super::channels::Channels;
+use super::kinds::{ChannelEvent, RELIABLE_LABEL, SendOutcome};
 use super::outbox::Waiting;
 use super::sender::Gate;
 use crate::api::DataDelivery;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::channels::ChannelEvent;
+use super::kinds::ChannelEvent;
 use super::sctp::RECEIVE_BUFFER;
 
 /// What a message takes besides its bytes.
@@ -13,7 +13,7 @@ const PER_MESSAGE: usize = 128;
 /// No data is taken from here on: a peer that respects its window does not get this far, but for
 /// its probes and for what is on its way when many short messages fill the window faster than the
 /// peer can know.
-const LIMIT: usize = RECEIVE_BUFFER as usize + 128 * 1_024;
+const LIMIT: usize = RECEIVE_BUFFER as usize + 64 * 1_024;
 
 #[derive(Debug, Default)]
 pub struct Inbox {

@@ -5,6 +5,7 @@ pub mod dcep;
 pub(crate) mod deliveries;
 mod flow;
 mod inbox;
+mod kinds;
 mod outbox;
 pub mod packet;
 pub mod room;

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// 26 kbit/s: what the slowest path that can still carry a voice takes.
 const MIN_TAKEN: u64 = 32 * 1_024;
-/// Bounds of what the stack holds: enough for 5 Mbit/s and 20 Mbit/s at 100 ms.
+/// Bounds of what the stack holds: enough for 5 Mbit/s and 10 Mbit/s at 100 ms.
 const MIN_IN_STACK: usize = 64 * 1_024;
-const MAX_IN_STACK: usize = 256 * 1_024;
+const MAX_IN_STACK: usize = 128 * 1_024;
 /// The stack may hold what the reader took in this time.
 const RATE_WINDOW: Duration = Duration::from_millis(400);
 /// A reader that stalled gets a new channel after this long, and the n-th time n times as long.

@@ -23,8 +23,8 @@ use crate::api::DtlsRole;
 pub const MAX_STREAMS: u16 = 1_024;
 /// Longest message that is sent: readers that announce nothing take 65,535 bytes.
 pub const MAX_SENT_MESSAGE: u32 = super::packet::MAX_PACKET as u32;
-/// The receive window: 20 Mbit/s at 100 ms.
-pub const RECEIVE_BUFFER: u32 = 256 * 1_024;
+/// The receive window: 15 Mbit/s at 100 ms.
+pub const RECEIVE_BUFFER: u32 = 192 * 1_024;
 
 /// Above the window: a message that fills it without an end is answered with an ABORT, where one
 /// above the stack's limit would end the association without telling the peer.
