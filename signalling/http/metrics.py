@@ -188,6 +188,12 @@ class SignallingCounts:
         yield _by(
             "kinguicall_sessions_ended", "Sessions ended, by reason.", "reason", counters.endings
         )
+        yield _by(
+            "kinguicall_data_channels_closed",
+            "Data channels that the server closed, by reason.",
+            "reason",
+            counters.data_closings,
+        )
         yield GaugeMetricFamily(
             "kinguicall_signalling_bytes_waiting",
             "Bytes of signalling that clients have not taken yet.",

@@ -14,6 +14,20 @@ SAY = """async (text) => {
   await room.localParticipant.publishData(bytes, { reliable: false });
 }"""
 
+SAY_MUCH = """async (count) => {
+  for (let number = 0; number < count; number++) {
+    const message = new Uint8Array(60000);
+    new DataView(message.buffer).setUint32(0, number);
+    await room.localParticipant.publishData(message, { reliable: true });
+  }
+}"""
+
+COUNT_MESSAGES = """() => {
+  globalThis.numbers = [];
+  room.on('dataReceived', (payload) =>
+    numbers.push(new DataView(payload.buffer, payload.byteOffset).getUint32(0)));
+}"""
+
 RECONNECT = """(scenario) => new Promise((resolve, reject) => {
   room.once('reconnected', resolve);
   setTimeout(() => reject(new Error('not reconnected')), 15000);
@@ -48,6 +62,18 @@ async def test_two_tabs_exchange_media_and_data(server: Server) -> None:
         await asyncio.sleep(0.5)
         assert await bob.evaluate("data") == ["alice: hello from alice"] * 2
         assert await alice.evaluate("data") == ["bob: hello from bob"] * 2
+
+
+async def test_many_large_messages_arrive_in_order(server: Server) -> None:
+    """24 MB as fast as the library gives them away."""
+    async with chromium() as browser:
+        alice, bob = await chromium_tab(browser), await chromium_tab(browser)
+        await join(alice, server, "alice", media=False)
+        await join(bob, server, "bob", media=False)
+        await bob.page.evaluate(COUNT_MESSAGES)
+        await alice.page.evaluate(SAY_MUCH, 400)
+        await bob.page.wait_for_function("numbers.length === 400", timeout=60000)
+        assert await bob.evaluate("numbers") == list(range(400))
 
 
 async def test_a_listener_gets_short_tags_and_keeps_them(server: Server) -> None:
