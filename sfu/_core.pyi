@@ -285,6 +285,9 @@ class EngineStats:
     def tracks(self) -> list[TrackStats]: ...
     @property
     def transports(self) -> list[SubscriberStats]: ...
+    @property
+    def accept_failures(self) -> int:
+        """How often TCP connections had to wait, as descriptors or memory had run out."""
 
 # --- the engine -----------------------------------------------------------------------------
 

@@ -85,7 +85,13 @@ class _NodeCollector(Collector):
         yield GaugeMetricFamily(
             "kinguicall_participants", "Participants in rooms.", value=census.participants
         )
-        shards = self._stats().shards
+        stats = self._stats()
+        yield CounterMetricFamily(
+            "kinguicall_media_accept_failures",
+            "Times that no TCP connection for media could be accepted: out of file descriptors.",
+            value=stats.accept_failures,
+        )
+        shards = stats.shards
         yield from _counters(shards)
         yield from _gauges(shards)
         yield _dropped(shards)

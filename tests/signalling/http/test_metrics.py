@@ -29,6 +29,7 @@ async def test_the_engines_counters_are_exposed(client: Client) -> None:
     values = await samples(client)
     for name in ("packets_received_total", "packets_sent_total", "media_packets_forwarded_total"):
         assert values[f"kinguicall_{name}", ""] == 0
+    assert values["kinguicall_media_accept_failures_total", ""] == 0
     assert values["kinguicall_media_thread_cpu_seconds_total", ""] >= 0
     assert values["process_resident_memory_bytes", ""] > 0
 

@@ -438,7 +438,8 @@ impl Engine {
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<EngineStats> {
-        EngineStats::new(py, &self.running()?.stats())
+        let engine = self.running()?;
+        EngineStats::new(py, &engine.stats(), engine.accept_failures())
     }
 
     fn stop(&self, py: Python<'_>) {

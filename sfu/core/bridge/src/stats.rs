@@ -59,16 +59,18 @@ pub struct EngineStats {
     shards: Vec<Py<ShardStats>>,
     tracks: Vec<Py<TrackStats>>,
     transports: Vec<Py<SubscriberStats>>,
+    accept_failures: u64,
 }
 
 impl EngineStats {
-    pub fn new(py: Python<'_>, threads: &[ThreadStats]) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, threads: &[ThreadStats], accept_failures: u64) -> PyResult<Self> {
         let tracks = threads.iter().flat_map(|t| &t.shard.track_stats);
         let transports = threads.iter().flat_map(|t| &t.shard.transport_stats);
         Ok(Self {
             shards: objects(py, threads.iter().map(ShardStats::from))?,
             tracks: objects(py, tracks.map(TrackStats::from))?,
             transports: objects(py, transports.map(SubscriberStats::from))?,
+            accept_failures,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -250,6 +250,11 @@ impl Engine {
             .collect()
     }
 
+    /// How often TCP connections had to wait, as the system was out of descriptors or memory.
+    pub fn accept_failures(&self) -> u64 {
+        self.shared.accept_failures.load(Ordering::Relaxed)
+    }
+
     /// The queue behind `event_fd`, for others that have something to tell its reader.
     pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
@@ -321,6 +326,7 @@ fn shared(threads: usize) -> io::Result<Shared> {
         web: WebConnections::default(),
         inboxes: inboxes?,
         stats: (0..threads).map(|_| Mutex::default()).collect(),
+        accept_failures: AtomicU64::new(0),
     })
 }
 

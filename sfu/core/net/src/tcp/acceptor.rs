@@ -24,6 +24,8 @@ const MAX_PENDING_OF_NETWORK: usize = 64;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Pause after the kernel could not give a descriptor, as it would say so again at once.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines in the log about that: it can go on for hours.
+const EXHAUSTED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What may come in by a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub(crate) struct Acceptor {
     /// The engine's wake-up, the listeners, the pending connections.
     poll: Vec<libc::pollfd>,
     paused_until: Option<Instant>,
+    exhausted_logged_at: Option<Instant>,
     stop: Arc<EventFd>,
     shared: Arc<Shared>,
 }
@@ -69,6 +72,7 @@ impl Acceptor {
             pending: Vec::with_capacity(MAX_PENDING),
             poll: Vec::new(),
             paused_until: None,
+            exhausted_logged_at: None,
             stop,
             shared,
         }
@@ -178,14 +182,24 @@ impl Acceptor {
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) if is_exhausted(&error) => {
-                        log::warn!("no connection can be accepted for a moment: {error}");
-                        self.paused_until = Some(now + EXHAUSTED_PAUSE);
+                        self.pause(now, &error);
                         break;
                     }
                     // The connection has ended before it was accepted.
                     Err(_) => {}
                 }
             }
+        }
+    }
+
+    /// The system has run out of something: others wait in the kernel meanwhile.
+    fn pause(&mut self, now: Instant, error: &io::Error) {
+        self.paused_until = Some(now + EXHAUSTED_PAUSE);
+        let failures = self.shared.accept_failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let lately = |at| now.saturating_duration_since(at) < EXHAUSTED_LOG_INTERVAL;
+        if !self.exhausted_logged_at.is_some_and(lately) {
+            self.exhausted_logged_at = Some(now);
+            log::warn!("no TCP connection can be accepted ({failures} times so far): {error}");
         }
     }
 

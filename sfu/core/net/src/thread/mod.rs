@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub inboxes: Vec<Inbox>,
     /// By shard.
     pub stats: Vec<Mutex<ThreadStats>>,
+    /// How often TCP connections had to wait, as the system was out of descriptors or memory.
+    pub accept_failures: AtomicU64,
 }
 
 impl Shared {
