@@ -22,4 +22,4 @@ pub use ids::{
     Layer, MAX_LAYERS, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId,
 };
 pub use media::{Codec, DtlsRole, ExtensionId, ExtensionKind, MediaKind, ReceiveCodec};
-pub use peer::{MediaMeta, PeerMessage};
+pub use peer::{Loudness, MediaMeta, PeerMessage};

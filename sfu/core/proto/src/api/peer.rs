@@ -1,12 +1,12 @@
-//! What one shard tells another: the same few things that later cross from node to node.
+//! What one shard tells another: the same few things that later cross from node to node. Messages
+//! carry ages and never moments, as the other side may have another clock.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Codec, Layer, RoomId, ScalableFrame, ShardId, TrackId, TransportId};
 use crate::data::room::RoutedData;
 use crate::egress::Source;
-use crate::forward::Rank;
 
 /// What the fan-out needs to know of a packet besides its payload. Copied, never allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,14 @@ pub struct MediaMeta {
     pub is_filler: bool,
     /// For streams of several spatial or temporal layers, as far as packets tell.
     pub frame: Option<ScalableFrame>,
+    /// When it came to this machine.
     pub received_at: Instant,
 }
+
+/// What is left of how loud a microphone has been: thousandths of a decibel above silence, less 20 dB
+/// for every second since. Fades on its way, too, but by no more than the way takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Loudness(pub i64);
 
 /// A message from shard to shard. Media has its own path (`Host::media`).
 #[derive(Debug, Clone)]
@@ -54,13 +60,14 @@ pub enum PeerMessage {
         track: TrackId,
         layer: Layer,
     },
-    /// The publisher's clock: RTP time `rtp` of `layer` was NTP time `ntp` (RFC 3550, section 6.4.1).
+    /// The publisher's clock: RTP time `rtp` of `layer` was NTP time `ntp` (RFC 3550, section 6.4.1),
+    /// as it reported so long ago.
     SenderReport {
         track: TrackId,
         layer: Layer,
         ntp: u64,
         rtp: u32,
-        received_at: Instant,
+        age: Duration,
     },
     /// The publisher has begun a new stream on this layer.
     SourceRestarted {
@@ -74,7 +81,7 @@ pub enum PeerMessage {
     MicrophoneRanks {
         room: RoomId,
         from: ShardId,
-        ranks: Arc<[Rank]>,
+        loudness: Arc<[Loudness]>,
     },
     /// The address is a peer's of another shard from now on. `for_good`: one that had it first.
     AddressTaken {

@@ -2,7 +2,7 @@
 //!
 //! A rank is the loudest a microphone has been, with a bonus for having been so lately: 20 dB for
 //! every second. So ranks fade against each other without being touched, and comparing two of them
-//! means the same at any time and on any shard. A microphone that becomes loud takes its place with
+//! means the same at any time. To others they are told as what is left of them (`Loudness`). A microphone that becomes loud takes its place with
 //! the packet that says so, from the one of the lowest rank, if it is louder by a margin.
 //!
 //! Every shard decides on the tracks that it receives. Of the others' it knows the ranks of those
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::api::ShardId;
+use crate::api::{Loudness, ShardId};
 
-/// Thousandths of a decibel, counted from silence at the shards' common epoch.
+/// Thousandths of a decibel, counted from silence at this shard's epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(i64);
 
@@ -34,6 +34,18 @@ impl Rank {
         let loudness = 127 - i64::from(level.min(127));
         let age = since_epoch.as_millis() as i64 * FADE;
         (level <= BACKGROUND).then_some(Self(loudness * 1_000 + age))
+    }
+
+    /// What another shard has told at `since_epoch`.
+    pub fn from_loudness(loudness: Loudness, since_epoch: Duration) -> Self {
+        // Nothing is louder than full scale, or has been silent for more than a year.
+        let left = loudness.0.clamp(-(1 << 40), 127_000);
+        Self(left + since_epoch.as_millis() as i64 * FADE)
+    }
+
+    /// What is left of it at `since_epoch`.
+    pub fn loudness(self, since_epoch: Duration) -> Loudness {
+        Loudness(self.0 - since_epoch.as_millis() as i64 * FADE)
     }
 }
 
@@ -142,10 +154,10 @@ impl LoudestTracks {
     }
 
     /// Another shard forwards microphones of these ranks, instead of what it told before.
-    pub fn set_others(&mut self, shard: ShardId, ranks: &[Rank]) {
+    pub fn set_others(&mut self, shard: ShardId, ranks: impl Iterator<Item = Rank>) {
         self.others.retain(|(known, _)| *known != shard);
+        let ranks: Vec<Rank> = ranks.take(self.places).collect();
         if !ranks.is_empty() {
-            let ranks = ranks.iter().copied().take(self.places).collect();
             self.others.push((shard, ranks));
         }
         self.bar = Rank(i64::MIN);
@@ -301,9 +313,9 @@ mod tests {
             let told = |it: &mut LoudestTracks| it.take_changes().map(Iterator::collect::<Vec<_>>);
             let (a, b) = (told(here), told(there));
             b.iter()
-                .for_each(|ranks| here.set_others(ShardId(1), ranks));
+                .for_each(|ranks| here.set_others(ShardId(1), ranks.iter().copied()));
             a.iter()
-                .for_each(|ranks| there.set_others(ShardId(0), ranks));
+                .for_each(|ranks| there.set_others(ShardId(0), ranks.iter().copied()));
         };
         for ms in (0..1_000).step_by(20) {
             here.hear(own[0], rank(20, ms));
@@ -332,11 +344,11 @@ mod tests {
             frames in prop::collection::vec((0usize..8, 0u8..=127, any::<bool>()), 1..400),
         ) {
             let (mut room, keys) = room(3, 8);
-            room.set_others(ShardId(1), &[Rank(90_000)]);
+            room.set_others(ShardId(1), [Rank(90_000)].into_iter());
             for (ms, (who, level, gone)) in frames.into_iter().enumerate() {
                 room.hear(keys[who], rank(level, ms as u64 * 5));
                 if gone && who == 7 {
-                    room.set_others(ShardId(1), &[]);
+                    room.set_others(ShardId(1), std::iter::empty());
                 }
                 prop_assert!(room.forwarded() <= 3);
                 prop_assert_eq!(
@@ -345,5 +357,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn loudness_means_the_same_on_a_shard_with_another_epoch() {
+        let told = rank(SPEECH, 5_000).expect("loud");
+        let loudness = told.loudness(Duration::from_secs(6));
+        // 102 dB above silence, a second ago.
+        assert_eq!(loudness, Loudness(82_000));
+        let there = Rank::from_loudness(loudness, Duration::from_secs(1_000));
+        let same = rank(SPEECH, 999_000).expect("loud");
+        assert_eq!(there, same);
+        let wild = Rank::from_loudness(Loudness(i64::MAX), Duration::from_secs(1));
+        assert_eq!(Some(wild), rank(0, 1_000));
     }
 }

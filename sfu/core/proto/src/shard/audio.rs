@@ -17,7 +17,7 @@ use slab::Slab;
 use super::Shard;
 use super::source::Source;
 use super::timers::{Due, Timer};
-use crate::api::{Codec, Host, MediaMeta, PeerMessage, RoomId, ShardId};
+use crate::api::{Codec, Host, Loudness, MediaMeta, PeerMessage, RoomId, ShardId};
 use crate::forward::{LoudestTracks, Rank, Standing};
 use crate::receive::Route;
 use crate::rtp::payload::red;
@@ -100,9 +100,18 @@ impl Microphones {
         }
     }
 
-    /// Another shard forwards microphones of these ranks.
-    pub(super) fn set_others(&mut self, room: RoomId, from: ShardId, ranks: &[Rank]) {
+    /// Another shard forwards microphones of this loudness.
+    pub(super) fn set_others(
+        &mut self,
+        room: RoomId,
+        from: ShardId,
+        loudness: &[Loudness],
+        since_epoch: Duration,
+    ) {
         let key = self.room(room);
+        let ranks = loudness
+            .iter()
+            .map(|it| Rank::from_loudness(*it, since_epoch));
         self.rooms[key].tracks.set_others(from, ranks);
         self.note_changes(key);
         self.forget_if_empty(key);
@@ -179,7 +188,8 @@ impl Shard {
     }
 
     /// Tells the other shards which microphones are forwarded here.
-    pub(super) fn tell_microphones(&mut self, host: &mut dyn Host) {
+    pub(super) fn tell_microphones(&mut self, now: Instant, host: &mut dyn Host) {
+        let since_epoch = now.saturating_duration_since(self.config.epoch);
         let mut to_tell = std::mem::take(&mut self.microphones.to_tell);
         for key in to_tell.drain(..) {
             let Some(room) = self.microphones.rooms.get_mut(key) else {
@@ -190,7 +200,7 @@ impl Shard {
                 let message = PeerMessage::MicrophoneRanks {
                     room: room.id,
                     from: self.config.id,
-                    ranks: ranks.collect(),
+                    loudness: ranks.map(|it| it.loudness(since_epoch)).collect(),
                 };
                 for shard in (0..self.config.shards).map(ShardId) {
                     if shard != self.config.id {

@@ -236,8 +236,14 @@ impl Shard {
             PeerMessage::AddressTaken { source, for_good } => {
                 self.lose(now, source, for_good, host);
             }
-            PeerMessage::MicrophoneRanks { room, from, ranks } => {
-                self.microphones.set_others(room, from, &ranks);
+            PeerMessage::MicrophoneRanks {
+                room,
+                from,
+                loudness,
+            } => {
+                let since_epoch = now.saturating_duration_since(self.config.epoch);
+                let others = &mut self.microphones;
+                others.set_others(room, from, &loudness, since_epoch);
                 self.schedule_microphones(now);
             }
             other => self.track_message(now, &other, host),
@@ -319,7 +325,7 @@ impl Shard {
             }
             Timer::Microphones => {
                 if self.microphones.due.take(at) {
-                    self.tell_microphones(host);
+                    self.tell_microphones(now, host);
                 }
             }
         }

@@ -148,7 +148,7 @@ impl Shard {
         };
         if told.tell(now) {
             for shard in &entry.inner.sinks {
-                host.peer(*shard, clock_message(entry.inner.id, layer, &clock));
+                host.peer(*shard, clock_message(now, entry.inner.id, layer, &clock));
             }
         } else if let Some(at) = told.due() {
             self.timers
@@ -178,12 +178,17 @@ impl Shard {
     }
 }
 
-pub(super) fn clock_message(track: TrackId, layer: Layer, clock: &LayerClock) -> PeerMessage {
+pub(super) fn clock_message(
+    now: Instant,
+    track: TrackId,
+    layer: Layer,
+    clock: &LayerClock,
+) -> PeerMessage {
     PeerMessage::SenderReport {
         track,
         layer,
         ntp: clock.ntp,
         rtp: clock.rtp,
-        received_at: clock.received_at,
+        age: now.saturating_duration_since(clock.received_at),
     }
 }

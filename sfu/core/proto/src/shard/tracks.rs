@@ -256,7 +256,7 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         match message {
-            PeerMessage::Attach { track, from } => self.attach(*track, *from, host),
+            PeerMessage::Attach { track, from } => self.attach(now, *track, *from, host),
             PeerMessage::Detach { track, from } => {
                 if let Some(entry) = self.track_entry(*track) {
                     entry.inner.sinks.retain(|shard| shard != from);
@@ -272,10 +272,11 @@ impl Shard {
                 layer,
                 ntp,
                 rtp,
-                received_at,
+                age,
             } => {
                 if let Some(key) = self.track_ids.get(track).copied() {
-                    self.set_clock(key, *layer, *ntp, *rtp, *received_at);
+                    let reported_at = now.checked_sub(*age).unwrap_or(now);
+                    self.set_clock(key, *layer, *ntp, *rtp, reported_at);
                 }
             }
             PeerMessage::SourceRestarted { track, layer } => {
@@ -297,7 +298,7 @@ impl Shard {
     }
 
     /// Another shard wants this track. What it needs at once is the publisher's clock.
-    fn attach(&mut self, track: TrackId, from: ShardId, host: &mut dyn Host) {
+    fn attach(&mut self, now: Instant, track: TrackId, from: ShardId, host: &mut dyn Host) {
         let Some(entry) = self.track_entry(track) else {
             host.peer(from, PeerMessage::TrackGone { track });
             return;
@@ -307,7 +308,7 @@ impl Shard {
         }
         for (layer, clock) in entry.inner.clocks.iter().enumerate() {
             if let Some(clock) = clock {
-                let message = clock_message(track, Layer(layer as u8), clock);
+                let message = clock_message(now, track, Layer(layer as u8), clock);
                 host.peer(from, message);
             }
         }
