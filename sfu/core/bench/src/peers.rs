@@ -153,6 +153,7 @@ pub fn subscribe(
         id: SubscriptionId(0),
         transport,
         track,
+        via: None,
         kind: stream.kind,
         ssrc: Ssrc(1_000 + index as u32),
         rtx_ssrc: None,

@@ -316,6 +316,7 @@ impl Engine {
             id: SubscriptionId(0),
             transport: transport(transport_id)?,
             track: track(track_id)?,
+            via: None,
             kind: values::media_kind(kind)?,
             ssrc: values::ssrc(ssrc, "ssrc")?,
             rtx_ssrc,
@@ -374,6 +375,7 @@ impl Engine {
         self.command(Command::ChangeTrack(Box::new(ChangeTrack {
             id: subscription(subscription_id)?,
             track: track(track_id)?,
+            via: None,
             codecs: send_codecs(&codecs)?,
             settings: settings(paused, max_layer, max_temporal_layer, priority)?,
         })))

@@ -9,8 +9,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kinguicall_proto::api::{
-    Command, Event, IceCredentials, OpenTransport, PathSecret, Publish, ShardId, Ssrc, Subscribe,
-    SubscriptionId, TrackId, TransportId, TransportState,
+    Command, Event, IceCredentials, NeighbourId, OpenTransport, PathSecret, Publish, ShardId, Ssrc,
+    Subscribe, SubscriptionId, TrackId, TransportId, TransportState,
 };
 
 use kinguicall_proto::transport::demux::ufrag_prefix;
@@ -276,12 +276,13 @@ impl Engine {
         self.ssrcs.draw()
     }
 
-    /// Opens a subscription; `subscribe.id` and `subscribe.first_sequence` are overwritten.
+    /// Opens a subscription; `subscribe.id`, `via` and `first_sequence` are overwritten.
     pub fn subscribe(&self, mut subscribe: Subscribe) -> Result<SubscriptionId, CommandError> {
         let mut random = [0; 2];
         fill_random(&mut random)?;
         subscribe.first_sequence = u16::from_be_bytes(random) & 0x7fff;
         subscribe.id = self.registry().add_subscription(subscribe.transport)?;
+        subscribe.via = parent_of(subscribe.track, subscribe.id);
         let id = subscribe.id;
         let sent = self.command(Command::Subscribe(Box::new(subscribe)));
         sent.inspect_err(|_| self.registry().remove_subscription(id))?;
@@ -289,9 +290,12 @@ impl Engine {
     }
 
     /// Queues a command for the thread, or threads, that it concerns.
-    pub fn command(&self, command: Command) -> Result<(), CommandError> {
+    pub fn command(&self, mut command: Command) -> Result<(), CommandError> {
         if !self.is_running() {
             return Err(CommandError::Stopped);
+        }
+        if let Command::ChangeTrack(change) = &mut command {
+            change.via = parent_of(change.track, change.id);
         }
         match &command {
             Command::CloseTransport(id) => self.registry().remove_transport(*id),
@@ -358,6 +362,12 @@ impl Engine {
     fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the thread of a subscription gets a track from: within a node from the thread that receives it.
+fn parent_of(track: TrackId, subscription: SubscriptionId) -> Option<NeighbourId> {
+    let parent = track.shard();
+    (parent != subscription.shard()).then(|| parent.into())
 }
 
 /// Fresh ICE credentials whose user name fragment tells the shard.

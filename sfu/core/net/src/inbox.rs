@@ -121,7 +121,7 @@ impl AsRawFd for Inbox {
 
 #[cfg(test)]
 mod tests {
-    use kinguicall_proto::api::{Layer, ShardId, TrackId};
+    use kinguicall_proto::api::{Layer, ShardId, TrackId, Want};
 
     use super::*;
 
@@ -153,7 +153,8 @@ mod tests {
         assert!(!inbox.push_peer(wanted));
         assert!(inbox.push_peer(PeerMessage::Attach {
             track: TRACK,
-            from: ShardId(1)
+            from: ShardId(1).into(),
+            want: Want::ALL
         }));
         let mut taken = VecDeque::new();
         inbox.take(&mut taken);

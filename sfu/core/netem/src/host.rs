@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use kinguicall_proto::api::{Event, Host, MediaMeta, PeerMessage, ShardId};
+use kinguicall_proto::api::{Event, Host, MediaMeta, NeighbourId, PeerMessage};
 use kinguicall_proto::egress::Batch;
 
 /// What a shard has produced since it was last looked at.
 #[derive(Debug, Default)]
 pub struct SimHost {
     pub datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
-    pub media: VecDeque<(ShardId, MediaMeta, Vec<u8>)>,
-    pub messages: VecDeque<(ShardId, PeerMessage)>,
+    pub media: VecDeque<(NeighbourId, MediaMeta, Vec<u8>)>,
+    pub messages: VecDeque<(NeighbourId, PeerMessage)>,
     /// How many messages there have been.
     pub messages_sent: usize,
     pub events: Vec<Event>,
@@ -31,12 +31,12 @@ impl Host for SimHost {
         batch.clear();
     }
 
-    fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool {
+    fn media(&mut self, to: NeighbourId, meta: &MediaMeta, payload: &[u8]) -> bool {
         self.media.push_back((to, *meta, payload.to_vec()));
         true
     }
 
-    fn peer(&mut self, to: ShardId, message: PeerMessage) {
+    fn peer(&mut self, to: NeighbourId, message: PeerMessage) {
         self.messages_sent += 1;
         self.messages.push_back((to, message));
     }

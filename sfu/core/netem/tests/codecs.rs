@@ -87,6 +87,7 @@ impl Call {
         let request = ChangeTrack {
             id: self.id,
             track: to.id,
+            via: (to.id.shard() != self.id.shard()).then(|| to.id.shard().into()),
             codecs: codecs.to_vec(),
             settings: SubscriptionSettings {
                 paused,

@@ -181,6 +181,7 @@ fn an_ssrc_that_was_sent_under_before_is_never_sent_under_again() {
         id: SubscriptionId::new(transport.shard(), 9_999),
         transport,
         track: track.id,
+        via: None,
         kind: MediaKind::Audio,
         ssrc: Ssrc(ssrc),
         rtx_ssrc: None,

@@ -129,6 +129,7 @@ fn subscribe(swarm: &Swarm, engine: &Engine, track: TrackId) -> u32 {
         id: SubscriptionId(0),
         transport: server,
         track,
+        via: None,
         kind: MediaKind::Video,
         ssrc: Ssrc(20),
         rtx_ssrc: Some(Ssrc(21)),

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kinguicall_proto::api::{Claim, Event, Host, MediaMeta, PeerMessage, ShardId};
+use kinguicall_proto::api::{Claim, Event, Host, MediaMeta, NeighbourId, PeerMessage, ShardId};
 use kinguicall_proto::egress::{Batch, SocketIndex, Source};
 use kinguicall_proto::shard::Shard;
 
@@ -46,7 +46,8 @@ impl Host for ThreadHost {
         batch.clear();
     }
 
-    fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool {
+    fn media(&mut self, to: NeighbourId, meta: &MediaMeta, payload: &[u8]) -> bool {
+        // Neighbours are numbered as shards; there are no others yet.
         let index = usize::from(to.0);
         let Some(Some(producer)) = self.outgoing.get_mut(index) else {
             return false;
@@ -55,10 +56,10 @@ impl Host for ThreadHost {
         producer.push(meta, payload)
     }
 
-    fn peer(&mut self, to: ShardId, message: PeerMessage) {
+    fn peer(&mut self, to: NeighbourId, message: PeerMessage) {
         let index = usize::from(to.0);
         let Some(inbox) = self.shared.inboxes.get(index) else {
-            log::error!("a message for shard {index}, which does not exist");
+            log::error!("a message for neighbour {index}, which does not exist");
             return;
         };
         if !inbox.push_peer(message) {
@@ -79,7 +80,7 @@ impl Host for ThreadHost {
             return;
         };
         if let Some((loser, for_good)) = steering.set_owner(address, claim) {
-            self.peer(loser, PeerMessage::AddressTaken { source, for_good });
+            self.peer(loser.into(), PeerMessage::AddressTaken { source, for_good });
         }
     }
 

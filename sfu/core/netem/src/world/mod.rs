@@ -3,11 +3,14 @@
 mod offered;
 mod setup;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kinguicall_proto::api::{Command, DataDelivery, Event, MediaKind, RoomId, ShardId, TrackId};
+use kinguicall_proto::api::{
+    Command, DataDelivery, Event, MediaKind, PeerMessage, RoomId, ShardId, TrackId,
+};
 use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 use str0m::rtp::{ExtensionValues, RtpWrite};
@@ -55,6 +58,8 @@ pub struct World {
     /// Bytes that the server has sent to addresses where nobody of these lives.
     pub stray_bytes: usize,
     shards: Vec<(Shard, SimHost)>,
+    /// Where the next subscriptions on a shard get their tracks from, if not from who receives them.
+    pub parents: BTreeMap<ShardId, ShardId>,
     shared: Option<SharedLink>,
     fingerprint: Vec<u8>,
     serial: u32,
@@ -104,6 +109,7 @@ impl World {
             events: Vec::new(),
             stray_bytes: 0,
             shards,
+            parents: BTreeMap::new(),
             shared: None,
             fingerprint,
             serial: 0,
@@ -197,6 +203,13 @@ impl World {
         let (shard, host) = &mut self.shards[usize::from(shard.0)];
         shard.handle_command(self.now, command, host);
         shard.end_turn(self.now, host);
+        self.exchange();
+    }
+
+    /// A message of a neighbour to a shard.
+    pub fn message(&mut self, shard: ShardId, message: PeerMessage) {
+        let (shard, host) = &mut self.shards[usize::from(shard.0)];
+        shard.handle_peer(self.now, message, host);
         self.exchange();
     }
 

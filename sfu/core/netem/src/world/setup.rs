@@ -216,6 +216,9 @@ impl World {
         if repairs == Repairs::None {
             request.rtx_ssrc = None;
         }
+        if let Some(parent) = self.parents.get(&transport.shard()) {
+            request.via = Some((*parent).into());
+        }
         self.command(transport.shard(), Command::Subscribe(Box::new(request)));
         (id, ssrc)
     }
@@ -322,6 +325,7 @@ fn subscription(
         id,
         transport,
         track: track.id,
+        via: (track.id.shard() != id.shard()).then(|| track.id.shard().into()),
         kind,
         ssrc: Ssrc(ssrc),
         rtx_ssrc: (kind == MediaKind::Video).then_some(Ssrc(ssrc + 1)),

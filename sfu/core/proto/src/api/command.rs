@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::{
-    Codec, DtlsRole, ExtensionId, MediaKind, Mid, ReceiveCodec, Rid, RoomId, Ssrc, SubscriptionId,
-    TrackId, TransportId,
+    Codec, DtlsRole, ExtensionId, MediaKind, Mid, NeighbourId, ReceiveCodec, Rid, RoomId, Ssrc,
+    SubscriptionId, TrackId, TransportId,
 };
 
 /// User name fragment and password of one side (RFC 8445, section 5.3).
@@ -112,6 +112,8 @@ pub struct Subscribe {
     pub id: SubscriptionId,
     pub transport: TransportId,
     pub track: TrackId,
+    /// The neighbour to get the track from; `None` for one that a peer of this shard publishes.
+    pub via: Option<NeighbourId>,
     pub kind: MediaKind,
     pub ssrc: Ssrc,
     pub rtx_ssrc: Option<Ssrc>,
@@ -130,6 +132,8 @@ pub struct Subscribe {
 pub struct ChangeTrack {
     pub id: SubscriptionId,
     pub track: TrackId,
+    /// As in [`Subscribe::via`].
+    pub via: Option<NeighbourId>,
     pub codecs: Vec<SendCodec>,
     pub settings: SubscriptionSettings,
 }

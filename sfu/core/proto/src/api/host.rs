@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Event, MediaMeta, PeerMessage, ShardId};
+use super::{Event, MediaMeta, NeighbourId, PeerMessage};
 use crate::egress::{Batch, Source};
 
 /// How long nobody else can have an address after its owner's last check from there.
@@ -30,13 +30,13 @@ pub trait Host {
     /// turn.
     fn flush(&mut self, batch: &mut Batch);
 
-    /// Hands a decrypted packet to another shard; `payload` begins with the dependency descriptor
-    /// (`MediaMeta::descriptor_len`). Returns `false` when that shard's queue is full:
+    /// Hands a decrypted packet to a neighbour; `payload` begins with the dependency descriptor
+    /// (`MediaMeta::descriptor_len`). Returns `false` when its queue is full:
     /// the packet is dropped and counted, as a late packet is worth less than the next one.
-    fn media(&mut self, to: ShardId, meta: &MediaMeta, payload: &[u8]) -> bool;
+    fn media(&mut self, to: NeighbourId, meta: &MediaMeta, payload: &[u8]) -> bool;
 
-    /// Hands a message to another shard, in order.
-    fn peer(&mut self, to: ShardId, message: PeerMessage);
+    /// Hands a message to a neighbour, in order.
+    fn peer(&mut self, to: NeighbourId, message: PeerMessage);
 
     /// Whether a check from there may pass as far as other shards are concerned; see
     /// [`Claim::gives_way`].

@@ -1,5 +1,6 @@
-//! Identifiers. A transport or a track carries the shard that owns it in its upper eight bits, so
-//! that any shard can address it without a lookup.
+//! Identifiers. Each carries the shard that owns it in its upper eight bits, so that a command finds its
+//! thread without a lookup. Between shards they are names only: where a track comes from is told
+//! with each order (`via`).
 
 use std::fmt;
 

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Codec, Layer, RoomId, ScalableFrame, ShardId, TrackId, TransportId};
+use super::{
+    Codec, Layer, NeighbourId, RoomId, ScalableFrame, ShardId, TrackId, TransportId, Want,
+};
 use crate::data::room::RoutedData;
 use crate::egress::Source;
 
@@ -46,14 +48,15 @@ pub struct Loudness(pub i64);
 /// A message from shard to shard. Media has its own path (`Host::media`).
 #[derive(Debug, Clone)]
 pub enum PeerMessage {
-    /// `from` has subscribers of this track: send it the track's packets.
+    /// `from` wants so much of this track from now on: send it the packets.
     Attach {
         track: TrackId,
-        from: ShardId,
+        from: NeighbourId,
+        want: Want,
     },
     Detach {
         track: TrackId,
-        from: ShardId,
+        from: NeighbourId,
     },
     /// Somebody behind `from` needs a key frame of this layer.
     KeyFrameWanted {
@@ -80,7 +83,7 @@ pub enum PeerMessage {
     /// The microphones of a room that `from` forwards, instead of what it told before.
     MicrophoneRanks {
         room: RoomId,
-        from: ShardId,
+        from: NeighbourId,
         loudness: Arc<[Loudness]>,
     },
     /// The address is a peer's of another shard from now on. `for_good`: one that had it first.

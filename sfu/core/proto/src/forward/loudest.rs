@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::api::{Loudness, ShardId};
+use crate::api::{Loudness, NeighbourId};
 
 /// Thousandths of a decibel, counted from silence at this shard's epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ pub struct LoudestTracks {
     /// Members that are forwarded.
     chosen: Vec<usize>,
     /// Ranks of what the other shards forward.
-    others: Vec<(ShardId, Vec<Rank>)>,
+    others: Vec<(NeighbourId, Vec<Rank>)>,
     /// No rank below this can take a place: spares looking for the lowest one.
     bar: Rank,
     changed: bool,
@@ -154,11 +154,11 @@ impl LoudestTracks {
     }
 
     /// Another shard forwards microphones of these ranks, instead of what it told before.
-    pub fn set_others(&mut self, shard: ShardId, ranks: impl Iterator<Item = Rank>) {
-        self.others.retain(|(known, _)| *known != shard);
+    pub fn set_others(&mut self, from: NeighbourId, ranks: impl Iterator<Item = Rank>) {
+        self.others.retain(|(known, _)| *known != from);
         let ranks: Vec<Rank> = ranks.take(self.places).collect();
         if !ranks.is_empty() {
-            self.others.push((shard, ranks));
+            self.others.push((from, ranks));
         }
         self.bar = Rank(i64::MIN);
         while self.forwarded() > self.places && self.give_up_lowest(None) {}
@@ -313,9 +313,9 @@ mod tests {
             let told = |it: &mut LoudestTracks| it.take_changes().map(Iterator::collect::<Vec<_>>);
             let (a, b) = (told(here), told(there));
             b.iter()
-                .for_each(|ranks| here.set_others(ShardId(1), ranks.iter().copied()));
+                .for_each(|ranks| here.set_others(NeighbourId(1), ranks.iter().copied()));
             a.iter()
-                .for_each(|ranks| there.set_others(ShardId(0), ranks.iter().copied()));
+                .for_each(|ranks| there.set_others(NeighbourId(0), ranks.iter().copied()));
         };
         for ms in (0..1_000).step_by(20) {
             here.hear(own[0], rank(20, ms));
@@ -344,11 +344,11 @@ mod tests {
             frames in prop::collection::vec((0usize..8, 0u8..=127, any::<bool>()), 1..400),
         ) {
             let (mut room, keys) = room(3, 8);
-            room.set_others(ShardId(1), [Rank(90_000)].into_iter());
+            room.set_others(NeighbourId(1), [Rank(90_000)].into_iter());
             for (ms, (who, level, gone)) in frames.into_iter().enumerate() {
                 room.hear(keys[who], rank(level, ms as u64 * 5));
                 if gone && who == 7 {
-                    room.set_others(ShardId(1), std::iter::empty());
+                    room.set_others(NeighbourId(1), std::iter::empty());
                 }
                 prop_assert!(room.forwarded() <= 3);
                 prop_assert_eq!(

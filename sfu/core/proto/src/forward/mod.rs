@@ -32,5 +32,5 @@ pub use store::{PacketStore, StoredPacket};
 pub use subscription::{Outgoing, Subscription, Verdict};
 #[cfg(test)]
 pub(crate) use track::tests::meta as test_meta;
-pub use track::{Kept, LateKeyFrames, MAX_PENDING, Pending, Track};
+pub use track::{Kept, LateKeyFrames, MAX_PENDING, Pending, Sink, Track};
 pub use vp8_numbers::Vp8Numbers;

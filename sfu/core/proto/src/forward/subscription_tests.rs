@@ -351,6 +351,7 @@ fn subscription() -> Subscription {
         id: SubscriptionId::new(shard, 1),
         transport: TransportId::new(shard, 1),
         track: TrackId::new(shard, 1),
+        via: None,
         kind: MediaKind::Video,
         ssrc: Ssrc(7),
         rtx_ssrc: Some(Ssrc(8)),

@@ -5,7 +5,7 @@ use super::clock::LayerClock;
 use super::key_frames::KeyFrameRequests;
 use super::layers::LayerActivity;
 use super::store::{PacketStore, StoredPacket};
-use crate::api::{Layer, MAX_LAYERS, MediaKind, MediaMeta, ShardId, TrackId};
+use crate::api::{Layer, MAX_LAYERS, MediaKind, MediaMeta, NeighbourId, TrackId, Want};
 use std::time::Instant;
 
 /// A packet that waits for the end of the gathering time.
@@ -20,6 +20,13 @@ pub const MAX_PENDING: usize = 64;
 /// Most held packets that are released at once: frames of Opus are 10 ms or longer.
 const MAX_RELEASED: u64 = 6;
 
+/// A neighbour that gets a track from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sink {
+    pub to: NeighbourId,
+    pub want: Want,
+}
+
 /// A track's state on one shard.
 #[derive(Debug)]
 pub struct Track {
@@ -29,8 +36,8 @@ pub struct Track {
     pub subscriptions: Vec<usize>,
     /// Keys of those that will change over from another track at a key frame of this one.
     pub arriving: Vec<usize>,
-    /// Other shards that have subscribers of it. Only on the receiving shard.
-    pub sinks: Vec<ShardId>,
+    /// Neighbours that have been promised packets of it, and which.
+    pub sinks: Vec<Sink>,
     pub key_frames: KeyFrameRequests,
     pub activity: LayerActivity,
     pub clocks: [Option<LayerClock>; MAX_LAYERS],
@@ -202,7 +209,7 @@ impl Track {
 #[allow(clippy::disallowed_methods)]
 pub(crate) mod tests {
     use super::*;
-    use crate::api::Codec;
+    use crate::api::{Codec, ShardId};
     use std::time::Instant;
 
     #[test]

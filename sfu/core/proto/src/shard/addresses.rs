@@ -89,7 +89,7 @@ impl Shard {
     pub(super) fn want_key_frames_of(&mut self, now: Instant, key: usize) {
         let published = self.tracks.iter().filter(|(_, track)| {
             let is_video = track.inner.kind == MediaKind::Video;
-            is_video && track.source.as_ref().is_some_and(|it| it.peer == key)
+            is_video && track.feed.publisher().is_some_and(|it| it.peer == key)
         });
         let wanted: Vec<_> = published
             .flat_map(|(track, entry)| entry.inner.activity.active().map(move |it| (track, it)))

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::Shard;
-use super::source::Source;
+use super::feed::Publisher;
 use super::timers::{Due, Timer};
-use crate::api::{Codec, Host, Loudness, MediaMeta, PeerMessage, RoomId, ShardId};
+use crate::api::{Codec, Host, Loudness, MediaMeta, NeighbourId, PeerMessage, RoomId, ShardId};
 use crate::forward::{LoudestTracks, Rank, Standing};
 use crate::receive::Route;
 use crate::rtp::payload::red;
@@ -70,7 +70,7 @@ impl Microphones {
     /// Decides on a packet. A track that never tells its level is always forwarded.
     pub(super) fn hear(
         &mut self,
-        source: &mut Source,
+        source: &mut Publisher,
         level: Option<u8>,
         since_epoch: Duration,
     ) -> Standing {
@@ -90,7 +90,7 @@ impl Microphones {
         standing
     }
 
-    pub(super) fn leave(&mut self, source: &Source) {
+    pub(super) fn leave(&mut self, source: &Publisher) {
         if let Some(key) = source.microphone
             && let Some(room) = self.rooms.get_mut(key.room)
         {
@@ -104,7 +104,7 @@ impl Microphones {
     pub(super) fn set_others(
         &mut self,
         room: RoomId,
-        from: ShardId,
+        from: NeighbourId,
         loudness: &[Loudness],
         since_epoch: Duration,
     ) {
@@ -199,12 +199,12 @@ impl Shard {
             if let Some(ranks) = room.tracks.take_changes() {
                 let message = PeerMessage::MicrophoneRanks {
                     room: room.id,
-                    from: self.config.id,
+                    from: self.config.id.into(),
                     loudness: ranks.map(|it| it.loudness(since_epoch)).collect(),
                 };
                 for shard in (0..self.config.shards).map(ShardId) {
                     if shard != self.config.id {
-                        host.peer(shard, message.clone());
+                        host.peer(shard.into(), message.clone());
                     }
                 }
             }
@@ -257,7 +257,7 @@ impl Shard {
                 abs_capture_time_len: 0,
                 ..*meta
             };
-            if let Some(source) = &mut self.tracks[track_key].source {
+            if let Some(source) = self.tracks[track_key].feed.publisher_mut() {
                 let ingest = &mut source.ingest;
                 ingest.on_recovered(meta.received_at, meta.layer, frame.sequence);
             }

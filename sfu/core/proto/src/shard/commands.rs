@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::Shard;
+use super::feed::{Feed, Publisher};
 use super::flow::Change;
 use super::peer::Peer;
-use super::source::Source;
 use super::stamps::{Stamps, transport_cc_id};
 use super::subscriber::SubscriptionEntry;
 use crate::allocate::Allowance;
@@ -132,7 +132,7 @@ impl Shard {
         let published: Vec<usize> = self
             .tracks
             .iter()
-            .filter(|(_, track)| track.source.as_ref().is_some_and(|s| s.peer == key))
+            .filter(|(_, track)| track.feed.publisher().is_some_and(|it| it.peer == key))
             .map(|(track, _)| track)
             .collect();
         for track in published {
@@ -196,8 +196,8 @@ impl Shard {
         }
         publishing.extensions = ExtensionMap::new(&publishing.extension_ids);
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
-        let source = Source::new(key, request);
-        let track = self.add_track(request.track, request.kind, Some(source), clock_rate_hz);
+        let feed = Feed::Publisher(Box::new(Publisher::new(key, request)));
+        let track = self.add_track(request.track, request.kind, feed, clock_rate_hz);
         self.peers[key].publishing.tracks.push(track);
     }
 
@@ -206,9 +206,12 @@ impl Shard {
             return;
         };
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
-        let Some(track_key) =
-            self.track_or_attach(request.track, request.kind, clock_rate_hz, host)
-        else {
+        let Some(track_key) = self.track_or_attach(
+            (request.track, request.via),
+            request.kind,
+            clock_rate_hz,
+            host,
+        ) else {
             return;
         };
         let (media, rtx) = match self.peers[peer].open_streams(request) {

@@ -197,7 +197,7 @@ impl Shard {
     fn distribute(&mut self, now: Instant, message: RoutedData, host: &mut dyn Host) {
         for shard in (0..self.config.shards).map(ShardId) {
             if shard != self.config.id {
-                host.peer(shard, PeerMessage::Data(message.clone()));
+                host.peer(shard.into(), PeerMessage::Data(message.clone()));
             }
         }
         self.deliver(now, message, host);

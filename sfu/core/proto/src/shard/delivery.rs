@@ -241,7 +241,7 @@ impl Shard {
                 self.data_taken(sender, from, len);
             } else {
                 let taken = PeerMessage::DataTaken { sender, from, len };
-                host.peer(sender.shard(), taken);
+                host.peer(sender.shard().into(), taken);
             }
         }
     }

@@ -85,7 +85,7 @@ impl Shard {
             host,
             now,
         };
-        to_other_shards(&track.inner, &prepared, &mut writer);
+        to_neighbours(&track.inner, &prepared, &mut writer);
         let mut members = Members {
             tracks: &self.tracks,
             subscriptions: &mut self.subscriptions,
@@ -129,11 +129,15 @@ fn prepare<'a>(track: &'a Track, pending: &[Pending]) -> ArrayVec<Prepared<'a>, 
         .collect()
 }
 
-fn to_other_shards(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer<'_>) {
-    for shard in &track.sinks {
-        for entry in prepared {
+fn to_neighbours(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer<'_>) {
+    for sink in &track.sinks {
+        let layers = sink.want.layers;
+        for entry in prepared
+            .iter()
+            .filter(|it| layers.contains(it.packet.meta.layer))
+        {
             let StoredPacket { meta, bytes, .. } = entry.packet;
-            if !writer.host.media(*shard, meta, bytes) {
+            if !writer.host.media(sink.to, meta, bytes) {
                 writer.counters.drop(DropReason::ShardQueueFull);
             }
         }

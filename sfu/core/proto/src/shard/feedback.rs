@@ -35,7 +35,7 @@ fn wanted_feedback_at(
     now: Instant,
 ) -> Option<Instant> {
     let published = publishing.tracks.iter();
-    let sources = published.filter_map(|key| tracks.get(*key)?.source.as_ref());
+    let sources = published.filter_map(|key| tracks.get(*key)?.feed.publisher());
     let nacks = sources.filter_map(|source| source.ingest.nacks_at());
     let sends = now.saturating_duration_since(publishing.last_media_at) < SILENT_AFTER;
     let reports = sends.then_some(publishing.reports_at);
@@ -98,7 +98,7 @@ fn write_receiver_reports(
     // Allocated once a second.
     let mut blocks: Vec<ReportBlock> = Vec::new();
     for key in published {
-        if let Some(source) = tracks.get_mut(*key).and_then(|it| it.source.as_mut()) {
+        if let Some(source) = tracks.get_mut(*key).and_then(|it| it.feed.publisher_mut()) {
             blocks.extend(source.ingest.report_blocks(now));
         }
     }
@@ -127,7 +127,11 @@ impl Shard {
         let mut key_frames: ArrayVec<(usize, Layer), 8> = ArrayVec::new();
         let mut any_ssrc = Ssrc(0);
         for key in &publishing.tracks {
-            let Some(source) = self.tracks.get_mut(*key).and_then(|it| it.source.as_mut()) else {
+            let Some(source) = self
+                .tracks
+                .get_mut(*key)
+                .and_then(|it| it.feed.publisher_mut())
+            else {
                 continue;
             };
             let ask = |media, lost: &[u16]| rtcp::write::nack(&mut out, sender, media, lost);
@@ -280,7 +284,7 @@ impl Shard {
         let mut published = self.peers[key].publishing.tracks.iter();
         let tracks = &mut self.tracks;
         let found = published.find_map(|track_key| {
-            let source = tracks.get_mut(*track_key)?.source.as_mut()?;
+            let source = tracks.get_mut(*track_key)?.feed.publisher_mut()?;
             let layer = source.ingest.on_sender_report(now, info.ssrc, ntp, rtp)?;
             Some((*track_key, layer))
         });

@@ -29,7 +29,9 @@ impl Shard {
         };
         let kind = self.subscriptions[sub].inner.kind();
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
-        let Some(to) = self.track_or_attach(request.track, kind, clock_rate_hz, host) else {
+        let Some(to) =
+            self.track_or_attach((request.track, request.via), kind, clock_rate_hz, host)
+        else {
             return;
         };
         if self.tracks[to].inner.kind != kind {

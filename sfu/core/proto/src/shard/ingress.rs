@@ -147,7 +147,7 @@ impl Shard {
             .get(&route.track)
             .ok_or(DropReason::Unrouted)?;
         let track = &mut self.tracks[track_key];
-        let source = track.source.as_mut().ok_or(DropReason::Unrouted)?;
+        let source = track.feed.publisher_mut().ok_or(DropReason::Unrouted)?;
         if route.rtx && arrived.payload.is_empty() {
             // Padding that probes the network.
             return Ok(());
@@ -194,7 +194,7 @@ impl Shard {
             descriptor,
         } = packet;
         let now = arrived.now;
-        let source = self.tracks[track_key].source.as_mut();
+        let source = self.tracks[track_key].feed.publisher_mut();
         let source = source.ok_or(DropReason::Unrouted)?;
         if let (Some(level), false) = (arrived.audio_level, route.rtx) {
             source.observe_level(level.level_dbov, meta.timestamp);

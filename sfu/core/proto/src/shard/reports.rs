@@ -138,17 +138,14 @@ impl Shard {
             return;
         };
         let index = usize::from(layer.0);
-        let told = entry
-            .source
-            .as_mut()
-            .and_then(|it| it.clocks_told.get_mut(index));
+        let told = entry.clocks_told.get_mut(index);
         let clock = entry.inner.clocks.get(index).copied().flatten();
         let (Some(told), Some(clock)) = (told, clock) else {
             return;
         };
         if told.tell(now) {
-            for shard in &entry.inner.sinks {
-                host.peer(*shard, clock_message(now, entry.inner.id, layer, &clock));
+            for sink in &entry.inner.sinks {
+                host.peer(sink.to, clock_message(now, entry.inner.id, layer, &clock));
             }
         } else if let Some(at) = told.due() {
             self.timers
@@ -166,8 +163,8 @@ impl Shard {
         let mut next: Option<Instant> = None;
         for layer in (0..).map(Layer).take(MAX_LAYERS) {
             let due = |shard: &Self| {
-                let source = shard.tracks.get(track_key)?.source.as_ref()?;
-                source.clocks_told[usize::from(layer.0)].due()
+                let told = shard.tracks.get(track_key)?.clocks_told;
+                told[usize::from(layer.0)].due()
             };
             if due(self).is_some_and(|at| at <= now) {
                 self.tell_clock(now, track_key, layer, host);

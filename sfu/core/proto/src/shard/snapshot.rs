@@ -26,7 +26,7 @@ impl Shard {
     fn track_stats(&self) -> Vec<TrackStats> {
         let mut all = Vec::new();
         for (_, entry) in &self.tracks {
-            let Some(source) = &entry.source else {
+            let Some(source) = entry.feed.publisher() else {
                 continue;
             };
             let streams = source.ingest.streams();
@@ -74,7 +74,7 @@ impl Shard {
         let mut levels = Vec::new();
         for (_, entry) in &mut self.tracks {
             let track = entry.inner.id;
-            let Some(level) = entry.source.as_mut().and_then(|s| s.levels.take()) else {
+            let Some(level) = entry.feed.publisher_mut().and_then(|it| it.levels.take()) else {
                 continue;
             };
             levels.push(AudioLevel {

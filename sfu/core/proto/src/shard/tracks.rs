@@ -3,32 +3,35 @@
 
 use std::time::Instant;
 
+use super::feed::{ClockTold, Feed};
 use super::flow::Change;
 use super::reports::clock_message;
-use super::source::{ClockTold, Source};
 use super::timers::{Due, Timer};
 use super::{LAYER_CHECK_INTERVAL, Shard};
 use crate::allocate::LayerRates;
-use crate::api::{Host, Layer, MediaKind, PeerMessage, ShardId, Ssrc, TrackId};
-use crate::forward::Track;
+use crate::api::{
+    Host, Layer, MAX_LAYERS, MediaKind, NeighbourId, PeerMessage, Ssrc, TrackId, Want,
+};
+use crate::forward::{Sink, Track};
 use crate::rtcp;
 
 /// A track as the shard keeps it.
 #[derive(Debug)]
 pub(super) struct TrackEntry {
     pub(super) inner: Track,
-    /// `None` on a shard that gets the track from another one.
-    pub(super) source: Option<Source>,
+    pub(super) feed: Feed,
+    /// What neighbours know of the clock of each layer.
+    pub(super) clocks_told: [ClockTold; MAX_LAYERS],
     pub(super) clock_rate_hz: u32,
     pub(super) due: Due,
     pub(super) rates: LayerRates,
 }
 
 impl Shard {
-    /// The key of a track, which is opened as a copy of another shard's if it is not here yet.
+    /// The key of a track, which is attached to `via` if it is not here yet.
     pub(super) fn track_or_attach(
         &mut self,
-        id: TrackId,
+        (id, via): (TrackId, Option<NeighbourId>),
         kind: MediaKind,
         clock_rate_hz: u32,
         host: &mut dyn Host,
@@ -36,24 +39,25 @@ impl Shard {
         if let Some(key) = self.track_ids.get(&id) {
             return Some(*key);
         }
-        if id.shard() == self.config.id {
-            return None;
-        }
-        let from = self.config.id;
-        host.peer(id.shard(), PeerMessage::Attach { track: id, from });
-        Some(self.add_track(id, kind, None, clock_rate_hz))
+        let from = NeighbourId::from(self.config.id);
+        let via = via.filter(|via| *via != from)?;
+        let want = Want::ALL;
+        let track = id;
+        host.peer(via, PeerMessage::Attach { track, from, want });
+        Some(self.add_track(id, kind, Feed::Neighbour(via), clock_rate_hz))
     }
 
     pub(super) fn add_track(
         &mut self,
         id: TrackId,
         kind: MediaKind,
-        source: Option<Source>,
+        feed: Feed,
         clock_rate_hz: u32,
     ) -> usize {
         let key = self.tracks.insert(TrackEntry {
             inner: Track::new(id, kind),
-            source,
+            feed,
+            clocks_told: [ClockTold::default(); MAX_LAYERS],
             clock_rate_hz,
             due: Due::default(),
             rates: LayerRates::default(),
@@ -77,20 +81,20 @@ impl Shard {
                 subscription.next = None;
             }
         }
-        match entry.source {
-            Some(source) => {
-                self.microphones.leave(&source);
-                for shard in entry.inner.sinks {
-                    host.peer(shard, PeerMessage::TrackGone { track: id });
-                }
-                if let Some(peer) = self.peers.get_mut(source.peer) {
+        for sink in entry.inner.sinks {
+            host.peer(sink.to, PeerMessage::TrackGone { track: id });
+        }
+        match entry.feed {
+            Feed::Publisher(publisher) => {
+                self.microphones.leave(&publisher);
+                if let Some(peer) = self.peers.get_mut(publisher.peer) {
                     peer.forget_section(id);
                     peer.publishing.tracks.retain(|track| *track != key);
                 }
             }
-            None => {
-                let from = self.config.id;
-                host.peer(id.shard(), PeerMessage::Detach { track: id, from });
+            Feed::Neighbour(via) => {
+                let from = self.config.id.into();
+                host.peer(via, PeerMessage::Detach { track: id, from });
             }
         }
     }
@@ -111,7 +115,8 @@ impl Shard {
     /// A copied track goes when nobody has any more use for it.
     pub(super) fn release_track(&mut self, key: usize, host: &mut dyn Host) {
         let unused = |entry: &TrackEntry| {
-            entry.source.is_none()
+            entry.feed.publisher().is_none()
+                && entry.inner.sinks.is_empty()
                 && entry.inner.subscriptions.is_empty()
                 && entry.inner.arriving.is_empty()
         };
@@ -170,11 +175,14 @@ impl Shard {
         };
         let track = entry.inner.id;
         let changed = entry.inner.activity.check(now);
-        let from_peer = entry.source.as_ref().map(|source| source.peer);
         while let Some(layer) = self.tracks[key].inner.key_frames.poll(now) {
-            match from_peer {
-                Some(peer) => self.request_key_frame(peer, key, layer, host),
-                None => host.peer(track.shard(), PeerMessage::KeyFrameWanted { track, layer }),
+            match &self.tracks[key].feed {
+                Feed::Publisher(publisher) => {
+                    self.request_key_frame(publisher.peer, key, layer, host);
+                }
+                Feed::Neighbour(via) => {
+                    host.peer(*via, PeerMessage::KeyFrameWanted { track, layer });
+                }
             }
         }
         if changed {
@@ -206,7 +214,7 @@ impl Shard {
         let Some(entry) = self.peers.get(peer) else {
             return;
         };
-        let source = self.tracks.get(track).and_then(|it| it.source.as_ref());
+        let source = self.tracks.get(track).and_then(|it| it.feed.publisher());
         let Some(ssrc) = source.and_then(|it| it.ingest.ssrc(layer)) else {
             return;
         };
@@ -232,13 +240,12 @@ impl Shard {
         if let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) {
             *clock = None;
         }
-        let told = entry.source.as_mut().map(|it| &mut it.clocks_told);
-        if let Some(told) = told.and_then(|it| it.get_mut(usize::from(layer.0))) {
+        if let Some(told) = entry.clocks_told.get_mut(usize::from(layer.0)) {
             *told = ClockTold::default();
         }
         let track = entry.inner.id;
-        for shard in &entry.inner.sinks {
-            host.peer(*shard, PeerMessage::SourceRestarted { track, layer });
+        for sink in &entry.inner.sinks {
+            host.peer(sink.to, PeerMessage::SourceRestarted { track, layer });
         }
         for sub in &entry.inner.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(*sub) {
@@ -256,10 +263,15 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         match message {
-            PeerMessage::Attach { track, from } => self.attach(now, *track, *from, host),
+            PeerMessage::Attach { track, from, want } => {
+                let (to, want) = (*from, *want);
+                self.attach(now, *track, Sink { to, want }, host);
+            }
             PeerMessage::Detach { track, from } => {
-                if let Some(entry) = self.track_entry(*track) {
-                    entry.inner.sinks.retain(|shard| shard != from);
+                if let Some(key) = self.track_ids.get(track).copied() {
+                    let sinks = &mut self.tracks[key].inner.sinks;
+                    sinks.retain(|sink| sink.to != *from);
+                    self.release_track(key, host);
                 }
             }
             PeerMessage::KeyFrameWanted { track, layer } => {
@@ -277,6 +289,7 @@ impl Shard {
                 if let Some(key) = self.track_ids.get(track).copied() {
                     let reported_at = now.checked_sub(*age).unwrap_or(now);
                     self.set_clock(key, *layer, *ntp, *rtp, reported_at);
+                    self.tell_clock(now, key, *layer, host);
                 }
             }
             PeerMessage::SourceRestarted { track, layer } => {
@@ -297,15 +310,20 @@ impl Shard {
         }
     }
 
-    /// Another shard wants this track. What it needs at once is the publisher's clock.
-    fn attach(&mut self, now: Instant, track: TrackId, from: ShardId, host: &mut dyn Host) {
+    /// A neighbour wants this track, or other layers of it than before. What it needs at once is the
+    /// publisher's clock.
+    fn attach(&mut self, now: Instant, track: TrackId, sink: Sink, host: &mut dyn Host) {
+        let from = sink.to;
         let Some(entry) = self.track_entry(track) else {
             host.peer(from, PeerMessage::TrackGone { track });
             return;
         };
-        if !entry.inner.sinks.contains(&from) {
-            entry.inner.sinks.push(from);
+        let sinks = &mut entry.inner.sinks;
+        if let Some(known) = sinks.iter_mut().find(|known| known.to == from) {
+            *known = sink;
+            return;
         }
+        sinks.push(sink);
         for (layer, clock) in entry.inner.clocks.iter().enumerate() {
             if let Some(clock) = clock {
                 let message = clock_message(now, track, Layer(layer as u8), clock);

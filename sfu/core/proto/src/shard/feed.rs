@@ -1,9 +1,9 @@
-//! The receiving side of a track: only on the shard whose peer publishes it.
+//! Where a track comes from: a peer of this shard that publishes it, or a neighbour.
 
 use std::time::{Duration, Instant};
 
 use super::audio::MicrophoneKey;
-use crate::api::{Layer, MAX_LAYERS, MediaKind, Publish, RoomId};
+use crate::api::{Layer, MAX_LAYERS, MediaKind, NeighbourId, Publish, RoomId};
 use crate::receive::level::LevelWindow;
 use crate::receive::{AudioPace, Ingest};
 
@@ -13,9 +13,32 @@ const DEFAULT_FRAME_MS: u32 = 20;
 /// Shortest time between two messages about one layer's clock: senders report every second or so.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What the publisher negotiated for a track, and how it is heard.
+/// Where a track comes from.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) enum Feed {
+    Publisher(Box<Publisher>),
+    Neighbour(NeighbourId),
+}
+
+impl Feed {
+    pub(super) fn publisher(&self) -> Option<&Publisher> {
+        match self {
+            Self::Publisher(publisher) => Some(publisher),
+            Self::Neighbour(_) => None,
+        }
+    }
+
+    pub(super) fn publisher_mut(&mut self) -> Option<&mut Publisher> {
+        match self {
+            Self::Publisher(publisher) => Some(publisher),
+            Self::Neighbour(_) => None,
+        }
+    }
+}
+
+/// What a publisher negotiated for a track, and how it is heard.
+#[derive(Debug)]
+pub(super) struct Publisher {
     /// Key of the publishing peer.
     pub(super) peer: usize,
     pub(super) kind: MediaKind,
@@ -28,11 +51,10 @@ pub(super) struct Source {
     last_level_timestamp: Option<u32>,
     started: [bool; MAX_LAYERS],
     audio_pace: AudioPace,
-    /// When other shards were last told the clock of a layer, and whether it has been set since.
-    pub(super) clocks_told: [ClockTold; MAX_LAYERS],
 }
 
-/// What other shards know of a layer's clock. A sender may report as often as it likes; they are told
+/// What neighbours know of a layer's clock: when they were last told, and whether it has been set
+/// since. A sender may report as often as it likes; they are told
 /// the latest report, not each.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ClockTold {
@@ -58,7 +80,7 @@ impl ClockTold {
     }
 }
 
-impl Source {
+impl Publisher {
     pub(super) fn new(peer: usize, publish: &Publish) -> Self {
         Self {
             peer,
@@ -71,7 +93,6 @@ impl Source {
             last_level_timestamp: None,
             started: [false; MAX_LAYERS],
             audio_pace: AudioPace::default(),
-            clocks_told: [ClockTold::default(); MAX_LAYERS],
         }
     }
 
