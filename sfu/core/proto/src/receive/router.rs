@@ -44,9 +44,9 @@ pub struct Route {
 }
 
 /// What an SSRC stands for.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
-    pub section: usize,
+pub(super) struct Meaning {
     pub track: TrackId,
     pub layer: Layer,
     pub rtx: bool,
@@ -227,22 +227,24 @@ impl Router {
     }
 
     /// Key of the stream of a section's layer.
-    pub fn stream(&self, section: usize, layer: Layer) -> Option<usize> {
+    #[cfg(test)]
+    pub(super) fn stream(&self, section: usize, layer: Layer) -> Option<usize> {
         let streams = &self.sections.get(section)?.streams;
         streams.get(usize::from(layer.0)).copied()
     }
 
-    /// The media SSRC that feeds a stream: the one to name in feedback.
-    pub fn media_ssrc(&self, stream: usize) -> Option<Ssrc> {
+    /// The media SSRC that feeds a stream.
+    #[cfg(test)]
+    pub(super) fn media_ssrc(&self, stream: usize) -> Option<Ssrc> {
         self.streams.get(stream)?.media
     }
 
-    /// What a known SSRC stands for: for sender reports.
-    pub fn source(&self, ssrc: Ssrc) -> Option<Source> {
+    /// What a known SSRC stands for.
+    #[cfg(test)]
+    pub(super) fn source(&self, ssrc: Ssrc) -> Option<Meaning> {
         let (_, binding) = *self.sources.get(self.find(ssrc).ok()?)?;
         let place = self.streams.get(binding.stream)?;
-        Some(Source {
-            section: place.section,
+        Some(Meaning {
             track: self.sections.get(place.section)?.section.track,
             layer: place.layer,
             rtx: binding.rtx,
