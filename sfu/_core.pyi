@@ -95,6 +95,9 @@ class TransportStateChanged:
         "peer_closed",
         "consent_expired",
         "fingerprint_mismatch",
+        "certificate_unsupported",
+        "dtls_unsupported",
+        "handshake_refused",
         "handshake_failed",
         "connect_timeout",
     ]: ...
@@ -229,6 +232,9 @@ class ShardStats:
     @property
     def dropped(self) -> dict[str, int]:
         """Datagrams and packets dropped, by reason."""
+    @property
+    def transports_closed(self) -> dict[str, int]:
+        """Transports that have closed, by the reason that their event named."""
     @property
     def transports(self) -> int: ...
     @property

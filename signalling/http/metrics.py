@@ -95,6 +95,7 @@ class _NodeCollector(Collector):
         yield from _counters(shards)
         yield from _gauges(shards)
         yield _dropped(shards)
+        yield _closed(shards)
         yield _latency(shards)
         for collect in self._others:
             yield from collect()
@@ -124,6 +125,18 @@ def _dropped(shards: list[ShardStats]) -> Metric:
         for reason, count in sorted(shard.dropped.items()):
             dropped.add_metric([str(number), reason], count)
     return dropped
+
+
+def _closed(shards: list[ShardStats]) -> Metric:
+    closed = CounterMetricFamily(
+        "kinguicall_transports_closed",
+        "Peer connections that have ended.",
+        labels=["thread", "reason"],
+    )
+    for number, shard in enumerate(shards):
+        for reason, count in sorted(shard.transports_closed.items()):
+            closed.add_metric([str(number), reason], count)
+    return closed
 
 
 def _latency(shards: list[ShardStats]) -> Metric:

@@ -1,7 +1,7 @@
 //! Events as Python objects.
 
 use kinguicall_net::EngineEvent;
-use kinguicall_proto::api::{ChannelCloseReason, CloseReason, Event, TransportState};
+use kinguicall_proto::api::{ChannelCloseReason, Event, TransportState};
 use pyo3::prelude::*;
 
 use crate::logs::LogEntry;
@@ -213,16 +213,6 @@ fn state_names(state: TransportState) -> (&'static str, &'static str) {
         TransportState::Connecting => ("connecting", ""),
         TransportState::Connected => ("connected", ""),
         TransportState::Disconnected => ("disconnected", ""),
-        TransportState::Closed(reason) => {
-            let reason = match reason {
-                CloseReason::Requested => "requested",
-                CloseReason::PeerClosed => "peer_closed",
-                CloseReason::ConsentExpired => "consent_expired",
-                CloseReason::FingerprintMismatch => "fingerprint_mismatch",
-                CloseReason::HandshakeFailed => "handshake_failed",
-                CloseReason::ConnectTimeout => "connect_timeout",
-            };
-            ("closed", reason)
-        }
+        TransportState::Closed(reason) => ("closed", reason.name()),
     }
 }

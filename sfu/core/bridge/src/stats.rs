@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kinguicall_net::{LATENCY_BOUNDS_US, Latency, ThreadStats};
+use kinguicall_proto::api::CloseReason;
 use kinguicall_proto::stats::{self, DropReason};
 use pyo3::PyClass;
 use pyo3::prelude::*;
@@ -24,6 +25,7 @@ pub struct ShardStats {
     key_frame_requests_sent: u64,
     handed_over: u64,
     dropped: BTreeMap<&'static str, u64>,
+    transports_closed: BTreeMap<&'static str, u64>,
     transports: usize,
     tracks: usize,
     subscriptions: usize,
@@ -96,6 +98,7 @@ impl From<&ThreadStats> for ShardStats {
             key_frame_requests_sent: counters.key_frame_requests_sent,
             handed_over: thread.io.handed_over,
             dropped: dropped(thread),
+            transports_closed: closed(thread),
             transports: thread.shard.transports,
             tracks: thread.shard.tracks,
             subscriptions: thread.shard.subscriptions,
@@ -105,6 +108,11 @@ impl From<&ThreadStats> for ShardStats {
             cpu_us: thread.cpu_user_us + thread.cpu_system_us,
         }
     }
+}
+
+fn closed(thread: &ThreadStats) -> BTreeMap<&'static str, u64> {
+    let reasons = CloseReason::ALL.iter().zip(thread.shard.counters.closed);
+    reasons.map(|((_, name), count)| (*name, count)).collect()
 }
 
 fn dropped(thread: &ThreadStats) -> BTreeMap<&'static str, u64> {

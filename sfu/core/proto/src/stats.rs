@@ -1,6 +1,6 @@
 //! Counters and gauges of a shard, read as one plain snapshot.
 
-use crate::api::{Layer, TrackId, TransportId};
+use crate::api::{CloseReason, Layer, TrackId, TransportId};
 
 /// Why a datagram or a packet went no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Counters {
     pub padding_bytes_sent: u64,
     pub key_frame_requests_sent: u64,
     pub dropped: [u64; DropReason::COUNT],
+    /// Transports that have closed, by their reason.
+    pub closed: [u64; CloseReason::COUNT],
 }
 
 impl Counters {

@@ -1,7 +1,7 @@
 //! Plaintext records of a DTLS handshake, on the way to a session that any error would end.
 
 use kinguicall_proto::api::DtlsRole;
-use kinguicall_proto::transport::hello::{HandshakeFilter, fingerprint_sha256};
+use kinguicall_proto::transport::{filter::HandshakeFilter, hello::fingerprint_sha256};
 
 use super::stun::start;
 use crate::input::Input;

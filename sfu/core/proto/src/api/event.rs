@@ -28,7 +28,13 @@ pub enum CloseReason {
     ConsentExpired,
     /// The certificate was not the one that the description announced.
     FingerprintMismatch,
-    /// DTLS gave up, or could not agree on an SRTP profile.
+    /// The peer has no certificate, or none with a key that can be used here: on P-256 or P-384.
+    CertificateUnsupported,
+    /// No version of DTLS in common, or no cipher suite, group or SRTP profile.
+    DtlsUnsupported,
+    /// The peer ended the handshake by an alert.
+    HandshakeRefused,
+    /// DTLS gave up.
     HandshakeFailed,
     /// Nobody came within the time to connect.
     ConnectTimeout,
@@ -41,6 +47,48 @@ pub enum ChannelCloseReason {
     Stalled,
     /// The peer sent a message that is longer than can be passed on.
     MessageTooLong,
+}
+
+impl CloseReason {
+    pub const COUNT: usize = 9;
+    /// In their order.
+    pub const ALL: [(CloseReason, &'static str); Self::COUNT] = [
+        (CloseReason::Requested, "requested"),
+        (CloseReason::PeerClosed, "peer_closed"),
+        (CloseReason::ConsentExpired, "consent_expired"),
+        (CloseReason::FingerprintMismatch, "fingerprint_mismatch"),
+        (
+            CloseReason::CertificateUnsupported,
+            "certificate_unsupported",
+        ),
+        (CloseReason::DtlsUnsupported, "dtls_unsupported"),
+        (CloseReason::HandshakeRefused, "handshake_refused"),
+        (CloseReason::HandshakeFailed, "handshake_failed"),
+        (CloseReason::ConnectTimeout, "connect_timeout"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// What whoever runs the node should be told, where it is the client that has to change.
+    pub fn explanation(self) -> Option<&'static str> {
+        match self {
+            Self::FingerprintMismatch => {
+                Some("its certificate is not the one that its description announces")
+            }
+            Self::CertificateUnsupported => {
+                Some("it has no certificate with an ECDSA key on P-256 or P-384; RSA is not taken")
+            }
+            Self::DtlsUnsupported => Some(
+                "its DTLS has no version (1.2), cipher suite, group or SRTP profile that is known here",
+            ),
+            Self::HandshakeRefused => {
+                Some("its DTLS ended the handshake by an alert; an RSA certificate is one cause")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Level of one track in one window.

@@ -84,7 +84,13 @@ impl Shard {
                     host.event(Event::TransportState(peer.id, state));
                     match state {
                         TransportState::Connected => self.start_subscriptions(now, key, host),
-                        TransportState::Closed(_) => closed = true,
+                        TransportState::Closed(reason) => {
+                            self.counters.closed[reason as usize] += 1;
+                            if let Some(explanation) = reason.explanation() {
+                                log::info!("a client cannot connect: {explanation}");
+                            }
+                            closed = true;
+                        }
                         _ => {}
                     }
                 }

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use dimpl::{Dtls, KeyingMaterial, SrtpProfile};
 
-use super::hello::{HandshakeFilter, fingerprint_sha256};
+use super::filter::{HandshakeFilter, Trouble};
+use super::hello::fingerprint_sha256;
+use super::records;
 use crate::api::{CloseReason, DtlsRole};
 
 /// Fresh starts after an error, which may have been an attacker's doing.
 const MAX_RESTARTS: u8 = 5;
-/// How long a wrong certificate may be an attacker's before it is taken for the peer's.
-const MISMATCH_PATIENCE: Duration = Duration::from_secs(1);
+/// When a client's first flight is sent once more, unless the server has answered: some servers ignore
+/// the first one they get, and dimpl waits longer.
+const FIRST_FLIGHT_AGAIN: Duration = Duration::from_millis(100);
 /// dimpl gives a time years ahead when it waits for nothing.
 const NEVER: Duration = Duration::from_secs(3_600);
 /// Datagrams that dimpl may hold until they are polled.
@@ -76,6 +79,9 @@ pub struct DtlsSession {
     keys: Option<(SrtpProfile, KeyingMaterial)>,
     ended: Option<CloseReason>,
     restarts: u8,
+    first_flight: FirstFlight,
+    /// The last word to the peer, before `ended`.
+    alert: Option<[u8; 2]>,
     queued: usize,
     deadline: Option<Instant>,
 }
@@ -103,6 +109,8 @@ impl DtlsSession {
             keys: None,
             ended: None,
             restarts: 0,
+            first_flight: FirstFlight::Unsent,
+            alert: None,
             queued: 0,
             deadline: None,
         };
@@ -148,10 +156,16 @@ impl DtlsSession {
         if let Err(error) = self.dtls.handle_timeout(now) {
             self.fail(now, &error);
         }
-        let mismatched = self.mismatch_deadline().is_some_and(|at| now >= at);
-        if mismatched && self.phase == Phase::Handshaking {
-            self.end(CloseReason::FingerprintMismatch);
+        if self.phase != Phase::Handshaking {
+            return;
         }
+        if let Some((at, trouble)) = self.filter.trouble()
+            && now >= at
+        {
+            self.give_up(trouble);
+        }
+        self.first_flight
+            .handle_timeout(now, self.filter.has_heard());
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -159,8 +173,9 @@ impl DtlsSession {
             Phase::Ended => None,
             Phase::Established => self.deadline,
             Phase::Handshaking => {
-                let mismatch = self.mismatch_deadline();
-                self.deadline.into_iter().chain(mismatch).min()
+                let trouble = self.filter.trouble().map(|(at, _)| at);
+                let again = self.first_flight.poll_timeout();
+                [self.deadline, trouble, again].into_iter().flatten().min()
             }
         }
     }
@@ -190,12 +205,26 @@ impl DtlsSession {
 
     /// Call until `None` after anything else. `buffer` holds at least `super::POLL_BUFFER` bytes.
     pub fn poll(&mut self, now: Instant, buffer: &mut [u8]) -> Option<DtlsOutput> {
+        if let Some(alert) = self.alert.take() {
+            let record = records::alert(alert);
+            buffer[..record.len()].copy_from_slice(&record);
+            return Some(DtlsOutput::Packet(record.len()));
+        }
         if let Some(reason) = self.ended.take() {
             return Some(DtlsOutput::Ended(reason));
         }
+        if let Some(flight) = self.first_flight.poll() {
+            buffer[..flight.len()].copy_from_slice(&flight);
+            return Some(DtlsOutput::Packet(flight.len()));
+        }
         while self.phase != Phase::Ended {
             match self.dtls.poll_output(buffer) {
-                dimpl::Output::Packet(packet) => return Some(DtlsOutput::Packet(packet.len())),
+                dimpl::Output::Packet(packet) => {
+                    if self.role == DtlsRole::Client && self.phase == Phase::Handshaking {
+                        self.first_flight.sent(now, packet);
+                    }
+                    return Some(DtlsOutput::Packet(packet.len()));
+                }
                 dimpl::Output::ApplicationData(data) => {
                     let len = data.len();
                     return Some(DtlsOutput::ApplicationData(len));
@@ -273,6 +302,7 @@ impl DtlsSession {
         self.peer_is_verified = false;
         self.is_connected = false;
         self.keys = None;
+        self.first_flight = FirstFlight::Unsent;
         self.begin(now);
     }
 
@@ -281,7 +311,53 @@ impl DtlsSession {
         self.ended = Some(reason);
     }
 
-    fn mismatch_deadline(&self) -> Option<Instant> {
-        Some(self.filter.mismatch_at()? + MISMATCH_PATIENCE)
+    fn give_up(&mut self, trouble: Trouble) {
+        log::debug!("a DTLS handshake ends: {trouble:?}");
+        self.alert = trouble.alert();
+        self.end(trouble.reason());
+    }
+}
+
+/// Of a client's handshake.
+#[derive(Debug)]
+enum FirstFlight {
+    Unsent,
+    /// To be sent again at some time.
+    Waits(Instant, Box<[u8]>),
+    Due(Box<[u8]>),
+    Done,
+}
+
+impl FirstFlight {
+    fn sent(&mut self, now: Instant, packet: &[u8]) {
+        if matches!(self, Self::Unsent) {
+            *self = Self::Waits(now + FIRST_FLIGHT_AGAIN, packet.into());
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Waits(at, _) => Some(*at),
+            _ => None,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, is_answered: bool) {
+        if self.poll_timeout().is_some_and(|at| now >= at) {
+            *self = match std::mem::replace(self, Self::Done) {
+                Self::Waits(_, packet) if !is_answered => Self::Due(packet),
+                _ => Self::Done,
+            };
+        }
+    }
+
+    fn poll(&mut self) -> Option<Box<[u8]>> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Due(packet) => Some(packet),
+            other => {
+                *self = other;
+                None
+            }
+        }
     }
 }

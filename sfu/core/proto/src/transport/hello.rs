@@ -1,29 +1,9 @@
-//! What a DTLS handshake may see of the datagrams that reach it.
-//!
-//! Until the peer's Finished has been verified, nothing on the wire is authenticated, and any error
-//! ends a `dimpl` session for good. An attacker who spoofs the peer's address could end it with one
-//! plaintext alert or a ClientHello without ciphers. So only complete, plausible messages in their
-//! place pass, each as a datagram of its own (dimpl drops a whole datagram that begins with something
-//! it knows). Fragments are put together here. A certificate passes only if the description announced
-//! it, which an attacker off the path cannot know, and what belongs to it passes only after it: a
-//! ServerHello waits for it, and ChangeCipherSpec for the Finished. After the handshake only
-//! protected records pass, and what a peer may have to repeat.
-
-use std::time::Instant;
+//! What the filter of handshakes looks at in hellos and certificates. All of it is written by a
+//! stranger: it is read front to back, in bounds, and what is malformed is nothing.
 
 use aws_lc_rs::digest;
 
-use super::records::{self, Assembler, Fragment, Record};
-use crate::api::DtlsRole;
-
-/// Datagrams made of one: a flight has at most seven messages.
-const MAX_DATAGRAMS: usize = 12;
-/// A handshake has six messages a side; numbers beyond this are nobody's.
-const MAX_SEQUENCE: u16 = 12;
-/// Lengths of a protected Finished: explicit nonce (8, AES-GCM only), header 12, verify data 12,
-/// tag 16.
-const FINISHED_LENGTHS: [usize; 2] = [48, 40];
-
+const DTLS_1_0: [u8; 2] = [0xfe, 0xff];
 const DTLS_1_2: [u8; 2] = [0xfe, 0xfd];
 /// TLS_ECDHE_ECDSA with AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305.
 const CIPHER_SUITES: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
@@ -33,236 +13,14 @@ const SRTP_PROFILES: [u16; 3] = [0x0001, 0x0007, 0x0008];
 const GROUPS: [u16; 3] = [29, 23, 24];
 const EXTENSION_SUPPORTED_GROUPS: u16 = 10;
 const EXTENSION_USE_SRTP: u16 = 14;
+const EXTENSION_SUPPORTED_VERSIONS: u16 = 43;
 const EXTENSION_EXTENDED_MASTER_SECRET: u16 = 23;
 const MAX_EXTENSIONS: usize = 64;
 
-/// The filter in front of one handshake.
-#[derive(Debug)]
-pub struct HandshakeFilter {
-    role: DtlsRole,
-    fingerprint_sha256: [u8; 32],
-    assembler: Assembler,
-    /// Random of the hello that this handshake is about.
-    hello_random: Option<[u8; 32]>,
-    /// The last ServerHello, until the server's certificate has come: a record.
-    server_hello: Option<Vec<u8>>,
-    /// Bit per message type that has passed.
-    passed: u32,
-    change_cipher_spec: Option<[u8; records::RECORD_HEADER + 1]>,
-    /// First time that a certificate was left out.
-    mismatch_at: Option<Instant>,
-    out: Vec<u8>,
-    /// Where each datagram in `out` ends.
-    ends: Vec<usize>,
-}
-
-impl HandshakeFilter {
-    pub fn new(role: DtlsRole, fingerprint_sha256: [u8; 32]) -> Self {
-        Self {
-            role,
-            fingerprint_sha256,
-            assembler: Assembler::default(),
-            hello_random: None,
-            server_hello: None,
-            passed: 0,
-            change_cipher_spec: None,
-            mismatch_at: None,
-            out: Vec::new(),
-            ends: Vec::new(),
-        }
-    }
-
-    /// When a certificate other than the announced one was first seen.
-    pub fn mismatch_at(&self) -> Option<Instant> {
-        self.mismatch_at
-    }
-
-    /// Takes a datagram while the handshake runs; `datagrams` is what is left of it.
-    pub fn handshaking(&mut self, now: Instant, datagram: &[u8]) {
-        self.out.clear();
-        self.ends.clear();
-        for record in records::records(datagram) {
-            match (record.content_type, record.epoch) {
-                (records::HANDSHAKE, 0) => self.plaintext_handshake(now, &record),
-                (records::CHANGE_CIPHER_SPEC, 0) => self.keep_change_cipher_spec(&record),
-                (records::HANDSHAKE, 1) => self.protected_finished(&record),
-                _ => {}
-            }
-        }
-    }
-
-    /// One of the datagrams that the last call left.
-    pub fn datagram(&self, index: usize) -> Option<&[u8]> {
-        let start = match index {
-            0 => 0,
-            _ => *self.ends.get(index - 1)?,
-        };
-        self.out.get(start..*self.ends.get(index)?)
-    }
-
-    /// Takes a datagram once the handshake is done. Returns whether it may pass as it is; if not,
-    /// `datagram` gives what is left of it.
-    pub fn established(&mut self, datagram: &[u8]) -> bool {
-        self.out.clear();
-        self.ends.clear();
-        let mut whole = 0;
-        let mut all_protected = true;
-        for record in records::records(datagram) {
-            all_protected &= is_protected(&record);
-            whole += record.bytes.len();
-        }
-        if all_protected && whole == datagram.len() && whole > 0 {
-            return true;
-        }
-        for record in records::records(datagram) {
-            if is_protected(&record) || self.is_repeated_flight(&record) {
-                self.out.extend_from_slice(record.bytes);
-                self.end_datagram();
-            }
-        }
-        false
-    }
-
-    /// The client's last flight again: it has not received ours (RFC 6347, section 4.2.4).
-    fn is_repeated_flight(&self, record: &Record<'_>) -> bool {
-        self.role == DtlsRole::Server
-            && record.epoch == 0
-            && record.content_type == records::HANDSHAKE
-            && records::fragments(record.body())
-                .next()
-                .is_some_and(|first| first.message_type == records::CLIENT_KEY_EXCHANGE)
-    }
-
-    fn plaintext_handshake(&mut self, now: Instant, record: &Record<'_>) {
-        let header = &record.bytes[..records::RECORD_HEADER];
-        for fragment in records::fragments(record.body()) {
-            if !self.is_expected(&fragment) {
-                continue;
-            }
-            if fragment.is_whole() {
-                self.message(now, header, &fragment, fragment.body);
-            } else if let Some(body) = self.assembler.add(&fragment) {
-                self.message(now, header, &fragment, &body);
-            }
-        }
-    }
-
-    fn is_expected(&self, fragment: &Fragment<'_>) -> bool {
-        use records as r;
-        if fragment.sequence > MAX_SEQUENCE {
-            return false;
-        }
-        let follows = |message_types| self.has_passed(message_types);
-        match (self.role, fragment.message_type) {
-            (DtlsRole::Server, r::CLIENT_HELLO) => fragment.sequence == 0,
-            (DtlsRole::Server, r::CERTIFICATE) => follows(&[r::CLIENT_HELLO]),
-            (DtlsRole::Server, r::CLIENT_KEY_EXCHANGE) => follows(&[r::CERTIFICATE]),
-            (DtlsRole::Server, r::CERTIFICATE_VERIFY) => follows(&[r::CLIENT_KEY_EXCHANGE]),
-            (DtlsRole::Client, r::SERVER_HELLO) => true,
-            (DtlsRole::Client, r::HELLO_VERIFY_REQUEST) => {
-                !follows(&[r::HELLO_VERIFY_REQUEST]) && self.server_hello.is_none()
-            }
-            (DtlsRole::Client, r::CERTIFICATE) => {
-                follows(&[r::SERVER_HELLO]) || self.server_hello.is_some()
-            }
-            (
-                DtlsRole::Client,
-                r::SERVER_KEY_EXCHANGE
-                | r::CERTIFICATE_REQUEST
-                | r::SERVER_HELLO_DONE
-                | r::NEW_SESSION_TICKET,
-            ) => follows(&[r::CERTIFICATE]),
-            _ => false,
-        }
-    }
-
-    /// A complete message.
-    fn message(&mut self, now: Instant, header: &[u8], fragment: &Fragment<'_>, body: &[u8]) {
-        let passes = match fragment.message_type {
-            records::CLIENT_HELLO => is_plausible_client_hello(body) && self.is_same_hello(body),
-            records::SERVER_HELLO => {
-                self.keep_server_hello(header, fragment, body);
-                false
-            }
-            records::CERTIFICATE => self.is_announced(now, body),
-            _ => true,
-        };
-        if !passes || self.ends.len() >= MAX_DATAGRAMS {
-            return;
-        }
-        if fragment.message_type == records::CERTIFICATE
-            && let Some(server_hello) = self.server_hello.take()
-        {
-            self.out.extend_from_slice(&server_hello);
-            self.end_datagram();
-            self.passed |= 1 << records::SERVER_HELLO;
-        }
-        records::write_message(&mut self.out, header, fragment, body);
-        self.end_datagram();
-        self.passed |= 1 << fragment.message_type;
-    }
-
-    /// The one that comes right before the certificate is the server's.
-    fn keep_server_hello(&mut self, header: &[u8], fragment: &Fragment<'_>, body: &[u8]) {
-        if !self.has_passed(&[records::SERVER_HELLO]) && is_plausible_server_hello(body) {
-            let mut record = Vec::with_capacity(header.len() + body.len() + 12);
-            records::write_message(&mut record, header, fragment, body);
-            self.server_hello = Some(record);
-        }
-    }
-
-    fn has_passed(&self, message_types: &[u8]) -> bool {
-        let wanted = message_types.iter().fold(0, |bits, kind| bits | 1 << kind);
-        self.passed & wanted == wanted
-    }
-
-    /// Whether the peer has said all that it says in plaintext: its ChangeCipherSpec is due.
-    fn keys_are_exchanged(&self) -> bool {
-        match self.role {
-            DtlsRole::Server => self.has_passed(&[records::CERTIFICATE_VERIFY]),
-            DtlsRole::Client => self.has_passed(&[records::SERVER_HELLO_DONE]),
-        }
-    }
-
-    /// The first plausible hello counts: a second one could only break what is under way.
-    fn is_same_hello(&mut self, body: &[u8]) -> bool {
-        let Some(&random) = body.get(2..).and_then(|rest| rest.first_chunk::<32>()) else {
-            return false;
-        };
-        *self.hello_random.get_or_insert(random) == random
-    }
-
-    fn is_announced(&mut self, now: Instant, body: &[u8]) -> bool {
-        let announced = leaf_certificate(body)
-            .is_some_and(|certificate| fingerprint_sha256(certificate) == self.fingerprint_sha256);
-        if !announced {
-            self.mismatch_at.get_or_insert(now);
-        }
-        announced
-    }
-
-    fn keep_change_cipher_spec(&mut self, record: &Record<'_>) {
-        if let Ok(bytes) = record.bytes.try_into()
-            && record.body() == [1]
-        {
-            self.change_cipher_spec = Some(bytes);
-        }
-    }
-
-    fn protected_finished(&mut self, record: &Record<'_>) {
-        let is_due = self.keys_are_exchanged() && FINISHED_LENGTHS.contains(&record.body().len());
-        let Some(change_cipher_spec) = self.change_cipher_spec.filter(|_| is_due) else {
-            return;
-        };
-        self.out.extend_from_slice(&change_cipher_spec);
-        self.out.extend_from_slice(record.bytes);
-        self.end_datagram();
-    }
-
-    fn end_datagram(&mut self) {
-        self.ends.push(self.out.len());
-    }
-}
+/// Object identifiers as they are encoded (RFC 5480, section 2).
+const EC_PUBLIC_KEY: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const P_256: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+const P_384: &[u8] = &[6, 5, 0x2b, 0x81, 4, 0, 0x22];
 
 /// SHA-256 of a certificate (RFC 8122, section 5).
 pub fn fingerprint_sha256(certificate: &[u8]) -> [u8; 32] {
@@ -271,29 +29,40 @@ pub fn fingerprint_sha256(certificate: &[u8]) -> [u8; 32] {
     fingerprint
 }
 
-fn is_protected(record: &Record<'_>) -> bool {
-    record.epoch == 1
-        && matches!(
-            record.content_type,
-            records::ALERT | records::HANDSHAKE | records::APPLICATION_DATA
-        )
-}
-
-/// The first certificate of a Certificate message (RFC 5246, section 7.4.2).
-fn leaf_certificate(body: &[u8]) -> Option<&[u8]> {
+/// The first certificate of a Certificate message (RFC 5246, section 7.4.2): `Some(None)` of one that
+/// holds none, `None` of one that is malformed.
+pub fn leaf_certificate(body: &[u8]) -> Option<Option<&[u8]>> {
     let mut reader = Reader(body);
     let mut list = Reader(reader.vector(3)?);
-    let leaf = list.vector(3)?;
-    reader.0.is_empty().then_some(leaf)
+    if !reader.0.is_empty() {
+        return None;
+    }
+    if list.0.is_empty() {
+        return Some(None);
+    }
+    list.vector(3).map(Some)
 }
 
-/// Whether this hello can lead to a connection here: DTLS 1.2, a cipher suite, an SRTP profile and
-/// a key-exchange group in common, extended master secret, and well-formed throughout.
-fn is_plausible_client_hello(body: &[u8]) -> bool {
-    client_hello(body).is_some_and(|can_connect| can_connect)
+/// Whether the certificate has a key that signatures can be checked with here: one on P-256 or P-384,
+/// whose names stand in it. The peer has announced this very certificate, so it deceives only itself.
+pub fn has_usable_key(certificate: &[u8]) -> bool {
+    let holds = |name: &[u8]| certificate.windows(name.len()).any(|part| part == name);
+    holds(EC_PUBLIC_KEY) && (holds(P_256) || holds(P_384))
 }
 
-fn client_hello(body: &[u8]) -> Option<bool> {
+/// What a well-formed ClientHello can lead to here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientHello {
+    /// DTLS 1.2, a cipher suite, an SRTP profile and a key-exchange group in common, and extended
+    /// master secret.
+    Usable,
+    /// No version in common.
+    OtherVersion,
+    NothingInCommon,
+}
+
+/// Reads a ClientHello; `None` if it is malformed.
+pub fn client_hello(body: &[u8]) -> Option<ClientHello> {
     let mut reader = Reader(body);
     let version = reader.take(2)?;
     reader.take(32)?;
@@ -301,39 +70,78 @@ fn client_hello(body: &[u8]) -> Option<bool> {
     reader.vector(1)?; // cookie
     let suites = reader.vector(2)?;
     let compression = reader.vector(1)?;
-    let mut extensions = Reader(reader.vector(2)?);
+    if version == DTLS_1_0 {
+        return Some(ClientHello::OtherVersion);
+    }
+    let extensions = Extensions::read(reader.vector(2)?)?;
     if !reader.0.is_empty() || version != DTLS_1_2 || session_id.len() > 32 {
         return None;
     }
-    let mut seen: Vec<u16> = Vec::new();
-    let (mut has_srtp, mut has_group, mut has_master_secret) = (false, true, false);
-    while !extensions.0.is_empty() {
-        let kind = extensions.u16()?;
-        let data = extensions.vector(2)?;
-        if seen.contains(&kind) || seen.len() >= MAX_EXTENSIONS {
-            return None;
-        }
-        seen.push(kind);
-        match kind {
-            EXTENSION_USE_SRTP => {
-                let mut data = Reader(data);
-                has_srtp = contains_any(data.vector(2)?, &SRTP_PROFILES)?;
-                data.vector(1)?; // MKI
-            }
-            EXTENSION_SUPPORTED_GROUPS => {
-                has_group = contains_any(Reader(data).vector(2)?, &GROUPS)?;
-            }
-            EXTENSION_EXTENDED_MASTER_SECRET => has_master_secret = true,
-            _ => {}
-        }
+    if !extensions.has_version {
+        return Some(ClientHello::OtherVersion);
     }
     let has_suite = contains_any(suites, &CIPHER_SUITES)?;
     let uncompressed = compression.contains(&0);
-    Some(has_suite && uncompressed && has_srtp && has_group && has_master_secret)
+    let fits = has_suite && uncompressed && extensions.fit();
+    Some(if fits {
+        ClientHello::Usable
+    } else {
+        ClientHello::NothingInCommon
+    })
+}
+
+/// What the extensions of a ClientHello say.
+struct Extensions {
+    has_version: bool,
+    has_srtp: bool,
+    has_group: bool,
+    has_master_secret: bool,
+}
+
+impl Extensions {
+    fn read(list: &[u8]) -> Option<Self> {
+        let mut found = Self {
+            has_version: true,
+            has_srtp: false,
+            has_group: true,
+            has_master_secret: false,
+        };
+        let mut list = Reader(list);
+        let mut seen: Vec<u16> = Vec::new();
+        while !list.0.is_empty() {
+            let kind = list.u16()?;
+            let data = list.vector(2)?;
+            if seen.contains(&kind) || seen.len() >= MAX_EXTENSIONS {
+                return None;
+            }
+            seen.push(kind);
+            match kind {
+                EXTENSION_USE_SRTP => {
+                    let mut data = Reader(data);
+                    found.has_srtp = contains_any(data.vector(2)?, &SRTP_PROFILES)?;
+                    data.vector(1)?; // MKI
+                }
+                EXTENSION_SUPPORTED_GROUPS => {
+                    found.has_group = contains_any(Reader(data).vector(2)?, &GROUPS)?;
+                }
+                EXTENSION_SUPPORTED_VERSIONS => {
+                    let versions = [u16::from_be_bytes(DTLS_1_2)];
+                    found.has_version = contains_any(Reader(data).vector(1)?, &versions)?;
+                }
+                EXTENSION_EXTENDED_MASTER_SECRET => found.has_master_secret = true,
+                _ => {}
+            }
+        }
+        Some(found)
+    }
+
+    fn fit(&self) -> bool {
+        self.has_srtp && self.has_group && self.has_master_secret
+    }
 }
 
 /// Whether a server may answer our hello with this one.
-fn is_plausible_server_hello(body: &[u8]) -> bool {
+pub fn is_plausible_server_hello(body: &[u8]) -> bool {
     let parse = || {
         let mut reader = Reader(body);
         let version = reader.take(2)?;

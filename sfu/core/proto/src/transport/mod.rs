@@ -8,6 +8,7 @@
 pub mod connection;
 pub mod demux;
 mod dtls;
+pub mod filter;
 pub mod hello;
 mod ice;
 mod records;

@@ -20,6 +20,13 @@ pub const SERVER_HELLO_DONE: u8 = 14;
 pub const CERTIFICATE_VERIFY: u8 = 15;
 pub const CLIENT_KEY_EXCHANGE: u8 = 16;
 
+/// A plaintext alert that ends a handshake. Its number is beyond those of the handshake's records.
+pub fn alert(level_and_description: [u8; 2]) -> [u8; RECORD_HEADER + 2] {
+    let mut record = [ALERT, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 2, 0, 0];
+    record[RECORD_HEADER..].copy_from_slice(&level_and_description);
+    record
+}
+
 /// Longest handshake message that is put together: a ClientHello with post-quantum key shares or a
 /// certificate chain of some depth.
 const MAX_MESSAGE: usize = 8_192;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use dimpl::certificate::generate_self_signed_certificate;
 use is::stun::{StunMessage, TransId};
 
-use super::hello::{HandshakeFilter, fingerprint_sha256};
+use super::filter::HandshakeFilter;
+use super::hello::fingerprint_sha256;
 use super::records;
 use super::*;
 use crate::api::{PathSecret, ShardId, TransportId};
@@ -18,6 +19,7 @@ use crate::api::{PathSecret, ShardId, TransportId};
 mod endings;
 mod handshakes;
 mod paths;
+mod refusals;
 
 const SOCKET: SocketIndex = SocketIndex(0);
 
@@ -144,6 +146,10 @@ struct Call {
     peer_data: Vec<Vec<u8>>,
     to_transport: VecDeque<Vec<u8>>,
     to_peer: VecDeque<Vec<u8>>,
+    /// Plaintext alerts that the peer has been sent.
+    alerts: Vec<Vec<u8>>,
+    /// The peer says nothing by itself.
+    is_mute: bool,
 }
 
 impl Call {
@@ -183,6 +189,8 @@ impl Call {
             peer_data: Vec::new(),
             to_transport: VecDeque::new(),
             to_peer: VecDeque::new(),
+            alerts: Vec::new(),
+            is_mute: false,
         }
     }
 
@@ -200,6 +208,9 @@ impl Call {
     fn collect(&mut self) {
         for told in drain(&mut self.transport, self.now) {
             match told {
+                Told::Sent(_, bytes) if bytes.starts_with(&[21, 0xfe, 0xfd, 0, 0]) => {
+                    self.alerts.push(bytes);
+                }
                 Told::Sent(_, bytes) if demux::classify(&bytes) == demux::DatagramKind::Dtls => {
                     self.to_peer.push_back(bytes);
                 }
@@ -212,6 +223,7 @@ impl Call {
         let mut buffer = [0; POLL_BUFFER];
         loop {
             match self.peer.poll_output(&mut buffer) {
+                dimpl::Output::Packet(_) if self.is_mute => {}
                 dimpl::Output::Packet(packet) => self.to_transport.push_back(packet.to_vec()),
                 dimpl::Output::KeyingMaterial(keys, _) => self.peer_keys = Some(keys.to_vec()),
                 dimpl::Output::ApplicationData(data) => self.peer_data.push(data.to_vec()),
@@ -228,7 +240,9 @@ impl Call {
         loop {
             if let Some(packet) = self.to_transport.pop_front() {
                 attack(self, &packet);
-                self.inject(&packet);
+                if !self.is_mute {
+                    self.inject(&packet);
+                }
             } else if let Some(packet) = self.to_peer.pop_front() {
                 let _ = self.peer.handle_packet(&packet);
             } else {

@@ -43,7 +43,7 @@ fn another_certificate_closes_in_both_roles() {
 }
 
 /// A plaintext handshake message in a record of its own.
-fn forged_message(message_type: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
+pub(super) fn forged_message(message_type: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
     let fragment = records::Fragment {
         message_type,
         sequence,
