@@ -6,11 +6,13 @@
 //! whose connectivity checks carried the right MESSAGE-INTEGRITY.
 
 pub mod connection;
+mod deadlines;
 pub mod demux;
 mod dtls;
 pub mod filter;
 pub mod hello;
 mod ice;
+mod output;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -18,13 +20,15 @@ mod tests;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use dimpl::{DtlsCertificate, KeyingMaterial, SrtpProfile};
 pub use ice::MAX_ADDRESSES;
+pub use output::Output;
 
+use deadlines::Due;
 use dtls::{DtlsOutput, DtlsSession};
-use ice::{IceEvent, IceLite};
+use ice::IceLite;
 
 use crate::api::{
     Claim, CloseReason, DtlsRole, IceCredentials, OpenTransport, RemoteDescription, TransportState,
@@ -33,15 +37,6 @@ use crate::egress::{SocketIndex, Source};
 
 /// Least size of the buffer given to `poll_output`, and largest DTLS datagram that is looked at.
 pub const POLL_BUFFER: usize = 2_048;
-
-/// Nobody connects within this time of opening: the transport closes.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-/// DTLS is not done this long after it could begin: the transport closes.
-const HANDSHAKE_TIMEOUT: Duration = dtls::HANDSHAKE_TIMEOUT;
-/// No check for this long: the peer counts as disconnected.
-const DISCONNECTED_AFTER: Duration = Duration::from_secs(10);
-/// No check for this long: consent has expired (RFC 7675, section 5.1).
-const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What all transports of a node share.
 #[derive(Debug, Clone)]
@@ -63,38 +58,6 @@ impl TransportSettings {
     pub fn fingerprint_sha256(&self) -> [u8; 32] {
         hello::fingerprint_sha256(&self.certificate.certificate)
     }
-}
-
-/// What a transport wants done, or tells.
-#[derive(Debug)]
-pub enum Output<'a> {
-    Transmit {
-        socket: SocketIndex,
-        to: SocketAddr,
-        bytes: &'a [u8],
-    },
-    /// Datagrams from this address belong to this transport from now on.
-    AddressValidated(Source),
-    AddressExpired(Source),
-    /// Media leaves by this pair from now on; little of it before the pair is proven.
-    SelectedPair {
-        socket: SocketIndex,
-        to: SocketAddr,
-        is_proven: bool,
-    },
-    /// What leaves by the selected pair arrives at the peer and at nobody else.
-    PairProven,
-    /// Checks with this local user name fragment need not be brought here any more.
-    UfragRetired(String),
-    /// Once, before `State(Connected)`: the exported keys (RFC 5764, section 4.2).
-    Keys {
-        profile: SrtpProfile,
-        keying_material: KeyingMaterial,
-        we_are_client: bool,
-    },
-    State(TransportState),
-    /// Decrypted bytes from the peer: SCTP packets (RFC 8261).
-    ApplicationData(&'a [u8]),
 }
 
 /// The transport of one peer connection.
@@ -402,71 +365,6 @@ impl Transport {
                 log::error!("no DTLS configuration: {error}");
                 self.close_because(CloseReason::HandshakeFailed);
             }
-        }
-    }
-
-    /// Deadlines of this transport's own, each with its rank when several are due.
-    fn deadlines(&self) -> [Option<(Instant, u8, Due)>; 4] {
-        let unanswered = self.dtls.is_none();
-        let connect = unanswered.then_some((
-            self.opened_at + CONNECT_TIMEOUT,
-            1,
-            Due::Close(CloseReason::ConnectTimeout),
-        ));
-        let is_established = self.dtls.as_ref().is_some_and(DtlsSession::is_established);
-        let handshake = self
-            .handshake_began_at
-            .filter(|_| !is_established)
-            .map(|at| {
-                let reason = Due::Close(CloseReason::HandshakeFailed);
-                (at + HANDSHAKE_TIMEOUT, 2, reason)
-            });
-        let checked_at = self.ice.checked_at();
-        let consent = checked_at.map(|at| {
-            let reason = Due::Close(CloseReason::ConsentExpired);
-            (at + CONSENT_TIMEOUT, 3, reason)
-        });
-        let silence = checked_at
-            .filter(|_| self.state != TransportState::Disconnected)
-            .map(|at| (at + DISCONNECTED_AFTER, 0, Due::Disconnect));
-        [connect, handshake, consent, silence]
-    }
-}
-
-/// What a deadline of the transport brings.
-#[derive(Debug, Clone, Copy)]
-enum Due {
-    Disconnect,
-    Close(CloseReason),
-}
-
-impl Due {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Disconnect => "ICE silence",
-            Self::Close(CloseReason::ConnectTimeout) => "connect timeout",
-            Self::Close(CloseReason::HandshakeFailed) => "DTLS handshake timeout",
-            Self::Close(_) => "ICE consent",
-        }
-    }
-}
-
-impl From<IceEvent> for Output<'_> {
-    fn from(event: IceEvent) -> Self {
-        match event {
-            IceEvent::AddressValidated(address) => Self::AddressValidated(address),
-            IceEvent::AddressExpired(address) => Self::AddressExpired(address),
-            IceEvent::Selected {
-                socket,
-                to,
-                is_proven,
-            } => Self::SelectedPair {
-                socket,
-                to,
-                is_proven,
-            },
-            IceEvent::SelectedIsProven => Self::PairProven,
-            IceEvent::UfragRetired(ufrag) => Self::UfragRetired(ufrag),
         }
     }
 }
