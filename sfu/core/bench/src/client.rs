@@ -20,21 +20,29 @@ const BUFFER_BYTES: usize = 2_048;
 /// Packets of the witness that others are compared with: more than arrive between two comparisons.
 const REMEMBERED: usize = 1_024;
 
-/// The last packet of a frame, and the transport-wide number that it came under. Its own sequence
-/// number does not tell it: to somebody who was not sent all of a stream that is another one.
-struct LastOfFrame {
+/// Which of the publisher's packets one is, and the transport-wide number that it came under. Its own
+/// sequence number does not tell it: to somebody who was not sent all of a stream that is another one.
+struct Known {
     ssrc: Ssrc,
     timestamp: u32,
+    /// Within its frame.
+    index: u8,
     number: u16,
 }
 
-impl LastOfFrame {
-    fn new(header: &Header, number: Option<u16>) -> Option<Self> {
+impl Known {
+    fn new(header: &Header, packet: &[u8], number: Option<u16>) -> Option<Self> {
         Some(Self {
             ssrc: header.ssrc,
             timestamp: header.timestamp,
-            number: number.filter(|_| header.marker)?,
+            index: *packet.last()?,
+            number: number?,
         })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.ssrc, it.timestamp, it.index);
+        of(self) == of(other)
     }
 }
 
@@ -50,7 +58,7 @@ pub struct Client {
     /// `take_arrivals`.
     arrivals: Vec<(u64, Instant)>,
     newest: u64,
-    remembered: VecDeque<LastOfFrame>,
+    remembered: VecDeque<Known>,
     ahead: i16,
     /// RTP packets that were authentic.
     pub received: u64,
@@ -126,8 +134,8 @@ impl Client {
                         self.newest += u64::from(number.wrapping_sub(self.newest as u16));
                         self.arrivals.push((self.newest, Instant::now()));
                     }
-                    let last = LastOfFrame::new(&header, extensions.transport_cc);
-                    self.remembered.extend(last);
+                    let known = Known::new(&header, &datagram[..len], extensions.transport_cc);
+                    self.remembered.extend(known);
                     if self.remembered.len() > REMEMBERED {
                         self.remembered.pop_front();
                     }
@@ -177,16 +185,24 @@ impl Client {
     pub fn ahead_of(&mut self, witness: &Self) -> i16 {
         let mut buffer = [0; BUFFER_BYTES];
         while let Ok(len) = self.socket.recv(&mut buffer) {
-            let packet = &buffer[..len];
-            let Ok(header) = Header::parse(packet) else {
+            let packet = &mut buffer[..len];
+            let is_rtcp = packet.get(1).is_some_and(|b| (192..=223).contains(b));
+            let Some(header) = Header::parse(packet).ok().filter(|_| !is_rtcp) else {
                 continue;
             };
+            let Some(session) = self.transport.session() else {
+                continue;
+            };
+            let Ok(len) = session.inbound.unprotect_rtp(packet, &header) else {
+                continue;
+            };
+            let packet = &packet[..len];
             let number = self.extensions.read(packet, &header).transport_cc;
-            let Some(own) = LastOfFrame::new(&header, number) else {
+            let Some(own) = Known::new(&header, packet, number) else {
                 continue;
             };
-            let is_same = |it: &&LastOfFrame| (it.ssrc, it.timestamp) == (own.ssrc, own.timestamp);
-            if let Some(theirs) = witness.remembered.iter().rev().find(is_same) {
+            let mut known = witness.remembered.iter().rev();
+            if let Some(theirs) = known.find(|it| it.is_same(&own)) {
                 self.ahead = own.number.wrapping_sub(theirs.number) as i16;
             }
         }

@@ -171,6 +171,8 @@ impl Numbering {
         };
         let header_len = write_header(buffer, &fields, &extensions);
         let len = header_len + stream.payload_bytes;
+        // Where a receiver finds it that is not sent all.
+        buffer[len - 1] = position.index as u8;
         if stream.codec == Codec::Vp8 {
             write_vp8(&mut buffer[header_len..], stream, position);
         }
