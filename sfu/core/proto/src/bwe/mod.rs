@@ -39,9 +39,10 @@ use crate::rtcp::TransportFeedback;
 
 pub use self::history::PacketResult;
 
-/// What arrives for so long without loss or growing delays fits, whatever loss has said before: where
-/// no probe tells.
+/// What flows for so long without loss, and arrives at this share of its rate, fits, whatever loss and
+/// delay say: where no probe tells.
 const PROVEN_AFTER_US: i64 = 1_000_000;
+const ALL: f64 = 0.97;
 /// What the delay said is stale after this.
 const USAGE_HOLDS_US: i64 = 500_000;
 /// Feedback that takes longer than this is no measure of the round trip.
@@ -68,8 +69,7 @@ pub struct Estimator {
     aimd: Aimd,
     loss: LossBound,
     usage_at_us: i64,
-    /// Since when nothing of what is sent has been lost, and delays have not grown.
-    unharmed_since_us: i64,
+    lossless_since_us: i64,
     /// Receiver's clock in units of 64 ms, with rollovers.
     reference: Option<i64>,
     /// Padding can be sent, so that probes can raise the estimate.
@@ -93,7 +93,7 @@ impl Estimator {
             prober: Prober::default(),
             age: Age::default(),
             usage_at_us: 0,
-            unharmed_since_us: 0,
+            lossless_since_us: 0,
             reference: None,
             can_probe: false,
             repair_bytes: REPAIR_BURST_BYTES,
@@ -272,13 +272,27 @@ impl Estimator {
         self.conclude_probe(now_us, round_trip_us);
         self.loss
             .update(scratch, self.aimd.bitrate_bps(), arriving_bps);
-        if usage == Usage::Over || scratch.iter().any(|result| result.arrived_us.is_none()) {
-            self.unharmed_since_us = now_us;
-        } else if let Some(bitrate_bps) = arriving_bps
-            && !can_learn
-            && now_us - self.unharmed_since_us >= PROVEN_AFTER_US
-        {
-            self.loss.carried(bitrate_bps);
+        if scratch.iter().any(|result| result.arrived_us.is_none()) {
+            self.lossless_since_us = now_us;
+        }
+        if !can_learn {
+            self.believe_what_arrives(now_us);
+        }
+    }
+
+    /// The delays of a busy receiver, or those that a path makes by itself, look like a queue that grows.
+    /// While all that is sent arrives there is none, and nobody's picture must go for it.
+    fn believe_what_arrives(&mut self, now_us: i64) {
+        let rates = (self.sent.bitrate_bps(), self.acknowledged.ceiling_bps());
+        let (Some(sent_bps), Some(arriving_bps)) = rates else {
+            return;
+        };
+        let is_proven = now_us - self.lossless_since_us >= PROVEN_AFTER_US;
+        if is_proven && arriving_bps >= sent_bps * ALL {
+            self.loss.carried(arriving_bps);
+            if arriving_bps > self.aimd.bitrate_bps() {
+                self.aimd.set(arriving_bps, now_us);
+            }
         }
     }
 

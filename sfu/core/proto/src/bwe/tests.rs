@@ -231,3 +231,30 @@ fn what_flows_without_delay_is_believed_where_padding_cannot_be_sent() {
     let found = path.estimate();
     assert!((1_500_000.0..2_500_000.0).contains(&found), "{found}");
 }
+
+#[test]
+fn a_receiver_that_is_late_at_times_takes_nobodys_picture_where_padding_cannot_be_sent() {
+    let mut path = Path::new(5e6);
+    path.estimator.want(path.now, None, false);
+    let mut last_us = 0;
+    for _ in 0..8_000 {
+        path.now += Duration::from_millis(1);
+        path.now_us += 1_000;
+        if path.now_us % 5_000 == 0 {
+            path.send(1_000);
+            // It looks later and later, then catches up.
+            let late_us = path.now_us % 600_000 / 10;
+            if let Some((_, at_us)) = path.arrivals.last_mut() {
+                last_us = last_us.max(*at_us + late_us);
+                *at_us = last_us;
+            }
+        }
+        if path.now_us % 50_000 == 0 {
+            path.feed_back();
+        }
+        if path.now_us > 2_500_000 {
+            let found = path.estimate();
+            assert!(found > 1_000_000.0, "{found} at {} us", path.now_us);
+        }
+    }
+}
