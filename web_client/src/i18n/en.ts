@@ -57,6 +57,12 @@ export const en: Catalogue = {
   devicesOptional: 'Both are optional: you can turn them on during the conference.',
   join: 'Join',
 
+  lowData: 'Low data',
+  lowDataHint: 'Sound without pictures: you receive about 45 MB an hour at most.',
+  lowDataOn: 'Low data is on: the sound goes on, pictures stop.',
+  lowDataOff: 'Low data is off: pictures come back.',
+  dataSpent: (size) => `Data used: ${size}`,
+
   cancel: 'Cancel',
   joining: 'Connecting…',
   loadingCall: 'Loading sound and video…',

@@ -56,6 +56,12 @@ export const fr = {
   devicesOptional: 'Les deux sont facultatifs : vous pourrez les activer pendant la conférence.',
   join: 'Entrer',
 
+  lowData: 'Éco data',
+  lowDataHint: 'Le son sans les images : vous recevez environ 45 Mo par heure au plus.',
+  lowDataOn: 'Éco data activé : le son continue, les images s’arrêtent.',
+  lowDataOff: 'Éco data désactivé : les images reviennent.',
+  dataSpent: (size: string) => `Données utilisées : ${size}`,
+
   cancel: 'Annuler',
   joining: 'Connexion…',
   loadingCall: 'Chargement du son et de l’image…',

@@ -22,7 +22,12 @@ export interface Api {
   /** @throws CallError */
   createConference(title: string): Promise<CreatedConference>
   /** @throws CallError */
-  join(conference: string, role: Role, displayName: string): Promise<Admission>
+  join(
+    conference: string,
+    role: Role,
+    displayName: string,
+    limit_kbps: number | null,
+  ): Promise<Admission>
 }
 
 async function post(path: string, body: object): Promise<Record<string, unknown>> {
@@ -65,8 +70,12 @@ export const serverApi: Api = {
     return { name: text(answer, 'name') }
   },
 
-  async join(conference, role, displayName) {
-    const body = displayName === '' ? { role } : { role, display_name: displayName }
+  async join(conference, role, displayName, limit_kbps) {
+    const body = {
+      role,
+      ...(displayName !== '' && { display_name: displayName }),
+      ...(limit_kbps !== null && { downlink_limit_kbps: limit_kbps }),
+    }
     const answer = await post(`/api/conferences/${encodeURIComponent(conference)}/join`, body)
     return {
       url: typeof answer.url === 'string' && answer.url !== '' ? answer.url : ownSignallingUrl(),

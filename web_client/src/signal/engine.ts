@@ -27,7 +27,7 @@ export interface Person {
   readonly screen: Picture | null
 }
 
-/** What happens in a session. Nothing is reported after `disconnected`. */
+/** What happens in a session. Nothing is reported after `disconnected` but what it has spent. */
 export interface SessionEvents {
   /** `people` holds oneself and those who may speak; `count` counts everybody. */
   people(people: readonly Person[], count: number): void
@@ -36,6 +36,8 @@ export interface SessionEvents {
   disconnected(error: ErrorCode): void
   /** The browser waits for a tap before it plays sound. */
   audioBlocked(blocked: boolean): void
+  /** So many bytes went over the network since the last time, in either direction. */
+  spent(bytes: number): void
 }
 
 /** One participant's session in one conference. */
@@ -50,7 +52,9 @@ export interface Session {
   has(kind: DeviceKind): boolean
   /** Mutes or unmutes what was published; unmuting a camera opens it again. */
   setOn(kind: DeviceKind, on: boolean): Promise<void>
-  /** Leaves; no event follows. */
+  /** Bounds what is received, in kbit/s, and asks for no camera then; null for no bound. */
+  limit(limit_kbps: number | null): void
+  /** Leaves; only `spent` may follow. */
   leave(): Promise<void>
 }
 

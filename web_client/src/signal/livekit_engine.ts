@@ -10,18 +10,31 @@ import {
   LocalVideoTrack,
   type Participant,
   type RemoteTrack,
+  type RemoteTrackPublication,
+  RemoteVideoTrack,
   Room,
   RoomEvent,
   setLogLevel,
   Track,
+  TrackEvent,
+  VideoQuality,
 } from 'livekit-client'
 import { captureErrorOf } from '../media/capture'
 import { CallError, type ErrorCode } from '../state/errors'
+import { countWebSockets, DataMeter, takeSignalling_bytes } from './data_meter'
 import type { DeviceKind, Engine, Person, Picture, Session, SessionEvents } from './engine'
 import { reconnectDelay_ms } from './reconnect_delay'
 
 /** Events come in bursts (a join publishes two tracks); one update serves a burst. */
 const PEOPLE_UPDATE_DELAY_MS = 40
+
+/** What the server knows as the data saver's bound: a decimal number, or empty. */
+const LIMIT_ATTRIBUTE = 'kinguicall.downlink_limit_kbps'
+
+/** Often enough to see a call cost something, too seldom to cost anything itself. */
+const MEASURE_EVERY_MS = 5000
+/** So long leaving waits for what the last seconds have cost. */
+const LAST_MEASURE_MS = 300
 
 const sourceOf: Record<DeviceKind, Track.Source> = {
   microphone: Track.Source.Microphone,
@@ -80,7 +93,8 @@ function shownPicture(participant: Participant, source: Track.Source): Picture |
   return publication && !publication.isMuted ? pictureOf(publication.videoTrack) : null
 }
 
-function personOf(participant: Participant): Person {
+/** A camera that is not to be received is not shown either: the engine then asks for none. */
+function personOf(participant: Participant, saving: boolean): Person {
   return {
     identity: participant.identity,
     name: participant.name ?? '',
@@ -89,7 +103,7 @@ function personOf(participant: Participant): Person {
     isSpeaking: participant.isSpeaking,
     lastSpokeAt_ms: participant.lastSpokeAt?.getTime() ?? 0,
     microphoneOn: participant.isMicrophoneEnabled,
-    camera: shownPicture(participant, Track.Source.Camera),
+    camera: saving && !participant.isLocal ? null : shownPicture(participant, Track.Source.Camera),
     screen: shownPicture(participant, Track.Source.ScreenShare),
   }
 }
@@ -123,6 +137,13 @@ class LiveKitSession implements Session {
   readonly #events: SessionEvents
   #state: 'new' | 'connected' | 'ended' = 'new'
   #peopleTimer: ReturnType<typeof setTimeout> | null = null
+  #measureTimer: ReturnType<typeof setInterval> | null = null
+  readonly #meter = new DataMeter()
+  #measuring: Promise<void> = Promise.resolve()
+  /** What is to hold, as the attribute's text. */
+  #limit = ''
+  /** What the server has been asked for; null when that is not known. */
+  #limitAsked: string | null = null
 
   constructor(events: SessionEvents) {
     this.#events = events
@@ -130,7 +151,11 @@ class LiveKitSession implements Session {
     for (const event of peopleEvents) room.on(event, () => this.#schedulePeople())
     room
       .on(RoomEvent.TrackSubscribed, playAudio)
+      .on(RoomEvent.TrackSubscribed, (track) => this.#hide(track))
       .on(RoomEvent.TrackUnsubscribed, stopAudio)
+      .on(RoomEvent.TrackPublished, (publication) => this.#askFor(publication))
+      .on(RoomEvent.SignalConnected, () => this.#joined())
+      .on(RoomEvent.Reconnected, () => this.#joined())
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#onConnectionState(state))
       .on(RoomEvent.AudioPlaybackStatusChanged, () => events.audioBlocked(!room.canPlaybackAudio))
       .on(RoomEvent.Disconnected, (reason) => this.#onDisconnected(reason))
@@ -148,6 +173,7 @@ class LiveKitSession implements Session {
       throw new CallError(connectErrorCode(thrown))
     }
     this.#state = 'connected'
+    this.#measureTimer = setInterval(() => void this.#measure(), MEASURE_EVERY_MS)
     this.#schedulePeople()
   }
 
@@ -176,9 +202,72 @@ class LiveKitSession implements Session {
     }
   }
 
+  limit(limit_kbps: number | null): void {
+    const limit = limit_kbps === null ? '' : `${limit_kbps}`
+    if (limit === this.#limit) return
+    this.#limit = limit
+    for (const publication of this.#remoteVideos()) {
+      publication.setVideoQuality(limit === '' ? VideoQuality.HIGH : VideoQuality.LOW)
+      if (publication.track) this.#hide(publication.track)
+    }
+    this.#askServer()
+    this.#schedulePeople()
+  }
+
   async leave(): Promise<void> {
     this.#end()
+    const patience = new Promise((resolve) => setTimeout(resolve, LAST_MEASURE_MS))
+    await Promise.race([this.#measure(), patience])
     await this.#room.disconnect()
+  }
+
+  /** The server has told everything: what was published before tells no event of its own. */
+  #joined(): void {
+    this.#limitAsked = this.#room.localParticipant.attributes[LIMIT_ATTRIBUTE] ?? ''
+    this.#askServer()
+    for (const publication of this.#remoteVideos()) this.#askFor(publication)
+  }
+
+  #remoteVideos(): RemoteTrackPublication[] {
+    return [...this.#room.remoteParticipants.values()].flatMap((participant) =>
+      [...participant.trackPublications.values()].filter(({ kind }) => kind === Track.Kind.Video),
+    )
+  }
+
+  /** The smallest picture while saving, until it is known whether it is shown at all. */
+  #askFor(publication: RemoteTrackPublication): void {
+    if (this.#limit === '' || publication.kind !== Track.Kind.Video) return
+    publication.setVideoQuality(VideoQuality.LOW)
+  }
+
+  /** The library tells the server of what is hidden only once that has been shown. */
+  #hide(track: RemoteTrack): void {
+    if (this.#limit === '' || track.source !== Track.Source.Camera) return
+    if (track instanceof RemoteVideoTrack) track.emit(TrackEvent.VisibilityChanged, false, track)
+  }
+
+  #askServer(): void {
+    if (this.#limitAsked === null || this.#limitAsked === this.#limit) return
+    this.#limitAsked = this.#limit
+    this.#room.localParticipant
+      .setAttributes({ [LIMIT_ATTRIBUTE]: this.#limit })
+      // Cameras are not asked for anyway; the next connection tries again.
+      .catch(() => undefined)
+  }
+
+  /** One after the other: an older report after a newer one would count everything again. */
+  #measure(): Promise<void> {
+    this.#measuring = this.#measuring.then(async () => {
+      let bytes = takeSignalling_bytes()
+      const connections = this.#room.engine.pcManager
+      for (const connection of [connections?.publisher, connections?.subscriber]) {
+        // A connection being closed has nothing to tell any more.
+        const report = await connection?.getStats()?.catch(() => null)
+        if (connection && report) bytes += this.#meter.grown_bytes(connection, report)
+      }
+      if (bytes > 0) this.#events.spent(bytes)
+    })
+    return this.#measuring
   }
 
   #onConnectionState(state: ConnectionState): void {
@@ -198,6 +287,8 @@ class LiveKitSession implements Session {
     this.#state = 'ended'
     if (this.#peopleTimer !== null) clearTimeout(this.#peopleTimer)
     this.#peopleTimer = null
+    if (this.#measureTimer !== null) clearInterval(this.#measureTimer)
+    this.#measureTimer = null
   }
 
   #schedulePeople(): void {
@@ -208,8 +299,13 @@ class LiveKitSession implements Session {
   #reportPeople(): void {
     this.#peopleTimer = null
     const remote = [...this.#room.remoteParticipants.values()]
-    const speakers = remote.map(personOf).filter((person) => person.canSpeak || person.screen)
-    this.#events.people([personOf(this.#room.localParticipant), ...speakers], remote.length + 1)
+    const speakers = remote
+      .map((participant) => personOf(participant, this.#limit !== ''))
+      .filter((person) => person.canSpeak || person.screen)
+    this.#events.people(
+      [personOf(this.#room.localParticipant, false), ...speakers],
+      remote.length + 1,
+    )
   }
 }
 
@@ -223,5 +319,6 @@ function stopAudio(track: RemoteTrack): void {
 
 // Its default tells the console about every negotiation.
 setLogLevel('warn')
+countWebSockets(globalThis)
 
 export const liveKitEngine: Engine = { open: (events) => new LiveKitSession(events) }

@@ -1,6 +1,7 @@
 // Loads the call engine once, on demand: it weighs several times the page.
 
 import { CallError } from '../state/errors'
+import { browserSavesData } from '../state/preferences'
 import type { Engine } from './engine'
 
 let loaded: Engine | null = null
@@ -19,14 +20,9 @@ export async function loadEngine(): Promise<Engine> {
   }
 }
 
-interface NetworkInformation {
-  readonly saveData?: boolean
-}
-
 /** Fetches the engine while the visitor reads the page, unless the browser saves data. */
 export function warmEngine(): void {
-  const network = (navigator as { connection?: NetworkInformation }).connection
-  if (network?.saveData) return
+  if (browserSavesData()) return
   const start = () => void loadEngine().catch(() => undefined) // joining reports it
   if ('requestIdleCallback' in window) requestIdleCallback(start, { timeout: 3000 })
   else setTimeout(start, 1000)

@@ -158,6 +158,59 @@ describe('during a call', () => {
   })
 })
 
+describe('low data', () => {
+  it('chosen before, comes with the request to join, and holds in the session', async () => {
+    bench.call.toggleLowData()
+    await bench.call.listen()
+    expect(bench.limits_kbps).toEqual([100])
+    expect(bench.session.limit_kbps).toBe(100)
+    expect(bench.lowData).toBe(true)
+    expect(bench.call.notice.value).toBeNull()
+  })
+
+  it('is switched during a call, which says so', async () => {
+    await bench.call.listen()
+    expect(bench.limits_kbps).toEqual([null])
+    bench.call.toggleLowData()
+    expect(bench.session.limit_kbps).toBe(100)
+    expect(bench.call.notice.value).toEqual({ kind: 'info', message: 'lowDataOn' })
+    bench.call.toggleLowData()
+    expect(bench.session.limit_kbps).toBeNull()
+    expect(bench.call.notice.value).toEqual({ kind: 'info', message: 'lowDataOff' })
+    expect(bench.joins).toHaveLength(1)
+  })
+
+  it('goes with a listener who becomes a speaker, also when switched meanwhile', async () => {
+    bench.call.setName('Awa')
+    await bench.call.listen()
+    let admit: (admission: Admission) => void = () => undefined
+    bench.joinAnswer = () =>
+      new Promise((resolve) => {
+        admit = resolve
+      })
+    const speaking = bench.call.toggle('microphone')
+    await vi.waitFor(() => expect(bench.sessions).toHaveLength(2))
+    bench.call.toggleLowData()
+    await vi.waitFor(() => expect(bench.joins).toHaveLength(2))
+    admit({ url: 'ws://h', token: 't', title: null })
+    await speaking
+    expect(bench.call.role.value).toBe('speaker')
+    expect(bench.session.limit_kbps).toBe(100)
+  })
+
+  it('counts what every session of the call has spent, those left included', async () => {
+    bench.call.setName('Awa')
+    await bench.call.listen()
+    const listening = bench.session
+    listening.events.spent(1000)
+    await bench.call.toggle('microphone')
+    listening.events.spent(30)
+    bench.session.events.spent(500)
+    expect(bench.call.data.spent_bytes.value).toBe(1530)
+    expect(bench.ongoing?.spent_bytes).toBe(1530)
+  })
+})
+
 describe('interruptions', () => {
   it('shows reconnecting, then says that it worked, for a while', async () => {
     vi.useFakeTimers()
@@ -223,7 +276,13 @@ describe('interruptions', () => {
 })
 
 describe('reload', () => {
-  const ongoing = { conference: 'salon', role: 'speaker', microphone: true, camera: false } as const
+  const ongoing = {
+    conference: 'salon',
+    role: 'speaker',
+    microphone: true,
+    camera: false,
+    spent_bytes: 7,
+  } as const
 
   it('goes straight back in as the call was left', async () => {
     bench = new Bench((b) => {
@@ -235,6 +294,7 @@ describe('reload', () => {
     expect(await resuming).toBe(true)
     expect(bench.joins).toEqual([['speaker', 'Awa']])
     expect([...bench.session.published.keys()]).toEqual(['microphone'])
+    expect(bench.call.data.spent_bytes.value).toBe(7)
   })
 
   it('opens no device that would prompt', async () => {

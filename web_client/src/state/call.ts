@@ -10,6 +10,7 @@ import type { Admission, Api } from '../signal/api'
 import type { DeviceKind, Engine, Person, Session, SessionEvents } from '../signal/engine'
 import { type CallEvent, type CallPhase, nextPhase } from './call_phase'
 import { titleOf } from './conference_name'
+import { DataSaver } from './data_saver'
 import { type CapturedTracks, captureNotice, DevicesModel, deviceKinds } from './devices'
 import { CallError, type ErrorCode, errorCodeOf } from './errors'
 import { comeBackDelay_ms, isFinal, isPassing, withoutPictures } from './loss'
@@ -35,6 +36,7 @@ export interface CallServices {
 export class CallModel {
   readonly conference: string
   readonly devices: DevicesModel
+  readonly data: DataSaver
   readonly phase: Signal<CallPhase> = signal({ kind: 'lobby' })
   readonly role: Signal<Role> = signal('listener')
   /** The title as the link tells it: whoever sent the link may have written anything there. */
@@ -67,6 +69,7 @@ export class CallModel {
     this.conference = conference
     this.#services = services
     this.devices = new DevicesModel(services.capture)
+    this.data = new DataSaver(services.preferences)
     this.invitation = titleOf(conference)
     this.name = signal(services.preferences.name())
   }
@@ -97,6 +100,7 @@ export class CallModel {
     const call = this.#services.preferences.ongoingCall(this.conference)
     if (!call) return false
     this.#wanted = { microphone: call.microphone, camera: call.camera }
+    this.data.spent_bytes.value = call.spent_bytes
     await this.#enter(call.role, () => this.#reopen('silently'))
     return true
   }
@@ -137,6 +141,14 @@ export class CallModel {
   /** Plays the sound a browser held back. Call from inside the tap. */
   unlockAudio(): void {
     this.#session?.unlockAudio()
+  }
+
+  /** Switches low data on or off, for this call and the next ones. */
+  toggleLowData(): void {
+    this.data.toggle()
+    if (!this.#session) return
+    this.#session.limit(this.data.limit_kbps)
+    this.#inform(this.data.on.value ? 'lowDataOn' : 'lowDataOff')
   }
 
   /** Turns a device on or off during the call. */
@@ -205,6 +217,7 @@ export class CallModel {
       }
       const listening = this.#session
       this.#session = session
+      session.limit(this.data.limit_kbps) // may have been switched meanwhile
       this.role.value = 'speaker'
       this.#saveOngoing()
       session.unlockAudio()
@@ -291,7 +304,8 @@ export class CallModel {
   }
 
   #admit(role: Role): Promise<Admission> {
-    return this.#services.api.join(this.conference, role, this.name.value.trim())
+    const { api } = this.#services
+    return api.join(this.conference, role, this.name.value.trim(), this.data.limit_kbps)
   }
 
   async #connect(session: Session, { url, token, title }: Admission): Promise<void> {
@@ -346,8 +360,10 @@ export class CallModel {
         ifCurrent(() => {
           this.audioBlocked.value = blocked
         }),
+      spent: (bytes) => this.#spent(bytes),
     }
     const session: Session = engine.open(events)
+    session.limit(this.data.limit_kbps)
     return session
   }
 
@@ -360,6 +376,12 @@ export class CallModel {
     })
     if (isFinal(error)) this.#services.preferences.clearOngoingCall()
     if (error === 'server_stopping') setTimeout(() => void this.retryIfLost(), comeBackDelay_ms())
+  }
+
+  /** Also of a session just left: it has cost what it has cost. */
+  #spent(bytes: number): void {
+    this.data.spend(bytes)
+    if (this.phase.value.kind === 'inCall') this.#saveOngoing()
   }
 
   #restored(): void {
@@ -402,7 +424,8 @@ export class CallModel {
   #saveOngoing(): void {
     const { conference } = this
     const role = this.role.value
-    this.#services.preferences.saveOngoingCall({ conference, role, ...this.#wanted })
+    const spent_bytes = this.data.spent_bytes.value
+    this.#services.preferences.saveOngoingCall({ conference, role, spent_bytes, ...this.#wanted })
   }
 }
 

@@ -8,7 +8,13 @@ beforeEach(() => {
 
 describe('browserPreferences', () => {
   it('gives back the call under way, for that conference only', () => {
-    const call = { conference: 'a', role: 'speaker', microphone: true, camera: false } as const
+    const call = {
+      conference: 'a',
+      role: 'speaker',
+      microphone: true,
+      camera: false,
+      spent_bytes: 7,
+    } as const
     preferences.saveOngoingCall(call)
     expect(preferences.ongoingCall('a')).toEqual(call)
     expect(preferences.ongoingCall('b')).toBeNull()

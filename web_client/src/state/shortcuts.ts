@@ -1,9 +1,14 @@
 // Keyboard shortcuts of the call: single letters, as in the other products.
 // They never fire while somebody types, nor with a modifier held.
 
-export type Shortcut = 'microphone' | 'camera' | 'help'
+export type Shortcut = 'microphone' | 'camera' | 'lowData' | 'help'
 
-const keys: Readonly<Record<string, Shortcut>> = { m: 'microphone', v: 'camera', '?': 'help' }
+const keys: Readonly<Record<string, Shortcut>> = {
+  m: 'microphone',
+  v: 'camera',
+  d: 'lowData',
+  '?': 'help',
+}
 
 type KeyPress = Pick<
   KeyboardEvent,

@@ -14,6 +14,7 @@ export class ScriptedSession implements Session {
   token = ''
   left = false
   unlocked = 0
+  limit_kbps: number | null = null
   connectError: Error | null = null
   publishError: Error | null = null
 
@@ -38,6 +39,9 @@ export class ScriptedSession implements Session {
   async setOn(kind: DeviceKind, on: boolean) {
     this.on.set(kind, on)
     this.report()
+  }
+  limit(limit_kbps: number | null) {
+    this.limit_kbps = limit_kbps
   }
   async leave() {
     this.left = true
@@ -66,9 +70,11 @@ export const newTrack = () => ({ stop: vi.fn() }) as unknown as MediaStreamTrack
 export class Bench {
   readonly sessions: ScriptedSession[] = []
   readonly joins: [Role, string][] = []
+  readonly limits_kbps: (number | null)[] = []
   readonly tracks: MediaStreamTrack[] = []
   ongoing: OngoingCall | null = null
   name = ''
+  lowData = false
   allowed = true
   engineLoaded = true
   joinAnswer: () => Promise<Admission> = async () => ({ url: 'ws://h', token: 't', title: 'Fête' })
@@ -102,8 +108,9 @@ export class Bench {
     }
     const api: Api = {
       createConference: () => Promise.reject(new Error('not used here')),
-      join: (_conference, role, name) => {
+      join: (_conference, role, name, limit_kbps) => {
         this.joins.push([role, name])
+        this.limits_kbps.push(limit_kbps)
         return this.joinAnswer()
       },
     }
@@ -114,6 +121,10 @@ export class Bench {
       },
       language: () => null,
       saveLanguage: () => undefined,
+      lowData: () => this.lowData,
+      saveLowData: (on) => {
+        this.lowData = on
+      },
       ongoingCall: () => this.ongoing,
       saveOngoingCall: (call) => {
         this.ongoing = call

@@ -1,7 +1,8 @@
 // A conference's page: the screen for each phase of the call.
 
 import { useEffect, useMemo } from 'preact/hooks'
-import { messages } from '../i18n'
+import { language, messages } from '../i18n'
+import { dataSize } from '../i18n/data_size'
 import { warmEngine } from '../signal/load_engine'
 import { CallModel, type CallServices } from '../state/call'
 import { type ErrorCode, explain } from '../state/errors'
@@ -97,6 +98,7 @@ function Left({ call }: { call: CallModel }) {
     <Frame>
       <section class="card centred">
         <ScreenTitle>{text.leftTitle}</ScreenTitle>
+        <p class="hint">{text.dataSpent(dataSize(call.data.spent_bytes.value, language.value))}</p>
         <button type="button" class="button primary big" onClick={() => void call.rejoin()}>
           {text.rejoin}
         </button>

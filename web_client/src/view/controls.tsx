@@ -1,8 +1,9 @@
-// The bar under the stage: microphone, camera, invite, leave.
+// The bar under the stage: microphone, camera, low data, invite, leave.
 
 import { messages } from '../i18n'
 import type { DeviceKind } from '../signal/engine'
 import type { CallModel } from '../state/call'
+import { LowDataControl } from './data_view'
 import { Icon } from './icons'
 
 export function Controls({ call, onShare }: { call: CallModel; onShare: () => void }) {
@@ -11,6 +12,7 @@ export function Controls({ call, onShare }: { call: CallModel; onShare: () => vo
     <footer class="controls">
       <DeviceControl call={call} kind="microphone" shortcut="M" />
       <DeviceControl call={call} kind="camera" shortcut="V" />
+      <LowDataControl call={call} />
       <button type="button" class="control" onClick={onShare}>
         <Icon name="invite" />
         <span>{text.share}</span>

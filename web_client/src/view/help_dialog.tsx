@@ -8,6 +8,7 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
   const shortcuts = [
     ['M', text.shortcutMicrophone],
     ['V', text.shortcutCamera],
+    ['D', text.lowData],
     ['?', text.shortcutHelp],
   ]
   return (

@@ -86,6 +86,18 @@ describe('Lobby', () => {
     expect(call.title.value).toBe('')
   })
 
+  it('has a low-data switch on both screens, and remembers it', async () => {
+    const lowData = () => root.querySelector('[role=switch]') as HTMLButtonElement
+    expect(lowData().getAttribute('aria-checked')).toBe('false')
+    expect(lowData().getAttribute('aria-label')).toBe('Éco data')
+    await act(() => lowData().click())
+    expect(lowData().getAttribute('aria-checked')).toBe('true')
+    expect(call.phase.value.kind).toBe('lobby')
+    await tap('Participer avec micro ou caméra')
+    expect(lowData().getAttribute('aria-checked')).toBe('true')
+    expect(browserPreferences.lowData()).toBe(true)
+  })
+
   it('changes language on the spot and remembers it', async () => {
     await tap('EN')
     expect(button('Listen')).toBeTruthy()

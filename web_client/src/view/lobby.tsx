@@ -4,6 +4,7 @@
 import { useSignal } from '@preact/signals'
 import { messages } from '../i18n'
 import type { CallModel } from '../state/call'
+import { LowDataRow } from './data_view'
 import { Frame, ScreenTitle } from './frame'
 import { Icon } from './icons'
 import { LobbyDevices } from './lobby_devices'
@@ -58,6 +59,7 @@ function Welcome({ call, onDevices }: { call: CallModel; onDevices: () => void }
         <Icon name="microphone" />
         {text.joinWithDevices}
       </button>
+      <LowDataRow call={call} />
     </section>
   )
 }

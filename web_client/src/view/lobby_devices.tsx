@@ -7,6 +7,7 @@ import { startLevelMeter } from '../media/level_meter'
 import type { DeviceKind } from '../signal/engine'
 import type { CallModel } from '../state/call'
 import { initialsOf } from '../state/tiles'
+import { LowDataRow } from './data_view'
 import { ScreenTitle } from './frame'
 import { Icon } from './icons'
 import { NoticeBox } from './notice_box'
@@ -58,6 +59,7 @@ export function LobbyDevices({ call, onBack }: { call: CallModel; onBack: () => 
       <p id="name-hint" class={nameMissing.value ? 'form-error' : 'hint'} role="status">
         {nameMissing.value ? text.nameNeeded : text.nameHint}
       </p>
+      <LowDataRow call={call} />
       <button type="submit" class="button primary big">
         {text.join}
       </button>

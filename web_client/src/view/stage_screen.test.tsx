@@ -85,6 +85,19 @@ describe('StageScreen', () => {
     expect(bench.session.unlocked).toBe(before + 1)
   })
 
+  it('switches low data by button and by key, and shows what the call has cost', async () => {
+    const lowData = () => root.querySelector('[role=switch]')
+    expect(lowData()?.getAttribute('aria-checked')).toBe('false')
+    await act(() => (lowData() as HTMLButtonElement).click())
+    expect(lowData()?.getAttribute('aria-checked')).toBe('true')
+    expect(root.querySelector('.banners')?.textContent).toContain('Éco data activé')
+    await press('d')
+    expect(lowData()?.getAttribute('aria-checked')).toBe('false')
+    await act(() => bench.session.events.spent(12_400_000))
+    const spent = root.querySelector('.data-spent')
+    expect(spent?.textContent?.replace(/\s/g, ' ')).toContain('Données utilisées : 12 Mo')
+  })
+
   it('has keys for the microphone and for help', async () => {
     await press('m')
     expect(bench.tracks).toHaveLength(1)

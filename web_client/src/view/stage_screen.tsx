@@ -9,6 +9,7 @@ import { ShareModel } from '../state/share'
 import { shortcutOf } from '../state/shortcuts'
 import { Banner } from './banner'
 import { Controls } from './controls'
+import { DataSpent } from './data_view'
 import { Dialog } from './dialog'
 import { HelpDialog } from './help_dialog'
 import { Icon } from './icons'
@@ -72,6 +73,7 @@ function CallHeader({ call, onHelp }: { call: CallModel; onHelp: () => void }) {
           <span class="chip-text">{text.listening}</span>
         </span>
       )}
+      <DataSpent call={call} />
       <span class="chip" role="status" aria-label={text.peopleCount(call.count.value)}>
         <Icon name="people" />
         {call.count.value}
@@ -126,6 +128,7 @@ function useShortcuts(call: CallModel, toggleHelp: () => void): void {
       if (!shortcut) return
       event.preventDefault()
       if (shortcut === 'help') toggleHelp()
+      else if (shortcut === 'lowData') call.toggleLowData()
       else void call.toggle(shortcut)
     }
     addEventListener('keydown', onKey)
