@@ -47,7 +47,7 @@ impl Known {
 }
 
 /// One peer of the engine.
-pub struct Client {
+pub(crate) struct Client {
     socket: UdpSocket,
     server: SocketAddr,
     transport: Transport,
@@ -69,7 +69,7 @@ pub struct Client {
 
 impl Client {
     /// A client that will check `server` with the credentials of the engine's transport.
-    pub fn new(
+    pub(crate) fn new(
         now: Instant,
         identity: &Arc<Identity>,
         server: SocketAddr,
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// What the engine must be told of this client.
-    pub fn description(&self, identity: &Identity) -> RemoteDescription {
+    pub(crate) fn description(&self, identity: &Identity) -> RemoteDescription {
         RemoteDescription {
             ice: self.transport.ice_credentials().clone(),
             fingerprint_sha256: identity.fingerprint_sha256(),
@@ -111,16 +111,16 @@ impl Client {
     }
 
     /// The SRTP session, once keys have been agreed on.
-    pub fn session(&mut self) -> Option<&mut Session> {
+    pub(crate) fn session(&mut self) -> Option<&mut Session> {
         self.transport.session()
     }
 
-    pub fn socket(&self) -> &UdpSocket {
+    pub(crate) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
 
     /// Sends what is due and takes what has arrived.
-    pub fn drive(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn drive(&mut self, now: Instant) -> io::Result<()> {
         let mut buffer = [0; BUFFER_BYTES];
         while let Ok(len) = self.socket.recv(&mut buffer) {
             let datagram = &mut buffer[..len];
@@ -157,7 +157,7 @@ impl Client {
     }
 
     /// Sends a check if one is due.
-    pub fn keep_consent(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn keep_consent(&mut self, now: Instant) -> io::Result<()> {
         self.transport.send_checks(now, &mut self.outbox);
         self.send_outbox()
     }
@@ -171,18 +171,18 @@ impl Client {
     }
 
     /// Whether a key frame has been asked for since the last call.
-    pub fn take_key_frame_request(&mut self) -> bool {
+    pub(crate) fn take_key_frame_request(&mut self) -> bool {
         std::mem::take(&mut self.key_frame_wanted)
     }
 
     /// What has arrived since the last call, by transport-wide number.
-    pub fn take_arrivals(&mut self) -> Vec<(u64, Instant)> {
+    pub(crate) fn take_arrivals(&mut self) -> Vec<(u64, Instant)> {
         std::mem::take(&mut self.arrivals)
     }
 
     /// Compares the packet that waits in this sink with what the witness knows of the same one.
     /// Returns by how much this client's transport-wide numbers are ahead of the witness's.
-    pub fn ahead_of(&mut self, witness: &Self) -> i16 {
+    pub(crate) fn ahead_of(&mut self, witness: &Self) -> i16 {
         let mut buffer = [0; BUFFER_BYTES];
         while let Ok(len) = self.socket.recv(&mut buffer) {
             let packet = &mut buffer[..len];
@@ -210,12 +210,12 @@ impl Client {
     }
 
     /// Frees the DTLS session, which is not needed for media.
-    pub fn forget_dtls(&mut self) {
+    pub(crate) fn forget_dtls(&mut self) {
         self.transport.forget_dtls();
     }
 
     /// Lets the kernel drop whatever arrives from now on.
-    pub fn become_sink(&mut self) -> io::Result<()> {
+    pub(crate) fn become_sink(&mut self) -> io::Result<()> {
         socket2::SockRef::from(&self.socket).set_recv_buffer_size(1)
     }
 }

@@ -20,21 +20,21 @@ const TAG_BYTES: usize = 16;
 
 /// CPU and packets of a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Cost {
+pub(crate) struct Cost {
     pub user_us: u64,
     pub system_us: u64,
     pub packets: u64,
 }
 
 impl Cost {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.user_us += other.user_us;
         self.system_us += other.system_us;
         self.packets += other.packets;
     }
 
     /// User, system and both in microseconds per packet.
-    pub fn per_packet(&self) -> (f64, f64, f64) {
+    pub(crate) fn per_packet(&self) -> (f64, f64, f64) {
         let packets = self.packets.max(1) as f64;
         let (user, system) = (self.user_us as f64, self.system_us as f64);
         (user / packets, system / packets, (user + system) / packets)
@@ -50,7 +50,7 @@ struct Subscriber {
 }
 
 /// The same load as a run's, with nothing done but what must be.
-pub struct Floor {
+pub(crate) struct Floor {
     stream: Stream,
     subscribers: Vec<Subscriber>,
     schedule: Schedule,
@@ -61,7 +61,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    pub fn new(plan: &Plan, profile: Profile) -> io::Result<Self> {
+    pub(crate) fn new(plan: &Plan, profile: Profile) -> io::Result<Self> {
         let stream = plan.stream;
         let sockets = [UdpSocket::bind("127.0.0.1:0")?];
         socket2::SockRef::from(&sockets[0]).set_send_buffer_size(4 * 1024 * 1024)?;
@@ -78,7 +78,7 @@ impl Floor {
     }
 
     /// Runs the schedule on the calling thread for so long.
-    pub fn run(&mut self, duration: Duration) -> io::Result<Cost> {
+    pub(crate) fn run(&mut self, duration: Duration) -> io::Result<Cost> {
         let end = Instant::now() + duration;
         self.schedule.resume_at(Instant::now());
         let mut packets = 0;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use kinguicall_proto::api::{Codec, MediaKind, Ssrc};
 use kinguicall_proto::rtp::{OutHeader, write_header};
 
-pub const MID_EXTENSION: u8 = 1;
-pub const TRANSPORT_CC_EXTENSION: u8 = 3;
+pub(crate) const MID_EXTENSION: u8 = 1;
+pub(crate) const TRANSPORT_CC_EXTENSION: u8 = 3;
 
 /// One kind of stream.
 #[derive(Debug, Clone, Copy)]
-pub struct Stream {
+pub(crate) struct Stream {
     pub kind: MediaKind,
     pub codec: Codec,
     pub payload_type: u8,
@@ -22,7 +22,7 @@ pub struct Stream {
     pub temporal_layers: bool,
 }
 
-pub const VIDEO: Stream = Stream {
+pub(crate) const VIDEO: Stream = Stream {
     kind: MediaKind::Video,
     codec: Codec::Vp8,
     payload_type: 96,
@@ -33,7 +33,7 @@ pub const VIDEO: Stream = Stream {
     temporal_layers: false,
 };
 
-pub const AUDIO: Stream = Stream {
+pub(crate) const AUDIO: Stream = Stream {
     kind: MediaKind::Audio,
     codec: Codec::Opus,
     payload_type: 111,
@@ -45,21 +45,21 @@ pub const AUDIO: Stream = Stream {
 };
 
 /// One packet a frame: what a stream costs where nothing is saved by sending many at once.
-pub const SINGLES: Stream = Stream {
+pub(crate) const SINGLES: Stream = Stream {
     frames_per_s: 210,
     packets_per_s: 210,
     ..VIDEO
 };
 
 /// A thirtieth of that.
-pub const SLOW_SINGLES: Stream = Stream {
+pub(crate) const SLOW_SINGLES: Stream = Stream {
     frames_per_s: 7,
     packets_per_s: 7,
     ..VIDEO
 };
 
 /// When the frames of several publishers are due: evenly spread over a frame's time.
-pub struct Schedule {
+pub(crate) struct Schedule {
     start: Instant,
     stream: Stream,
     publishers: u32,
@@ -68,7 +68,7 @@ pub struct Schedule {
 
 /// A publisher's frame that is due.
 #[derive(Debug, Clone, Copy)]
-pub struct Burst {
+pub(crate) struct Burst {
     pub at: Instant,
     pub publisher: usize,
     pub frame: u32,
@@ -76,7 +76,7 @@ pub struct Burst {
 }
 
 impl Schedule {
-    pub fn new(start: Instant, stream: Stream, publishers: usize) -> Self {
+    pub(crate) fn new(start: Instant, stream: Stream, publishers: usize) -> Self {
         Self {
             start,
             stream,
@@ -86,7 +86,7 @@ impl Schedule {
     }
 
     /// The next burst; time goes on from call to call.
-    pub fn next_burst(&mut self) -> Burst {
+    pub(crate) fn next_burst(&mut self) -> Burst {
         let publishers = u64::from(self.publishers);
         let frame = (self.slot / publishers) as u32;
         let burst = Burst {
@@ -100,17 +100,17 @@ impl Schedule {
     }
 
     /// After a pause: the next burst is due at `now`, and the others follow from there.
-    pub fn resume_at(&mut self, now: Instant) {
+    pub(crate) fn resume_at(&mut self, now: Instant) {
         self.start += now.saturating_duration_since(self.due_at());
     }
 
     /// From the next burst on frames are so much larger or smaller.
-    pub fn set_packets_per_s(&mut self, packets_per_s: u32) {
+    pub(crate) fn set_packets_per_s(&mut self, packets_per_s: u32) {
         self.stream.packets_per_s = packets_per_s;
     }
 
     /// When the next burst is due.
-    pub fn due_at(&self) -> Instant {
+    pub(crate) fn due_at(&self) -> Instant {
         let slots_per_s = u64::from(self.publishers) * u64::from(self.stream.frames_per_s);
         self.start + Duration::from_nanos(self.slot * 1_000_000_000 / slots_per_s)
     }
@@ -123,13 +123,13 @@ impl Schedule {
 
 /// Numbers the packets of one publisher.
 #[derive(Debug, Default)]
-pub struct Numbering {
+pub(crate) struct Numbering {
     sequence: u32,
 }
 
 /// Where a packet stands in its frame.
 #[derive(Debug, Clone, Copy)]
-pub struct Position {
+pub(crate) struct Position {
     pub frame: u32,
     pub index: u32,
     pub is_last: bool,
@@ -137,7 +137,7 @@ pub struct Position {
 }
 
 /// A plain RTP packet in the front of a buffer.
-pub struct Plain {
+pub(crate) struct Plain {
     pub header_len: usize,
     pub len: usize,
     pub rollover: u32,
@@ -145,7 +145,7 @@ pub struct Plain {
 
 impl Numbering {
     /// Writes the next packet of a stream. `buffer` has room for header, payload and tag.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         buffer: &mut [u8],
         stream: &Stream,

@@ -8,7 +8,7 @@ use crate::scenario::Plan;
 use crate::totals::{Totals, sum};
 
 /// What a run has shown.
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub cost: Cost,
     /// Of the same number of subscribers on the same schedule.
     pub floor: Cost,
@@ -26,7 +26,7 @@ pub struct Outcome {
 }
 
 /// What one slice of a run has shown.
-pub struct Slice {
+pub(crate) struct Slice {
     /// By publishers.
     pub sent: u64,
     pub before: Totals,
@@ -35,7 +35,7 @@ pub struct Slice {
 }
 
 impl Outcome {
-    pub fn new(plan: &Plan, profile: Profile, memory: u64) -> Self {
+    pub(crate) fn new(plan: &Plan, profile: Profile, memory: u64) -> Self {
         Self {
             subscribers: plan.subscribers as u64,
             expected_packets: 0,
@@ -52,7 +52,7 @@ impl Outcome {
         }
     }
 
-    pub fn add(&mut self, slice: &Slice, floor: &Cost) {
+    pub(crate) fn add(&mut self, slice: &Slice, floor: &Cost) {
         let Slice { before, after, .. } = slice;
         let cost = Cost {
             user_us: after.user_us - before.user_us,
@@ -70,12 +70,12 @@ impl Outcome {
     }
 
     /// Datagrams per kernel message.
-    pub fn run_length(&self) -> f64 {
+    pub(crate) fn run_length(&self) -> f64 {
         self.datagrams as f64 / self.messages.max(1) as f64
     }
 
     /// CPU of a packet over that of the floor right after: lowest, median and highest of the slices.
-    pub fn ratios(&self) -> (f64, f64, f64) {
+    pub(crate) fn ratios(&self) -> (f64, f64, f64) {
         let mut ratios = self.ratios.clone();
         ratios.sort_by(f64::total_cmp);
         let (first, last) = (ratios.first(), ratios.last());

@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_PACKET: usize = 1_500;
 
 /// One that sends one stream.
-pub struct Publisher {
+pub(crate) struct Publisher {
     pub client: Client,
     pub track: TrackId,
     ssrc: Ssrc,
@@ -28,7 +28,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(client: Client, track: TrackId, index: usize) -> Self {
+    pub(crate) fn new(client: Client, track: TrackId, index: usize) -> Self {
         Self {
             client,
             track,
@@ -38,7 +38,7 @@ impl Publisher {
     }
 
     /// Sends one packet.
-    pub fn send(&mut self, stream: &Stream, position: Position) -> io::Result<()> {
+    pub(crate) fn send(&mut self, stream: &Stream, position: Position) -> io::Result<()> {
         let mut buffer = [0x5a; MAX_PACKET];
         let plain = self
             .numbering
@@ -57,7 +57,7 @@ impl Publisher {
 
 /// Connects `count` clients and waits until the engine and the clients say that all are: the
 /// last flight of a handshake may still be on its way when the engine has its keys.
-pub fn connect(
+pub(crate) fn connect(
     engine: &Engine,
     identity: &Arc<Identity>,
     count: usize,
@@ -97,7 +97,7 @@ pub fn connect(
 }
 
 /// Takes in what the engine tells; returns how many peers have connected.
-pub fn newly_connected(engine: &Engine) -> io::Result<usize> {
+pub(crate) fn newly_connected(engine: &Engine) -> io::Result<usize> {
     let mut connected = 0;
     for event in engine.poll_events() {
         match event {
@@ -116,7 +116,7 @@ pub fn newly_connected(engine: &Engine) -> io::Result<usize> {
 }
 
 /// Publisher number `index` publishes a stream.
-pub fn publish(
+pub(crate) fn publish(
     transport: TransportId,
     index: usize,
     stream: &Stream,
@@ -142,7 +142,7 @@ pub fn publish(
 }
 
 /// Somebody subscribes to what publisher number `index` sends.
-pub fn subscribe(
+pub(crate) fn subscribe(
     transport: TransportId,
     track: TrackId,
     index: usize,

@@ -25,7 +25,7 @@ const VIDEOS: usize = 4;
 const AUDIOS: usize = 2;
 const VIEWERS: usize = 20;
 /// On each media thread; every room is on all of them.
-pub const ROOMS: usize = 16;
+pub(crate) const ROOMS: usize = 16;
 /// Viewers who read and decrypt what they get, each in another room.
 const WITNESSES: usize = 4;
 /// How often some of the peers are driven, and the media threads looked at. All at once would hold up
@@ -43,7 +43,7 @@ const CAMERA: Stream = Stream {
 
 /// What has been sent and got since the beginning.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Count {
+pub(crate) struct Count {
     /// By publishers, to the rooms of the witnesses.
     pub video_sent: u64,
     pub audio_sent: u64,
@@ -53,7 +53,7 @@ pub struct Count {
 }
 
 /// What one stretch of time has shown.
-pub struct Stretch {
+pub(crate) struct Stretch {
     pub busy_share: f64,
     /// Of the first media thread, which has its core to itself.
     pub us_per_packet: f64,
@@ -63,7 +63,7 @@ pub struct Stretch {
 }
 
 /// A running engine with its rooms.
-pub struct Rooms {
+pub(crate) struct Rooms {
     engine: Engine,
     rooms: usize,
     threads: Vec<MediaThread>,
@@ -82,7 +82,7 @@ pub struct Rooms {
 
 impl Rooms {
     /// Connects everybody. The calling thread is moved to the last core; see `threads`.
-    pub fn start(media_threads: usize) -> io::Result<Self> {
+    pub(crate) fn start(media_threads: usize) -> io::Result<Self> {
         let others = threads::of_media()?;
         let engine = Engine::start(&EngineConfig {
             udp_port: 0,
@@ -162,12 +162,12 @@ impl Rooms {
     }
 
     /// What each camera sends from now on.
-    pub fn set_packets_per_s(&mut self, packets_per_s: f64) {
+    pub(crate) fn set_packets_per_s(&mut self, packets_per_s: f64) {
         self.video.set_packets_per_s(packets_per_s.round() as u32);
     }
 
     /// Plays for `duration` and measures. What a stretch begins with may be of the one before.
-    pub fn measure(&mut self, duration: Duration) -> io::Result<Stretch> {
+    pub(crate) fn measure(&mut self, duration: Duration) -> io::Result<Stretch> {
         let ((before, first_before), counted) = (totals_and_first(&self.engine), self.count());
         let begun = Instant::now();
         self.play(duration)?;
@@ -188,7 +188,7 @@ impl Rooms {
     }
 
     /// Sends what is due within `duration`. What was due before is not made up for.
-    pub fn play(&mut self, duration: Duration) -> io::Result<()> {
+    pub(crate) fn play(&mut self, duration: Duration) -> io::Result<()> {
         let now = Instant::now();
         self.video.resume_at(now);
         self.audio.resume_at(now);
@@ -260,7 +260,7 @@ impl Rooms {
         Ok(())
     }
 
-    pub fn count(&self) -> Count {
+    pub(crate) fn count(&self) -> Count {
         let audio_got = self.witnesses.iter().map(|it| it.received_audio).sum();
         let got: u64 = self.witnesses.iter().map(|it| it.received).sum();
         Count {
@@ -271,7 +271,7 @@ impl Rooms {
     }
 
     /// How much is left out at this moment, at most a tenth of a second ago: of 16.
-    pub fn shedding_level(&self) -> u8 {
+    pub(crate) fn shedding_level(&self) -> u8 {
         let stats = self.engine.stats();
         let levels = stats.iter().map(|thread| thread.shard.shedding_level);
         levels.max().unwrap_or(0)
@@ -279,7 +279,7 @@ impl Rooms {
 }
 
 impl Count {
-    pub fn since(&self, before: &Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             video_sent: self.video_sent - before.video_sent,
             audio_sent: self.audio_sent - before.audio_sent,
@@ -289,11 +289,11 @@ impl Count {
     }
 
     /// Share of what was sent that the witnesses got.
-    pub fn video_share(&self) -> f64 {
+    pub(crate) fn video_share(&self) -> f64 {
         self.video_got as f64 / self.video_sent.max(1) as f64
     }
 
-    pub fn audio_share(&self) -> f64 {
+    pub(crate) fn audio_share(&self) -> f64 {
         self.audio_got as f64 / self.audio_sent.max(1) as f64
     }
 }

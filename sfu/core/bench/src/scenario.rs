@@ -35,7 +35,7 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is run.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub stream: Stream,
     pub publishers: usize,
     pub subscribers: usize,
@@ -46,7 +46,7 @@ pub struct Plan {
 
 /// What an operator may switch on, to see what it costs.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ServerOptions {
+pub(crate) struct ServerOptions {
     pub single_udp_port: bool,
     pub dscp: bool,
 }
@@ -66,7 +66,7 @@ struct Call {
 
 /// Connects everybody, runs the schedule for the plan's duration and measures; in slices, and between
 /// them the floor, as the machine is not the same from one second to the next.
-pub fn run(plan: &Plan) -> io::Result<Outcome> {
+pub(crate) fn run(plan: &Plan) -> io::Result<Outcome> {
     let mut call = Call::start(plan)?;
     call.connect_publishers(plan.publishers)?;
     let memory_before = resident_bytes()?;

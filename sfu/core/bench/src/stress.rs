@@ -48,7 +48,7 @@ fn packets_per_s_at(load: f64, one: Point, other: Point) -> f64 {
 }
 
 /// Runs all and prints it.
-pub fn run() -> io::Result<()> {
+pub(crate) fn run() -> io::Result<()> {
     let cores = threads::allowed()?;
     println!();
     println!("{ROOMS} rooms a media thread, each of 4 cameras, 2 microphones and 20 viewers");

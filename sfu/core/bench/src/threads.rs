@@ -16,13 +16,13 @@ const FILLER_NICE: libc::c_int = 19;
 
 /// One media thread of this process.
 #[derive(PartialEq, Eq)]
-pub struct MediaThread {
+pub(crate) struct MediaThread {
     id: u32,
 }
 
 impl MediaThread {
     /// Whether it waits for another thread at this moment.
-    pub fn waits_for_lock(&self) -> bool {
+    pub(crate) fn waits_for_lock(&self) -> bool {
         // The number of the system call that it is in, or "running".
         let call = std::fs::read_to_string(format!("/proc/self/task/{}/syscall", self.id));
         let call = call.unwrap_or_default();
@@ -32,7 +32,7 @@ impl MediaThread {
 }
 
 /// The media threads that run.
-pub fn of_media() -> io::Result<Vec<MediaThread>> {
+pub(crate) fn of_media() -> io::Result<Vec<MediaThread>> {
     let mut threads = Vec::new();
     for entry in std::fs::read_dir("/proc/self/task")? {
         let entry = entry?;
@@ -46,7 +46,7 @@ pub fn of_media() -> io::Result<Vec<MediaThread>> {
 }
 
 /// Prefers the media threads to everything, and the calling thread to what is not ours.
-pub fn prefer_media(threads: &[MediaThread]) {
+pub(crate) fn prefer_media(threads: &[MediaThread]) {
     for thread in threads {
         set_nice(thread.id, MEDIA_NICE);
     }
@@ -56,13 +56,13 @@ pub fn prefer_media(threads: &[MediaThread]) {
 
 /// Keeps the core of the calling thread at work when nothing else does. Where two cores are one in
 /// truth, what one does slows down the other: so both sides of a comparison are slowed down alike.
-pub struct Filler {
+pub(crate) struct Filler {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Filler {
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let body = move || {
@@ -95,7 +95,7 @@ impl Drop for Filler {
 }
 
 /// The calling thread no longer matters more than others.
-pub fn prefer_nobody() {
+pub(crate) fn prefer_nobody() {
     set_nice(0, 0);
     set_group_nice(0);
 }
@@ -112,7 +112,7 @@ fn set_nice(thread: u32, nice: libc::c_int) {
 }
 
 /// Lets the calling thread run on one core only, or on all of `cores` again.
-pub fn stay_on(cores: &[usize]) -> io::Result<()> {
+pub(crate) fn stay_on(cores: &[usize]) -> io::Result<()> {
     // SAFETY: all-zero bytes are an empty cpu_set_t.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     for core in cores {
@@ -128,7 +128,7 @@ pub fn stay_on(cores: &[usize]) -> io::Result<()> {
 }
 
 /// Cores that the calling thread may use.
-pub fn allowed() -> io::Result<Vec<usize>> {
+pub(crate) fn allowed() -> io::Result<Vec<usize>> {
     // SAFETY: all-zero bytes are an empty cpu_set_t.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is a valid place of the given size.

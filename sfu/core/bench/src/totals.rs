@@ -9,7 +9,7 @@ const STATS_DELAY: Duration = Duration::from_millis(150);
 
 /// Counters of all media threads together.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Totals {
+pub(crate) struct Totals {
     pub user_us: u64,
     pub system_us: u64,
     pub forwarded: u64,
@@ -19,13 +19,13 @@ pub struct Totals {
 }
 
 /// Statistics once the threads have told what they have just done.
-pub fn totals(engine: &Engine) -> Totals {
+pub(crate) fn totals(engine: &Engine) -> Totals {
     std::thread::sleep(STATS_DELAY);
     sum_of(&engine.stats())
 }
 
 /// The same of all threads, and of the first one.
-pub fn totals_and_first(engine: &Engine) -> (Totals, Totals) {
+pub(crate) fn totals_and_first(engine: &Engine) -> (Totals, Totals) {
     std::thread::sleep(STATS_DELAY);
     let stats = engine.stats();
     (sum_of(&stats), sum_of(&stats[..1]))
@@ -45,23 +45,23 @@ fn sum_of(threads: &[ThreadStats]) -> Totals {
 }
 
 impl Totals {
-    pub fn cpu_us(&self) -> u64 {
+    pub(crate) fn cpu_us(&self) -> u64 {
         self.user_us + self.system_us
     }
 
     /// What a packet has cost since `before`.
-    pub fn us_per_packet_since(&self, before: &Self) -> f64 {
+    pub(crate) fn us_per_packet_since(&self, before: &Self) -> f64 {
         let packets = self.forwarded - before.forwarded;
         (self.cpu_us() - before.cpu_us()) as f64 / packets.max(1) as f64
     }
 
     /// Of the packets since `before`.
-    pub fn latency_since(&self, before: &Self) -> Latency {
+    pub(crate) fn latency_since(&self, before: &Self) -> Latency {
         difference(&self.latency, &before.latency)
     }
 }
 
-pub fn sum(one: &Latency, other: &Latency) -> Latency {
+pub(crate) fn sum(one: &Latency, other: &Latency) -> Latency {
     let mut counts = one.counts;
     for (count, more) in counts.iter_mut().zip(other.counts) {
         *count += more;

@@ -18,7 +18,7 @@ use crate::values::{self, CodecSpec, Number};
 /// A transport as the local description must announce it.
 #[pyclass(frozen, get_all)]
 #[derive(Debug)]
-pub struct TransportInfo {
+pub(crate) struct TransportInfo {
     pub(crate) transport_id: u32,
     pub(crate) ice_ufrag: String,
     pub(crate) ice_password: String,

@@ -98,7 +98,7 @@ event_class!(
 
 /// Any event, as its own Python class.
 #[derive(IntoPyObject)]
-pub enum AnyEvent {
+pub(crate) enum AnyEvent {
     TransportState(TransportStateChanged),
     Layer(LayerStarted),
     Levels(AudioLevels),
@@ -112,7 +112,7 @@ pub enum AnyEvent {
 }
 
 /// The type alias `Event`: annotations that name it are evaluated at run time.
-pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.get_type::<TransportStateChanged>()
         .bitor(py.get_type::<LayerStarted>())?
         .bitor(py.get_type::<AudioLevels>())?

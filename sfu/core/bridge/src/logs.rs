@@ -18,7 +18,7 @@ const OWN_TARGETS: &str = "kinguicall";
 
 /// One line.
 #[derive(Debug, Clone)]
-pub struct LogEntry {
+pub(crate) struct LogEntry {
     /// As in Python's `logging`.
     pub level: u8,
     pub target: String,
@@ -79,14 +79,14 @@ impl Log for Queue {
 }
 
 /// Makes this queue the process's logger. Once per process; a second module load changes nothing.
-pub fn install() {
+pub(crate) fn install() {
     if log::set_logger(&QUEUE).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
 }
 
 /// Lets waiting and new lines wake the reader of these events.
-pub fn wake_through(events: &Arc<Events>) {
+pub(crate) fn wake_through(events: &Arc<Events>) {
     let mut waiting = QUEUE.lock();
     waiting.signal = Arc::downgrade(events);
     if !waiting.entries.is_empty() {
@@ -95,7 +95,7 @@ pub fn wake_through(events: &Arc<Events>) {
 }
 
 /// Takes what waits.
-pub fn take() -> Vec<LogEntry> {
+pub(crate) fn take() -> Vec<LogEntry> {
     let mut waiting = QUEUE.lock();
     let mut entries = Vec::from(std::mem::take(&mut waiting.entries));
     let dropped = std::mem::take(&mut waiting.dropped);
@@ -111,7 +111,7 @@ pub fn take() -> Vec<LogEntry> {
 
 /// Least severe level that is passed on, as a number of Python's `logging`.
 #[pyfunction]
-pub fn set_log_level(level: Number) -> PyResult<()> {
+pub(crate) fn set_log_level(level: Number) -> PyResult<()> {
     let filter = match level.as_u8("level", u8::MAX)? {
         0..=10 => LevelFilter::Debug,
         11..=20 => LevelFilter::Info,

@@ -3,6 +3,6 @@
 use pyo3::prelude::*;
 
 #[pyfunction]
-pub fn release_free_memory(py: Python<'_>) {
+pub(crate) fn release_free_memory(py: Python<'_>) {
     py.detach(kinguicall_net::release_free_memory);
 }

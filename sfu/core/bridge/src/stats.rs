@@ -14,7 +14,7 @@ const UNBOUNDED_US: u64 = u64::MAX;
 /// Counters and gauges of one media thread.
 #[pyclass(frozen, get_all)]
 #[derive(Debug, Clone)]
-pub struct ShardStats {
+pub(crate) struct ShardStats {
     packets_received: u64,
     bytes_received: u64,
     packets_sent: u64,
@@ -38,7 +38,7 @@ pub struct ShardStats {
 /// What has arrived of one track.
 #[pyclass(frozen, get_all)]
 #[derive(Debug, Clone)]
-pub struct TrackStats {
+pub(crate) struct TrackStats {
     track_id: u32,
     layers: Vec<(u8, u64, u64, u64, u32)>,
 }
@@ -46,7 +46,7 @@ pub struct TrackStats {
 /// What a subscriber's transport reports about its reception.
 #[pyclass(frozen, get_all)]
 #[derive(Debug, Clone)]
-pub struct SubscriberStats {
+pub(crate) struct SubscriberStats {
     transport_id: u32,
     fraction_lost: f32,
     round_trip_ms: f32,
@@ -57,7 +57,7 @@ pub struct SubscriberStats {
 /// The whole engine at one moment.
 #[pyclass(frozen, get_all)]
 #[derive(Debug)]
-pub struct EngineStats {
+pub(crate) struct EngineStats {
     shards: Vec<Py<ShardStats>>,
     tracks: Vec<Py<TrackStats>>,
     transports: Vec<Py<SubscriberStats>>,
@@ -65,7 +65,11 @@ pub struct EngineStats {
 }
 
 impl EngineStats {
-    pub fn new(py: Python<'_>, threads: &[ThreadStats], accept_failures: u64) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'_>,
+        threads: &[ThreadStats],
+        accept_failures: u64,
+    ) -> PyResult<Self> {
         let tracks = threads.iter().flat_map(|t| &t.shard.track_stats);
         let transports = threads.iter().flat_map(|t| &t.shard.transport_stats);
         Ok(Self {

@@ -11,13 +11,13 @@ use pyo3::prelude::*;
 
 /// One moment on both clocks: that of Rust and `time.monotonic()`.
 #[derive(Debug, Clone, Copy)]
-pub struct Epoch {
+pub(crate) struct Epoch {
     instant: Instant,
     monotonic_s: f64,
 }
 
 impl Epoch {
-    pub fn new(instant: Instant, monotonic_s: f64) -> Self {
+    pub(crate) fn new(instant: Instant, monotonic_s: f64) -> Self {
         Self {
             instant,
             monotonic_s,
@@ -32,7 +32,7 @@ impl Epoch {
 /// Counters and histograms of all threads together.
 #[pyclass(frozen, get_all)]
 #[derive(Debug)]
-pub struct SwarmTotals {
+pub(crate) struct SwarmTotals {
     counters: BTreeMap<&'static str, u64>,
     latency_bounds_us: Vec<f64>,
     audio_latency: Vec<u64>,
@@ -97,7 +97,7 @@ fn counters(counters: &Counters) -> BTreeMap<&'static str, u64> {
 /// One received stream.
 #[pyclass(frozen, get_all)]
 #[derive(Debug)]
-pub struct SwarmStream {
+pub(crate) struct SwarmStream {
     stream: u32,
     kind: &'static str,
     first_packet_at_s: Option<f64>,
@@ -147,7 +147,7 @@ fn milliseconds(duration: Duration) -> f64 {
 /// One transport with its streams.
 #[pyclass(frozen, get_all)]
 #[derive(Debug)]
-pub struct SwarmTransport {
+pub(crate) struct SwarmTransport {
     transport_id: u32,
     state: &'static str,
     failure: &'static str,
@@ -156,7 +156,7 @@ pub struct SwarmTransport {
 }
 
 impl SwarmTransport {
-    pub fn new(py: Python<'_>, record: &TransportRecord, epoch: Epoch) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, record: &TransportRecord, epoch: Epoch) -> PyResult<Self> {
         let (state, failure) = match record.state {
             TransportState::Waiting => ("waiting", ""),
             TransportState::Checking | TransportState::Handshaking => ("connecting", ""),

@@ -154,7 +154,7 @@ impl CodecSpec {
 }
 
 /// By its lower-case encoding name.
-pub fn codec(name: &str) -> Codec {
+pub(crate) fn codec(name: &str) -> Codec {
     match name {
         "opus" => Codec::Opus,
         "red" => Codec::Red,
@@ -170,14 +170,14 @@ fn wrong(message: String) -> PyErr {
     PyValueError::new_err(message)
 }
 
-pub fn limit_items(what: &str, count: usize) -> PyResult<()> {
+pub(crate) fn limit_items(what: &str, count: usize) -> PyResult<()> {
     if count > MAX_ITEMS {
         return Err(wrong(format!("at most {MAX_ITEMS} {what}, not {count}")));
     }
     Ok(())
 }
 
-pub fn media_kind(kind: &str) -> PyResult<MediaKind> {
+pub(crate) fn media_kind(kind: &str) -> PyResult<MediaKind> {
     match kind {
         "audio" => Ok(MediaKind::Audio),
         "video" => Ok(MediaKind::Video),
@@ -187,7 +187,7 @@ pub fn media_kind(kind: &str) -> PyResult<MediaKind> {
     }
 }
 
-pub fn dtls_role(role: &str) -> PyResult<DtlsRole> {
+pub(crate) fn dtls_role(role: &str) -> PyResult<DtlsRole> {
     match role {
         "client" => Ok(DtlsRole::Client),
         "server" => Ok(DtlsRole::Server),
@@ -197,7 +197,7 @@ pub fn dtls_role(role: &str) -> PyResult<DtlsRole> {
     }
 }
 
-pub fn mid(text: &str) -> PyResult<Mid> {
+pub(crate) fn mid(text: &str) -> PyResult<Mid> {
     let valid = text.bytes().all(|b| b.is_ascii_graphic());
     Mid::new(text.as_bytes()).filter(|_| valid).ok_or_else(|| {
         wrong(format!(
@@ -206,7 +206,7 @@ pub fn mid(text: &str) -> PyResult<Mid> {
     })
 }
 
-pub fn rid(text: &str) -> PyResult<Rid> {
+pub(crate) fn rid(text: &str) -> PyResult<Rid> {
     let valid = text.bytes().all(|b| b.is_ascii_alphanumeric());
     Rid::new(text.as_bytes()).filter(|_| valid).ok_or_else(|| {
         wrong(format!(
@@ -216,7 +216,7 @@ pub fn rid(text: &str) -> PyResult<Rid> {
 }
 
 /// Extensions whose URI is known here; the others are nobody's concern.
-pub fn extensions(pairs: &[(Number, String)]) -> PyResult<Vec<ExtensionId>> {
+pub(crate) fn extensions(pairs: &[(Number, String)]) -> PyResult<Vec<ExtensionId>> {
     limit_items("extensions", pairs.len())?;
     let mut known = Vec::with_capacity(pairs.len());
     for (id, uri) in pairs {
@@ -228,11 +228,11 @@ pub fn extensions(pairs: &[(Number, String)]) -> PyResult<Vec<ExtensionId>> {
     Ok(known)
 }
 
-pub fn ssrc(number: Number, what: &str) -> PyResult<Ssrc> {
+pub(crate) fn ssrc(number: Number, what: &str) -> PyResult<Ssrc> {
     number.as_ssrc(what)
 }
 
-pub fn ssrcs(pairs: &[(Number, Option<Number>)]) -> PyResult<Vec<(Ssrc, Option<Ssrc>)>> {
+pub(crate) fn ssrcs(pairs: &[(Number, Option<Number>)]) -> PyResult<Vec<(Ssrc, Option<Ssrc>)>> {
     limit_items("ssrcs", pairs.len())?;
     pairs
         .iter()
@@ -243,7 +243,7 @@ pub fn ssrcs(pairs: &[(Number, Option<Number>)]) -> PyResult<Vec<(Ssrc, Option<S
         .collect()
 }
 
-pub fn cname(text: String) -> PyResult<String> {
+pub(crate) fn cname(text: String) -> PyResult<String> {
     if text.is_empty() || text.len() > MAX_CNAME_BYTES {
         let length = text.len();
         return Err(wrong(format!(
@@ -254,7 +254,7 @@ pub fn cname(text: String) -> PyResult<String> {
 }
 
 /// The messages do not repeat the values: they are secrets.
-pub fn ice_credentials(ufrag: String, password: String) -> PyResult<IceCredentials> {
+pub(crate) fn ice_credentials(ufrag: String, password: String) -> PyResult<IceCredentials> {
     let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
     if !UFRAG_CHARS.contains(&ufrag.len()) || !visible(&ufrag) || ufrag.contains(':') {
         return Err(wrong(
@@ -270,7 +270,7 @@ pub fn ice_credentials(ufrag: String, password: String) -> PyResult<IceCredentia
 }
 
 /// 32 colon-separated bytes in hexadecimal (RFC 8122, section 5).
-pub fn fingerprint(text: &str) -> PyResult<[u8; 32]> {
+pub(crate) fn fingerprint(text: &str) -> PyResult<[u8; 32]> {
     let malformed = || {
         wrong(format!(
             "fingerprint_sha256 must be 32 bytes like \"AB:CD:...\", not {text:?}"
@@ -292,12 +292,12 @@ pub fn fingerprint(text: &str) -> PyResult<[u8; 32]> {
     }
 }
 
-pub fn format_fingerprint(bytes: &[u8; 32]) -> String {
+pub(crate) fn format_fingerprint(bytes: &[u8; 32]) -> String {
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
     hex.join(":")
 }
 
-pub fn addresses(what: &str, texts: &[String]) -> PyResult<Vec<IpAddr>> {
+pub(crate) fn addresses(what: &str, texts: &[String]) -> PyResult<Vec<IpAddr>> {
     limit_items(what, texts.len())?;
     texts
         .iter()

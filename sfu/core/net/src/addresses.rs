@@ -49,7 +49,7 @@ pub fn local_addresses(wanted: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
 /// The bound addresses that are told to peers. Loopback addresses are of no use to anybody else and
 /// tell nothing (RFC 8445, section 5.1.1.1): they are left out unless somebody asked for them by
 /// naming them in `wanted`, or there is nothing else. `public` addresses take the place of others.
-pub fn announceable(bound: &[IpAddr], wanted: &[IpAddr], public: &[IpAddr]) -> Vec<IpAddr> {
+pub(crate) fn announceable(bound: &[IpAddr], wanted: &[IpAddr], public: &[IpAddr]) -> Vec<IpAddr> {
     let has_family =
         |list: &[IpAddr], of: &IpAddr| list.iter().any(|a| a.is_ipv4() == of.is_ipv4());
     let others = bound
@@ -88,7 +88,11 @@ pub fn candidate_lines(bound: &[SocketAddr], public: &[IpAddr]) -> Vec<String> {
 }
 
 /// The same for listening TCP sockets (RFC 6544, section 4.5). `others` candidates come before.
-pub fn tcp_candidate_lines(bound: &[SocketAddr], public: &[IpAddr], others: usize) -> Vec<String> {
+pub(crate) fn tcp_candidate_lines(
+    bound: &[SocketAddr],
+    public: &[IpAddr],
+    others: usize,
+) -> Vec<String> {
     announced_addresses(bound, public)
         .into_iter()
         .enumerate()

@@ -20,7 +20,7 @@ mod gso;
 use gso::GsoLimits;
 
 /// Datagrams taken from one socket per turn.
-pub const RECEIVE_DATAGRAMS: usize = 64;
+pub(crate) const RECEIVE_DATAGRAMS: usize = 64;
 /// Largest datagram that is looked at: an Ethernet frame and some more.
 const RECEIVE_BYTES: usize = 2_048;
 /// Most segments the kernel takes in one message (`UDP_MAX_SEGMENTS` of old kernels).

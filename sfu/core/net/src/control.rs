@@ -99,7 +99,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         let mut ids = Vec::new();
         ids.resize_with(shards, ShardIds::default);
         Self {
@@ -212,7 +212,7 @@ impl Ssrcs {
     /// Odd, so that the walk has the full length; far from 1, so that neighbours look different.
     const STEP: u32 = 0x9e37_79b1;
 
-    pub fn new() -> Result<Self, CommandError> {
+    pub(crate) fn new() -> Result<Self, CommandError> {
         let mut start = [0; 4];
         fill_random(&mut start)?;
         Ok(Self(AtomicU32::new(u32::from_be_bytes(start))))

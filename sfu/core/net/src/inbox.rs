@@ -23,7 +23,7 @@ const MAX_DROPPABLE: usize = 8_192;
 
 /// One item of an inbox.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     Command(Command),
     Peer(PeerMessage),
     /// A TCP connection whose first message is a check for this shard.
@@ -32,13 +32,13 @@ pub enum Message {
 
 /// The queue of one media thread, and the means to wake it.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     queue: Mutex<VecDeque<Message>>,
     waker: Waker,
 }
 
 impl Inbox {
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             queue: Mutex::default(),
             waker: Waker::new()?,
@@ -46,7 +46,7 @@ impl Inbox {
     }
 
     /// Queues a command and wakes the thread. Returns `false` when too much waits.
-    pub fn push_command(&self, command: Command) -> bool {
+    pub(crate) fn push_command(&self, command: Command) -> bool {
         let mut queue = self.lock();
         if queue.len() >= MAX_COMMANDS {
             return false;
@@ -59,7 +59,7 @@ impl Inbox {
 
     /// Queues another shard's message; the caller wakes the thread at the end of its turn.
     /// Returns `false` when the message was dropped.
-    pub fn push_peer(&self, message: PeerMessage) -> bool {
+    pub(crate) fn push_peer(&self, message: PeerMessage) -> bool {
         let droppable = match &message {
             PeerMessage::KeyFrameWanted { .. }
             | PeerMessage::AddressTaken { .. }
@@ -81,7 +81,7 @@ impl Inbox {
     }
 
     /// Queues a TCP connection and wakes the thread. It is closed instead when too much waits.
-    pub fn push_connection(&self, accepted: Accepted) {
+    pub(crate) fn push_connection(&self, accepted: Accepted) {
         let mut queue = self.lock();
         if queue.len() < MAX_DROPPABLE {
             queue.push_back(Message::Connection(accepted));
@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// Moves everything that waits to the end of `into`.
-    pub fn take(&self, into: &mut VecDeque<Message>) {
+    pub(crate) fn take(&self, into: &mut VecDeque<Message>) {
         let mut queue = self.lock();
         if into.is_empty() {
             std::mem::swap(&mut *queue, into);
@@ -100,11 +100,11 @@ impl Inbox {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    pub fn waker(&self) -> &Waker {
+    pub(crate) fn waker(&self) -> &Waker {
         &self.waker
     }
 

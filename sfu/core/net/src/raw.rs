@@ -115,7 +115,7 @@ pub(crate) struct MessageHeaders {
 }
 
 impl MessageHeaders {
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         // SAFETY: all-zero bytes are a valid mmsghdr: null pointers and zero lengths.
         let empty: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
         let vector = libc::iovec {
@@ -132,7 +132,12 @@ impl MessageHeaders {
 
     /// Receives into the `slot_bytes`-sized slots of `bytes` without waiting. Returns the number of
     /// datagrams, 0 when none waits.
-    pub fn receive(&mut self, fd: RawFd, bytes: &mut [u8], slot_bytes: usize) -> io::Result<usize> {
+    pub(crate) fn receive(
+        &mut self,
+        fd: RawFd,
+        bytes: &mut [u8],
+        slot_bytes: usize,
+    ) -> io::Result<usize> {
         let mut count = 0;
         for (index, slot) in bytes
             .chunks_exact_mut(slot_bytes)
@@ -171,7 +176,7 @@ impl MessageHeaders {
     }
 
     /// Source and length of a received datagram, or `None` when it was cut or has no source.
-    pub fn received(&self, index: usize) -> Option<(SocketAddr, usize)> {
+    pub(crate) fn received(&self, index: usize) -> Option<(SocketAddr, usize)> {
         let message = self.messages.get(index)?;
         if message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
             return None;
@@ -183,7 +188,7 @@ impl MessageHeaders {
     /// Prepares message `index`. With `segment`, the kernel cuts `bytes` into datagrams of that
     /// length; `traffic_class` is the byte of that name in the IP header (TOS in IPv4), if not 0.
     /// See `send` for how long the bytes must live.
-    pub fn fill(
+    pub(crate) fn fill(
         &mut self,
         index: usize,
         to: SocketAddr,
@@ -228,7 +233,7 @@ impl MessageHeaders {
     ///
     /// Every message of `range` has been prepared by `fill`, and the bytes given there are still
     /// where they were.
-    pub unsafe fn send(&mut self, fd: RawFd, range: Range<usize>) -> io::Result<usize> {
+    pub(crate) unsafe fn send(&mut self, fd: RawFd, range: Range<usize>) -> io::Result<usize> {
         let messages = &mut self.messages[range];
         // SAFETY: the headers point into `self`, and into bytes that the caller vouches for.
         let sent = unsafe {

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kinguicall_proto::api::MediaMeta;
 
 /// Largest payload that a slot holds.
-pub const MAX_PAYLOAD: usize = 1_500;
+pub(crate) const MAX_PAYLOAD: usize = 1_500;
 /// Slots of a ring: 50 ms of 20,000 packets a second.
-pub const CAPACITY: usize = 1_024;
+pub(crate) const CAPACITY: usize = 1_024;
 
 struct Slot<M> {
     meta: M,
@@ -49,7 +49,7 @@ impl<M> Shared<M> {
 }
 
 /// The writing end. Not cloneable: one thread writes.
-pub struct Producer<M = MediaMeta> {
+pub(crate) struct Producer<M = MediaMeta> {
     shared: Arc<Shared<M>>,
     put: usize,
     /// The consumer's counter as last seen, so that its cache line is read once per lap.
@@ -57,13 +57,13 @@ pub struct Producer<M = MediaMeta> {
 }
 
 /// The reading end. Not cloneable: one thread reads.
-pub struct Consumer<M = MediaMeta> {
+pub(crate) struct Consumer<M = MediaMeta> {
     shared: Arc<Shared<M>>,
     taken: usize,
 }
 
 /// A ring of `capacity` slots, rounded up to a power of two.
-pub fn ring<M: Copy>(capacity: usize) -> (Producer<M>, Consumer<M>) {
+pub(crate) fn ring<M: Copy>(capacity: usize) -> (Producer<M>, Consumer<M>) {
     let shared = Arc::new(Shared {
         slots: Box::new_uninit_slice(capacity.next_power_of_two()),
         taken: Padded(AtomicUsize::new(0)),
@@ -79,7 +79,7 @@ pub fn ring<M: Copy>(capacity: usize) -> (Producer<M>, Consumer<M>) {
 
 impl<M: Copy> Producer<M> {
     /// Copies a packet in. Returns `false` when the ring is full or the payload does not fit.
-    pub fn push(&mut self, meta: &M, payload: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, meta: &M, payload: &[u8]) -> bool {
         if payload.len() > MAX_PAYLOAD {
             return false;
         }
@@ -106,7 +106,7 @@ impl<M: Copy> Producer<M> {
 
 impl<M: Copy> Consumer<M> {
     /// Shows the oldest packet to `read` and frees its slot. Returns `false` when there is none.
-    pub fn pop(&mut self, read: impl FnOnce(&M, &mut [u8])) -> bool {
+    pub(crate) fn pop(&mut self, read: impl FnOnce(&M, &mut [u8])) -> bool {
         if self.is_empty() {
             return false;
         }
@@ -123,7 +123,7 @@ impl<M: Copy> Consumer<M> {
         true
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.taken == self.shared.put.0.load(Ordering::Acquire)
     }
 }

@@ -26,7 +26,7 @@ pub fn bind_thread_sockets(
 }
 
 /// Binds the sockets of `threads` threads, all on one port: the kernel spreads what arrives.
-pub fn bind_shared_sockets(
+pub(crate) fn bind_shared_sockets(
     addresses: &[IpAddr],
     port: u16,
     skip_unavailable: bool,

@@ -117,7 +117,7 @@ pub fn thread_cpu() -> (u64, u64) {
 }
 
 /// Datagrams that the kernel has dropped at a socket since it was opened, modulo 2^32.
-pub fn kernel_drops(socket: &UdpSocket) -> io::Result<u32> {
+pub(crate) fn kernel_drops(socket: &UdpSocket) -> io::Result<u32> {
     let mut info = [0_u32; MEMINFO_DROPS + 1];
     let mut len = size_of_val(&info) as libc::socklen_t;
     // SAFETY: `info` and `len` are valid places and `len` is the size of `info`.

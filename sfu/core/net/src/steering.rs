@@ -68,7 +68,7 @@ pub(crate) struct Steering {
 
 impl Steering {
     /// One for each of `threads` threads.
-    pub fn for_threads(threads: usize) -> Vec<Self> {
+    pub(crate) fn for_threads(threads: usize) -> Vec<Self> {
         let owners = Arc::new(Owners::default());
         let mut all: Vec<Self> = (0..threads)
             .map(|id| Self {
@@ -93,7 +93,7 @@ impl Steering {
 
     /// The other shard that a datagram is for. Which addresses are this shard's own peers,
     /// `is_ours` tells.
-    pub fn other(
+    pub(crate) fn other(
         &self,
         from: SocketAddr,
         datagram: &[u8],
@@ -111,7 +111,7 @@ impl Steering {
     }
 
     /// Copies a datagram to another thread. Returns `false` when it was dropped.
-    pub fn hand_over(&mut self, to: ShardId, arrival: Arrival, datagram: &[u8]) -> bool {
+    pub(crate) fn hand_over(&mut self, to: ShardId, arrival: Arrival, datagram: &[u8]) -> bool {
         let producer = self.outgoing.get_mut(usize::from(to.0));
         producer
             .and_then(Option::as_mut)
@@ -119,7 +119,12 @@ impl Steering {
     }
 
     /// Whether a check from there may pass as far as the other shards' peers are concerned.
-    pub fn may_claim(&self, now: Instant, address: SocketAddr, since: Option<Instant>) -> bool {
+    pub(crate) fn may_claim(
+        &self,
+        now: Instant,
+        address: SocketAddr,
+        since: Option<Instant>,
+    ) -> bool {
         let owner = self.owners.get(address);
         let other = owner.filter(|(shard, _)| *shard != self.id);
         other.is_none_or(|(_, claim)| claim.gives_way(now, since))
@@ -127,7 +132,11 @@ impl Steering {
 
     /// An address belongs to this shard from now on, or no longer. Returns the shard that has lost it
     /// by that, and whether for good.
-    pub fn set_owner(&self, address: SocketAddr, claim: Option<Claim>) -> Option<(ShardId, bool)> {
+    pub(crate) fn set_owner(
+        &self,
+        address: SocketAddr,
+        claim: Option<Claim>,
+    ) -> Option<(ShardId, bool)> {
         self.owners.set(address, self.id, claim)
     }
 

@@ -45,13 +45,13 @@ impl AsRawFd for EventFd {
 
 /// Wakes one media thread.
 #[derive(Debug)]
-pub struct Waker {
+pub(crate) struct Waker {
     event: EventFd,
     may_sleep: AtomicBool,
 }
 
 impl Waker {
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             event: EventFd::new()?,
             may_sleep: AtomicBool::new(false),
@@ -59,7 +59,7 @@ impl Waker {
     }
 
     /// For producers, after they have put something into a queue.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         fence(Ordering::SeqCst);
         if self.may_sleep.load(Ordering::Relaxed) && self.may_sleep.swap(false, Ordering::Relaxed) {
             self.event.signal();
@@ -67,13 +67,13 @@ impl Waker {
     }
 
     /// For the sleeper: call, look at the queues, and sleep only if they are empty.
-    pub fn announce_sleep(&self) {
+    pub(crate) fn announce_sleep(&self) {
         self.may_sleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
     /// For the sleeper, when it is awake again. `signalled`: the descriptor was readable.
-    pub fn awake(&self, signalled: bool) {
+    pub(crate) fn awake(&self, signalled: bool) {
         self.may_sleep.store(false, Ordering::Relaxed);
         if signalled {
             self.event.clear();

@@ -9,7 +9,7 @@ const LINE_BYTES: usize = 64;
 
 /// Brings the first `bytes` bytes of `value` nearer.
 #[inline]
-pub fn prefetch<T>(value: &T, bytes: usize) {
+pub(crate) fn prefetch<T>(value: &T, bytes: usize) {
     let start = std::ptr::from_ref(value).cast::<i8>();
     for offset in (0..bytes.min(size_of::<T>())).step_by(LINE_BYTES) {
         line(start.wrapping_add(offset));

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Most bytes of a payload: with header, extensions and tag below 1,200.
-pub const MAX_PAYLOAD: usize = 1_120;
+pub(crate) const MAX_PAYLOAD: usize = 1_120;
 
 /// Bytes of the descriptor: X, I, L and T, a 15-bit picture id, TL0PICIDX, TID.
 const VP8_DESCRIPTOR: usize = 6;
@@ -18,7 +18,7 @@ const NAL_FU_A: u8 = 28;
 
 /// Payloads, one after the other in `bytes`.
 #[derive(Debug, Default)]
-pub struct Payloads {
+pub(crate) struct Payloads {
     pub bytes: Vec<u8>,
     pub ranges: Vec<Range<usize>>,
 }
@@ -33,11 +33,11 @@ impl Payloads {
     }
 }
 
-pub fn opus(frame: &[u8], out: &mut Payloads) {
+pub(crate) fn opus(frame: &[u8], out: &mut Payloads) {
     out.push(&[frame]);
 }
 
-pub fn vp8(frame: &[u8], out: &mut Payloads) {
+pub(crate) fn vp8(frame: &[u8], out: &mut Payloads) {
     for (index, part) in even_parts(frame, MAX_PAYLOAD - VP8_DESCRIPTOR).enumerate() {
         let start_of_partition = if index == 0 { 0x10 } else { 0 };
         let descriptor = [0x80 | start_of_partition, 0xe0, 0x80, 0, 0, 0];
@@ -46,7 +46,7 @@ pub fn vp8(frame: &[u8], out: &mut Payloads) {
 }
 
 /// Fills in the numbers of a VP8 payload made by [`vp8`].
-pub fn number_vp8(payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
+pub(crate) fn number_vp8(payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
     if let Some(numbers) = payload.get_mut(2..5) {
         let [high, low] = (picture_id | 0x8000).to_be_bytes();
         numbers.copy_from_slice(&[high, low, tl0_pic_idx]);
@@ -55,7 +55,7 @@ pub fn number_vp8(payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
 
 /// `frame` is in the byte stream format of H.264, annex B. Parameter sets share a packet; larger
 /// units are cut.
-pub fn h264(frame: &[u8], out: &mut Payloads) {
+pub(crate) fn h264(frame: &[u8], out: &mut Payloads) {
     let mut sets: Vec<&[u8]> = Vec::new();
     for unit in units(frame) {
         let kind = unit[0] & 0x1f;

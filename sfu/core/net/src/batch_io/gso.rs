@@ -48,7 +48,7 @@ pub(super) struct GsoLimits {
 }
 
 impl GsoLimits {
-    pub fn new(sockets: usize) -> Self {
+    pub(super) fn new(sockets: usize) -> Self {
         Self {
             sockets: vec![UNLIMITED; sockets],
             paths: Vec::with_capacity(MAX_PATHS),
@@ -56,7 +56,7 @@ impl GsoLimits {
     }
 
     /// Forgets what is to be tried again.
-    pub fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         for limit in &mut self.sockets {
             if limit.until.is_some_and(|until| until <= now) {
                 *limit = UNLIMITED;
@@ -68,7 +68,7 @@ impl GsoLimits {
     }
 
     /// The longest segments that may leave in a run like this datagram.
-    pub fn segment_bytes(&self, datagram: &Datagram) -> u16 {
+    pub(super) fn segment_bytes(&self, datagram: &Datagram) -> u16 {
         let socket = self.sockets.get(usize::from(datagram.socket.0));
         let limit = socket.map_or(0, |limit| limit.segment_bytes);
         if self.paths.is_empty() {
@@ -78,14 +78,14 @@ impl GsoLimits {
         path.map_or(limit, |path| path.segment_bytes.min(limit))
     }
 
-    pub fn run_has_left(&mut self, socket: SocketIndex) {
+    pub(super) fn run_has_left(&mut self, socket: SocketIndex) {
         if let Some(limit) = self.sockets.get_mut(usize::from(socket.0)) {
             limit.segments = true;
         }
     }
 
     /// A run of segments like this one was refused, though they passed one by one.
-    pub fn refused(&mut self, now: Instant, datagram: &Datagram) {
+    pub(super) fn refused(&mut self, now: Instant, datagram: &Datagram) {
         let segment_bytes = datagram.len.saturating_sub(1);
         let until = now + RETRY_AFTER;
         log::debug!("a path refuses runs of {}-byte segments", datagram.len);

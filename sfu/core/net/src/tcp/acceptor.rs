@@ -62,7 +62,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// `stop` becomes readable when the thread has to end.
-    pub fn new(
+    pub(crate) fn new(
         listeners: Vec<(TcpListener, Route)>,
         stop: Arc<EventFd>,
         shared: Arc<Shared>,
@@ -79,7 +79,7 @@ impl Acceptor {
     }
 
     /// Accepts until the engine stops.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         while !self.shared.stop.load(Ordering::SeqCst) {
             self.wait();
             let now = Instant::now();

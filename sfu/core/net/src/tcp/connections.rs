@@ -26,7 +26,7 @@ const EVENTS_PER_TURN: usize = 64;
 /// How often connections whose peer has gone are looked for.
 const SWEEP_PERIOD: Duration = Duration::from_secs(5);
 /// Bytes read from one connection per turn.
-pub const READ_BYTES: usize = 64 * 1_024;
+pub(crate) const READ_BYTES: usize = 64 * 1_024;
 /// Unsent bytes that the kernel may hold: what waits beyond that, waits here and by our policy.
 const KERNEL_UNSENT_BYTES: i32 = 32 * 1_024;
 /// While a batch is queued, what waits is written whenever it has this size.
@@ -81,7 +81,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub fn new(marks: bool) -> io::Result<Self> {
+    pub(crate) fn new(marks: bool) -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
@@ -102,12 +102,12 @@ impl Connections {
     }
 
     /// Readable while a connection wants to be looked at.
-    pub fn as_raw_fd(&self) -> RawFd {
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
         self.epoll.as_raw_fd()
     }
 
     /// Takes a connection that has to prove itself.
-    pub fn add(&mut self, now: Instant, accepted: Accepted) {
+    pub(crate) fn add(&mut self, now: Instant, accepted: Accepted) {
         let Accepted {
             stream,
             from,
@@ -184,7 +184,7 @@ impl Connections {
 
     /// Writes to connections that take more again; puts the numbers of those with something to
     /// read into `readable`.
-    pub fn poll(&mut self, readable: &mut Vec<usize>) {
+    pub(crate) fn poll(&mut self, readable: &mut Vec<usize>) {
         readable.clear();
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_PER_TURN];
         // SAFETY: `events` has room for as many entries as said.
@@ -204,7 +204,7 @@ impl Connections {
     }
 
     /// Reads into `buffer`, behind the kept beginning of a message.
-    pub fn read(&mut self, number: usize, buffer: &mut [u8]) -> Reading {
+    pub(crate) fn read(&mut self, number: usize, buffer: &mut [u8]) -> Reading {
         let Some(connection) = self.open.get_mut(number) else {
             return Reading::Nothing;
         };
@@ -224,7 +224,7 @@ impl Connections {
     }
 
     /// Keeps the beginning of a message, which is shorter than the longest one.
-    pub fn keep(&mut self, number: usize, beginning: &[u8]) {
+    pub(crate) fn keep(&mut self, number: usize, beginning: &[u8]) {
         debug_assert!(beginning.len() < FRAME_HEADER + MAX_MESSAGE);
         if let Some(connection) = self.open.get_mut(number) {
             connection.partial.extend_from_slice(beginning);
@@ -232,13 +232,13 @@ impl Connections {
     }
 
     /// A connection's index for the shard and its peer's address, unless it is about to close.
-    pub fn source(&self, number: usize) -> Option<(SocketIndex, SocketAddr)> {
+    pub(crate) fn source(&self, number: usize) -> Option<(SocketIndex, SocketAddr)> {
         let connection = self.open.get(number).filter(|it| !it.has_failed)?;
         Some((SocketIndex::connection(number)?, connection.from))
     }
 
     /// Counts a message of a connection whose address the shard has validated, or not.
-    pub fn judge(&mut self, number: usize, is_validated: bool) {
+    pub(crate) fn judge(&mut self, number: usize, is_validated: bool) {
         let Some(connection) = self.open.get_mut(number) else {
             return;
         };
@@ -251,7 +251,7 @@ impl Connections {
     }
 
     /// Sends the datagrams of `batch` that leave by connections.
-    pub fn send(&mut self, batch: &Batch, counts: &mut SendCounts) {
+    pub(crate) fn send(&mut self, batch: &Batch, counts: &mut SendCounts) {
         for datagram in batch.datagrams() {
             let Some(number) = datagram.socket.connection_number() else {
                 continue;
@@ -317,7 +317,7 @@ impl Connections {
     }
 
     /// Closes a connection at the end of the turn.
-    pub fn fail(&mut self, number: usize) {
+    pub(crate) fn fail(&mut self, number: usize) {
         if let Some(connection) = self.open.get_mut(number)
             && !connection.has_failed
         {
@@ -327,7 +327,7 @@ impl Connections {
     }
 
     /// Closes one of those that have failed; returns what it was to the shard.
-    pub fn close_failed(&mut self) -> Option<(SocketIndex, SocketAddr)> {
+    pub(crate) fn close_failed(&mut self) -> Option<(SocketIndex, SocketAddr)> {
         let number = self.failed.pop()?;
         let gone = self.open.try_remove(number)?;
         Some((SocketIndex::connection(number)?, gone.from))
@@ -335,7 +335,7 @@ impl Connections {
 
     /// Fails connections that have not proved themselves in time, and now and then those whose
     /// peer has gone.
-    pub fn handle_timeout(
+    pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
         is_validated: impl Fn(SocketIndex, SocketAddr) -> bool,
@@ -359,7 +359,7 @@ impl Connections {
         self.sweep_at = (!self.open.is_empty()).then(|| now + SWEEP_PERIOD);
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let proof = self.unproven.front().map(|it| it.deadline);
         proof.into_iter().chain(self.sweep_at).min()
     }

@@ -25,7 +25,7 @@ pub(crate) struct TcpPorts {
 
 impl TcpPorts {
     /// Binds what the configuration asks for. `media` are the addresses that the UDP sockets have.
-    pub fn bind(config: &EngineConfig, media: &[IpAddr]) -> io::Result<Self> {
+    pub(crate) fn bind(config: &EngineConfig, media: &[IpAddr]) -> io::Result<Self> {
         let ice = match config.tcp_port {
             Some(port) => bind_listeners(media, port)?,
             None => Vec::new(),
@@ -48,7 +48,7 @@ impl TcpPorts {
     }
 
     /// The candidates of a thread on the addresses `told`, those over UDP first.
-    pub fn candidates(
+    pub(crate) fn candidates(
         &self,
         udp: &[SocketAddr],
         told: &[IpAddr],

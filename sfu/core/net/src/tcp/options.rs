@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
 /// Sets an option whose value is an int.
-pub fn set(stream: &TcpStream, level: i32, option: i32, value: i32) -> io::Result<()> {
+pub(super) fn set(stream: &TcpStream, level: i32, option: i32, value: i32) -> io::Result<()> {
     // SAFETY: the value is an int that outlives the call.
     let result = unsafe {
         libc::setsockopt(
@@ -20,7 +20,7 @@ pub fn set(stream: &TcpStream, level: i32, option: i32, value: i32) -> io::Resul
 }
 
 /// Copies what has arrived, up to the length of `buffer`, and leaves it there.
-pub fn peek(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) fn peek(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `buffer`.
     check(unsafe {
         libc::recv(
@@ -33,7 +33,7 @@ pub fn peek(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Writes what the kernel takes without waiting; a connection that has gone raises no signal.
-pub fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(super) fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `bytes`.
     check(unsafe {
         libc::send(

@@ -13,7 +13,7 @@ const MAX_WAITING: usize = 1_024;
 pub(crate) struct WebConnections(Mutex<VecDeque<TcpStream>>);
 
 impl WebConnections {
-    pub fn push(&self, stream: TcpStream) {
+    pub(crate) fn push(&self, stream: TcpStream) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_WAITING {
             waiting.push_back(stream);
@@ -21,7 +21,7 @@ impl WebConnections {
     }
 
     /// Takes all that wait.
-    pub fn take(&self) -> VecDeque<TcpStream> {
+    pub(crate) fn take(&self) -> VecDeque<TcpStream> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

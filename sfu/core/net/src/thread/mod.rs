@@ -54,7 +54,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Asks every thread to end.
-    pub fn stop_all(&self) {
+    pub(crate) fn stop_all(&self) {
         self.stop.store(true, Ordering::SeqCst);
         for inbox in &self.inboxes {
             inbox.waker().wake();

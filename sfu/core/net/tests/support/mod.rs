@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use aws_lc_rs::hmac;
 use kinguicall_net::LocalDescription;
 
-pub fn loopback() -> IpAddr {
+pub(crate) fn loopback() -> IpAddr {
     IpAddr::from([127, 0, 0, 1])
 }
 
@@ -19,7 +19,7 @@ fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// A connectivity check for a transport (RFC 8489), under a password.
-pub fn check(local: &LocalDescription, password: &str) -> Vec<u8> {
+pub(crate) fn check(local: &LocalDescription, password: &str) -> Vec<u8> {
     let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     message.extend([7; 12]);
     attribute(

@@ -8,8 +8,8 @@ use kinguicall_netem::{ClientIndex, Received, SentPacket, Track, World};
 use kinguicall_proto::api::{MediaKind, SubscriptionId};
 
 /// Of the layers, lowest first.
-pub const LAYERS_BPS: [u32; 3] = [70_000, 375_000, 1_200_000];
-pub const AUDIO_BPS: u32 = 32_000;
+pub(crate) const LAYERS_BPS: [u32; 3] = [70_000, 375_000, 1_200_000];
+pub(crate) const AUDIO_BPS: u32 = 32_000;
 const FRAME: Duration = Duration::from_micros(33_333);
 const AUDIO_FRAME: Duration = Duration::from_millis(20);
 const PACKET_BYTES: usize = 1_000;
@@ -25,7 +25,7 @@ const PLAYOUT_DELAY: Duration = Duration::from_millis(200);
 const FREEZE: Duration = Duration::from_millis(183);
 
 /// One publisher's camera and microphone.
-pub struct Camera {
+pub(crate) struct Camera {
     pub video: Track,
     pub audio: Track,
     start: Instant,
@@ -38,18 +38,27 @@ pub struct Camera {
 }
 
 impl Camera {
-    pub fn new(world: &mut World, publisher: ClientIndex) -> Self {
+    pub(crate) fn new(world: &mut World, publisher: ClientIndex) -> Self {
         Self::with_layers(world, publisher, &LAYERS_BPS)
     }
 
     /// At most three layers, lowest first.
-    pub fn with_layers(world: &mut World, publisher: ClientIndex, layers_bps: &[u32]) -> Self {
+    pub(crate) fn with_layers(
+        world: &mut World,
+        publisher: ClientIndex,
+        layers_bps: &[u32],
+    ) -> Self {
         let video = world.publish(publisher, MediaKind::Video, layers_bps.len() as u8);
         Self::of(world, publisher, video, layers_bps)
     }
 
     /// Whose video has been published already.
-    pub fn of(world: &mut World, publisher: ClientIndex, video: Track, layers_bps: &[u32]) -> Self {
+    pub(crate) fn of(
+        world: &mut World,
+        publisher: ClientIndex,
+        video: Track,
+        layers_bps: &[u32],
+    ) -> Self {
         Self {
             layers_bps: layers_bps.to_vec(),
             video,
@@ -64,7 +73,7 @@ impl Camera {
     }
 
     /// Sends what is due.
-    pub fn tick(&mut self, world: &mut World) {
+    pub(crate) fn tick(&mut self, world: &mut World) {
         if world.now >= self.next_frame {
             self.next_frame += FRAME;
             let publisher = self.video.published.client.0;
@@ -94,7 +103,7 @@ impl Camera {
     }
 
     /// Sends a packet of nothing but padding under the SSRC of a layer, behind its last frame.
-    pub fn pad(&mut self, world: &mut World, layer: usize) {
+    pub(crate) fn pad(&mut self, world: &mut World, layer: usize) {
         let packet = SentPacket {
             sequence: self.sequences[layer],
             timestamp: self.frame.wrapping_sub(1).wrapping_mul(3_000),
@@ -146,14 +155,14 @@ impl Camera {
 
 /// A decoded frame.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// When it is put on the screen: a jitter buffer holds what comes early.
     pub at: Instant,
     pub layer: u8,
 }
 
 /// A client that watches one camera.
-pub struct Viewer {
+pub(crate) struct Viewer {
     pub client: ClientIndex,
     pub subscription: SubscriptionId,
     video: u32,
@@ -172,14 +181,14 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    pub fn new(world: &mut World, client: ClientIndex, camera: &Camera) -> Self {
+    pub(crate) fn new(world: &mut World, client: ClientIndex, camera: &Camera) -> Self {
         let (_, audio) = world.subscribe(client, &camera.audio);
         let video = world.subscribe(client, &camera.video);
         Self::of(world, client, video, Some(audio))
     }
 
     /// Of what has been subscribed to already: the video's subscription and SSRC, and the audio's.
-    pub fn of(
+    pub(crate) fn of(
         world: &World,
         client: ClientIndex,
         (subscription, video): (SubscriptionId, u32),
@@ -202,7 +211,7 @@ impl Viewer {
     }
 
     /// Takes in what has arrived.
-    pub fn tick(&mut self, world: &mut World) {
+    pub(crate) fn tick(&mut self, world: &mut World) {
         let received = &world.clients[self.client.0].received;
         let fresh: Vec<Received> = received[self.seen..].to_vec();
         self.seen = received.len();
@@ -256,7 +265,7 @@ impl Viewer {
     }
 
     /// Share of the time from `from` to `to` that the picture stood still.
-    pub fn frozen(&self, from: Instant, to: Instant) -> f64 {
+    pub(crate) fn frozen(&self, from: Instant, to: Instant) -> f64 {
         let inside = self.shown.iter().map(|s| s.at);
         let times: Vec<_> = std::iter::once(from)
             .chain(inside.filter(|at| *at > from && *at < to))
@@ -268,7 +277,7 @@ impl Viewer {
     }
 
     /// Longest time without a packet of audio.
-    pub fn longest_silence(&self, from: Instant, to: Instant) -> Duration {
+    pub(crate) fn longest_silence(&self, from: Instant, to: Instant) -> Duration {
         let inside = self.heard.iter().copied();
         let times: Vec<_> = std::iter::once(from)
             .chain(inside.filter(|at| *at > from && *at < to))
@@ -279,14 +288,14 @@ impl Viewer {
     }
 
     /// Bits a second that arrived, audio included.
-    pub fn bitrate_bps(&self, from: Instant, to: Instant) -> f64 {
+    pub(crate) fn bitrate_bps(&self, from: Instant, to: Instant) -> f64 {
         let inside = self.bytes.iter().filter(|(at, _)| *at >= from && *at < to);
         let bytes: usize = inside.map(|(_, bytes)| bytes).sum();
         bytes as f64 * 8.0 / (to - from).as_secs_f64()
     }
 
     /// First time from `from` on that a frame of `layer` was shown.
-    pub fn first_of(&self, layer: u8, from: Instant) -> Option<Instant> {
+    pub(crate) fn first_of(&self, layer: u8, from: Instant) -> Option<Instant> {
         let mut shown = self.shown.iter();
         shown
             .find(|shown| shown.at >= from && shown.layer == layer)
@@ -294,7 +303,7 @@ impl Viewer {
     }
 
     /// Layers shown between two times, each with its number of frames.
-    pub fn layers(&self, from: Instant, to: Instant) -> [usize; 3] {
+    pub(crate) fn layers(&self, from: Instant, to: Instant) -> [usize; 3] {
         let mut counts = [0; 3];
         for shown in &self.shown {
             if shown.at >= from && shown.at < to {
@@ -306,7 +315,12 @@ impl Viewer {
 }
 
 /// Lets time pass with everybody at work.
-pub fn run(world: &mut World, camera: &mut Camera, viewers: &mut [&mut Viewer], time: Duration) {
+pub(crate) fn run(
+    world: &mut World,
+    camera: &mut Camera,
+    viewers: &mut [&mut Viewer],
+    time: Duration,
+) {
     let end = world.now + time;
     while world.now < end {
         camera.tick(world);

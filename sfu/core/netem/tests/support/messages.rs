@@ -5,7 +5,7 @@ use kinguicall_netem::{ClientIndex, World};
 
 /// `DataPacket { user: UserPacket { payload } }` with a payload of `len` bytes, the first four of
 /// which are its number.
-pub fn numbered(number: u32, len: usize) -> Vec<u8> {
+pub(crate) fn numbered(number: u32, len: usize) -> Vec<u8> {
     let mut payload = number.to_be_bytes().to_vec();
     payload.resize(len, 7);
     let user = field(2, &payload);
@@ -13,13 +13,13 @@ pub fn numbered(number: u32, len: usize) -> Vec<u8> {
 }
 
 /// Numbers of the messages that a client has got, in order of arrival.
-pub fn numbers(world: &World, client: ClientIndex) -> Vec<u32> {
+pub(crate) fn numbers(world: &World, client: ClientIndex) -> Vec<u32> {
     let messages = world.clients[client.0].messages.iter();
     messages.map(|(_, message)| number_of(message)).collect()
 }
 
 /// The number in a packet as it arrives: the packet is user data first, and that its payload.
-pub fn number_of(packet: &[u8]) -> u32 {
+pub(crate) fn number_of(packet: &[u8]) -> u32 {
     let user = value(packet);
     let payload = value(user);
     payload

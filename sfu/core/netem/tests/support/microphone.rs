@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use kinguicall_netem::{OPUS, RED, SentPacket, Track, World};
 
-pub const FRAME: Duration = Duration::from_millis(20);
+pub(crate) const FRAME: Duration = Duration::from_millis(20);
 const FRAME_TICKS: u32 = 960;
 
 /// A microphone: a frame every 20 ms that tells its number, with a copy of the frame before it.
-pub struct Microphone {
+pub(crate) struct Microphone {
     track: Track,
     pub next: u64,
 }
 
 impl Microphone {
-    pub fn new(track: &Track, first: u64) -> Self {
+    pub(crate) fn new(track: &Track, first: u64) -> Self {
         Self {
             track: track.clone(),
             next: first,
         }
     }
 
-    pub fn speak(&mut self, world: &mut World, payload_type: u8) {
+    pub(crate) fn speak(&mut self, world: &mut World, payload_type: u8) {
         self.send(world, payload_type, Some(-20));
     }
 
-    pub fn send(&mut self, world: &mut World, payload_type: u8, audio_level: Option<i8>) {
+    pub(crate) fn send(&mut self, world: &mut World, payload_type: u8, audio_level: Option<i8>) {
         let number = self.next;
         self.next += 1;
         let payload = match payload_type {
@@ -54,6 +54,6 @@ fn frame(number: u64) -> Vec<u8> {
     frame
 }
 
-pub fn timestamp(number: u64) -> u32 {
+pub(crate) fn timestamp(number: u64) -> u32 {
     (number as u32).wrapping_mul(FRAME_TICKS)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinguicall_netem::{SentPacket, Track, World};
 
 /// A VP8 source: 30 frames a second of three packets each.
-pub struct Vp8Source {
+pub(crate) struct Vp8Source {
     track: Track,
     layer: usize,
     sequence: u64,
@@ -27,12 +27,12 @@ const TEMPORAL_PATTERN: [(u8, bool); 8] = [
     (2, false),
 ];
 
-pub mod scalable;
+pub(crate) mod scalable;
 
-pub const PACKETS_PER_FRAME: u64 = 3;
+pub(crate) const PACKETS_PER_FRAME: u64 = 3;
 
 impl Vp8Source {
-    pub fn new(track: &Track, layer: usize, first_sequence: u64) -> Self {
+    pub(crate) fn new(track: &Track, layer: usize, first_sequence: u64) -> Self {
         Self {
             track: track.clone(),
             layer,
@@ -43,13 +43,13 @@ impl Vp8Source {
     }
 
     /// With three temporal layers.
-    pub fn with_temporal_layers(mut self) -> Self {
+    pub(crate) fn with_temporal_layers(mut self) -> Self {
         self.temporal_layers = true;
         self
     }
 
     /// Sends one frame, a key frame if asked for, due, or the first.
-    pub fn frame(&mut self, world: &mut World, key: bool) {
+    pub(crate) fn frame(&mut self, world: &mut World, key: bool) {
         let key = key || self.frame == 0;
         for part in 0..PACKETS_PER_FRAME {
             let payload = self.payload(part, key);
@@ -73,7 +73,7 @@ impl Vp8Source {
     }
 
     /// Sends `frames` frames in step with simulated time; answers key-frame requests.
-    pub fn run(&mut self, world: &mut World, frames: u32) {
+    pub(crate) fn run(&mut self, world: &mut World, frames: u32) {
         let publisher = self.track.published.client.0;
         for _ in 0..frames {
             let asked = std::mem::take(&mut world.clients[publisher].key_frame_requests) > 0;
@@ -114,7 +114,7 @@ impl Vp8Source {
 }
 
 /// A packet of VP8's frame number `frame`, in one temporal layer; `start`: the frame's first one.
-pub fn vp8_payload(frame: u16, start: bool, key: bool) -> Vec<u8> {
+pub(crate) fn vp8_payload(frame: u16, start: bool, key: bool) -> Vec<u8> {
     let [high, low] = (frame & 0x7fff | 0x8000).to_be_bytes();
     let first = if start { 0x90 } else { 0x80 };
     let mut payload = vec![first, 0xe0, high, low, frame as u8, 0x20];
@@ -131,17 +131,17 @@ pub fn vp8_payload(frame: u16, start: bool, key: bool) -> Vec<u8> {
 }
 
 /// Picture id of a received VP8 payload.
-pub fn picture_id(payload: &[u8]) -> u16 {
+pub(crate) fn picture_id(payload: &[u8]) -> u16 {
     u16::from_be_bytes([payload[2], payload[3]]) & 0x7fff
 }
 
 /// Temporal id of a received VP8 payload.
-pub fn temporal_id(payload: &[u8]) -> u8 {
+pub(crate) fn temporal_id(payload: &[u8]) -> u8 {
     payload[5] >> 6
 }
 
 /// Memory of this process (`/proc/self/statm`, in pages of 4 KiB).
-pub fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
     let pages = statm
         .split(' ')

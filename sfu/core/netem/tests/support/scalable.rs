@@ -6,7 +6,7 @@ use kinguicall_netem::{AV1, Received, SentPacket, Track, VP9, World};
 
 /// How spatial layers depend on each other outside of key frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// L3T3: each needs the one below.
     Full,
     /// L3T3_KEY: none needs another.
@@ -15,7 +15,7 @@ pub enum Mode {
 
 /// What tells of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// AV1 with the dependency descriptor.
     Av1,
     /// VP9 with its payload descriptor only.
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 /// A publisher's stream.
-pub struct ScalableSource {
+pub(crate) struct ScalableSource {
     track: Track,
     format: Format,
     mode: Mode,
@@ -47,7 +47,7 @@ struct Frame {
 }
 
 impl ScalableSource {
-    pub fn new(track: &Track, format: Format, mode: Mode) -> Self {
+    pub(crate) fn new(track: &Track, format: Format, mode: Mode) -> Self {
         Self {
             track: track.clone(),
             format,
@@ -62,7 +62,7 @@ impl ScalableSource {
     }
 
     /// Sends `pictures` pictures in step with simulated time; answers key-frame requests.
-    pub fn run(&mut self, world: &mut World, pictures: usize) {
+    pub(crate) fn run(&mut self, world: &mut World, pictures: usize) {
         let publisher = self.track.published.client.0;
         for _ in 0..pictures {
             let asked = std::mem::take(&mut world.clients[publisher].key_frame_requests) > 0;
@@ -207,7 +207,7 @@ impl ScalableSource {
 }
 
 /// Spatial and temporal layer of a received packet.
-pub fn layers(packet: &Received) -> (u8, u8) {
+pub(crate) fn layers(packet: &Received) -> (u8, u8) {
     let tag = &packet.payload[packet.payload.len() - 4..];
     (tag[0], tag[1])
 }

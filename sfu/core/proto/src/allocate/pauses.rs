@@ -57,20 +57,20 @@ struct Starved {
 
 /// The pauses of one subscriber.
 #[derive(Debug, Default)]
-pub struct Pauses {
+pub(super) struct Pauses {
     /// Not everybody's lowest layer fits.
     starved: Option<Starved>,
     paused_since: Option<Instant>,
 }
 
 impl Pauses {
-    pub fn is_starved(&self) -> bool {
+    pub(super) fn is_starved(&self) -> bool {
         self.starved.is_some()
     }
 
     /// Lets pictures that are paused flow again if it is time to try that. Returns whether it does.
     /// `demands` are in order of importance.
-    pub fn retry(&mut self, now: Instant, budget: &Budget, demands: &mut [Demand]) -> bool {
+    pub(super) fn retry(&mut self, now: Instant, budget: &Budget, demands: &mut [Demand]) -> bool {
         let Some(since) = self.paused_since else {
             return false;
         };
@@ -108,7 +108,7 @@ impl Pauses {
     }
 
     /// Whether what does not fit is to be paused.
-    pub fn may_pause(&mut self, now: Instant, budget: &Budget, demands: &[Demand]) -> bool {
+    pub(super) fn may_pause(&mut self, now: Instant, budget: &Budget, demands: &[Demand]) -> bool {
         let lowest = sum(demands, Demand::lowest_if_flowing);
         if lowest as f64 <= budget.video_bps() as f64 * TOLERANCE {
             self.starved = None;
@@ -137,7 +137,7 @@ impl Pauses {
     }
 
     /// Takes note of what has been decided.
-    pub fn decided(&mut self, now: Instant, demands: &[Demand]) {
+    pub(super) fn decided(&mut self, now: Instant, demands: &[Demand]) {
         let is_paused = |demand: &Demand| demand.allowance == Allowance::Paused;
         self.paused_since = match self.paused_since {
             since if demands.iter().any(is_paused) => since.or(Some(now)),

@@ -18,7 +18,7 @@ const INITIAL_VARIANCE: f64 = 50.0;
 
 /// The estimator.
 #[derive(Debug)]
-pub struct Acknowledged {
+pub(super) struct Acknowledged {
     window_start_us: Option<i64>,
     bytes: u64,
     estimate_kbps: Option<f64>,
@@ -45,23 +45,23 @@ impl Default for Acknowledged {
 
 impl Acknowledged {
     /// Whether a large rise that lasts is believed at once: probes measure the path with less.
-    pub fn follow_rises(&mut self, follows_rises: bool) {
+    pub(super) fn follow_rises(&mut self, follows_rises: bool) {
         self.follows_rises = follows_rises;
     }
 
     /// `None` until the first window has passed.
-    pub fn bitrate_bps(&self) -> Option<f64> {
+    pub(super) fn bitrate_bps(&self) -> Option<f64> {
         self.estimate_kbps.map(|kbps| kbps * 1_000.0)
     }
 
     /// The estimate, but no more than the best recent sample.
-    pub fn ceiling_bps(&self) -> Option<f64> {
+    pub(super) fn ceiling_bps(&self) -> Option<f64> {
         let best = self.recent_kbps.iter().copied().fold(0.0, f64::max);
         self.estimate_kbps.map(|kbps| kbps.min(best) * 1_000.0)
     }
 
     /// A packet has arrived, or several at the same time, by the receiver's clock.
-    pub fn on_packet(&mut self, arrived_us: i64, size: u32) {
+    pub(super) fn on_packet(&mut self, arrived_us: i64, size: u32) {
         let window_us = match self.estimate_kbps {
             None => FIRST_WINDOW_US,
             Some(_) => WINDOW_US,

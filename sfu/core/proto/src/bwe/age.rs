@@ -16,7 +16,7 @@ const LEFT_AFTER_SECOND: f64 = 0.8;
 
 /// The age of one estimate.
 #[derive(Debug, Default)]
-pub struct Age {
+pub(super) struct Age {
     /// The first packet since the last acknowledgement left then.
     unanswered_since_us: Option<i64>,
     round_trip_us: i64,
@@ -26,45 +26,45 @@ pub struct Age {
 }
 
 impl Age {
-    pub fn on_sent(&mut self, now_us: i64) {
+    pub(super) fn on_sent(&mut self, now_us: i64) {
         self.unanswered_since_us.get_or_insert(now_us);
     }
 
-    pub fn on_feedback(&mut self, round_trip_us: i64) {
+    pub(super) fn on_feedback(&mut self, round_trip_us: i64) {
         self.heard = true;
         self.round_trip_us = round_trip_us;
     }
 
     /// A packet has arrived.
-    pub fn on_acknowledged(&mut self) {
+    pub(super) fn on_acknowledged(&mut self) {
         self.is_known = true;
         self.unanswered_since_us = None;
     }
 
     /// What is known no longer counts.
-    pub fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.is_known = false;
         self.unanswered_since_us = None;
     }
 
     /// Whether what is known is to be forgotten.
-    pub fn is_idle(&self, now_us: i64, last_sent_us: i64, can_probe: bool) -> bool {
+    pub(super) fn is_idle(&self, now_us: i64, last_sent_us: i64, can_probe: bool) -> bool {
         let idle_us = if can_probe { IDLE_PROBED_US } else { IDLE_US };
         self.is_known && now_us - last_sent_us >= idle_us
     }
 
     /// Whether anything is known of the path, be it that nothing comes through.
-    pub fn is_known(&self, now_us: i64) -> bool {
+    pub(super) fn is_known(&self, now_us: i64) -> bool {
         self.is_known || self.silent_us(now_us) > 0
     }
 
     /// A peer that negotiated feedback and has never sent any.
-    pub fn is_deaf(&self, now_us: i64) -> bool {
+    pub(super) fn is_deaf(&self, now_us: i64) -> bool {
         !self.heard && self.silent_us(now_us) > 0
     }
 
     /// The share of an estimate that is left.
-    pub fn left(&self, now_us: i64) -> f64 {
+    pub(super) fn left(&self, now_us: i64) -> f64 {
         match self.silent_us(now_us) {
             ..=0 => 1.0,
             silent_us => LEFT_AFTER_SECOND.powf(silent_us as f64 / 1e6),

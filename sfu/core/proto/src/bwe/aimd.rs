@@ -5,9 +5,9 @@
 use super::trendline::Usage;
 
 /// What is assumed before anything is known.
-pub const START_BPS: f64 = 300_000.0;
-pub const MIN_BPS: f64 = 10_000.0;
-pub const MAX_BPS: f64 = 30_000_000.0;
+pub(super) const START_BPS: f64 = 300_000.0;
+pub(super) const MIN_BPS: f64 = 10_000.0;
+pub(super) const MAX_BPS: f64 = 30_000_000.0;
 /// What remains of the arriving rate on overuse.
 const BACKOFF: f64 = 0.85;
 const GROWTH_PER_S: f64 = 1.08;
@@ -46,7 +46,7 @@ const CARRIED: f64 = 0.75;
 
 /// What is known of the path when the rate is updated.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub(super) struct Seen {
     pub arriving_bps: Option<f64>,
     /// Measured like what arrives.
     pub sent_bps: Option<f64>,
@@ -59,7 +59,7 @@ pub struct Seen {
 
 /// The controller.
 #[derive(Debug)]
-pub struct Aimd {
+pub(super) struct Aimd {
     bitrate_bps: f64,
     state: State,
     changed_at_us: i64,
@@ -83,19 +83,19 @@ impl Default for Aimd {
 
 impl Aimd {
     /// Without any knowledge but that the path has once carried so much.
-    pub fn begin_with(bitrate_bps: f64) -> Self {
+    pub(super) fn begin_with(bitrate_bps: f64) -> Self {
         Self {
             bitrate_bps: bitrate_bps.clamp(START_BPS, MAX_BPS),
             ..Self::default()
         }
     }
 
-    pub fn bitrate_bps(&self) -> f64 {
+    pub(super) fn bitrate_bps(&self) -> f64 {
         self.bitrate_bps
     }
 
     /// A probe has measured the path.
-    pub fn set(&mut self, bitrate_bps: f64, now_us: i64) {
+    pub(super) fn set(&mut self, bitrate_bps: f64, now_us: i64) {
         self.bitrate_bps = bitrate_bps.clamp(MIN_BPS, MAX_BPS);
         self.changed_at_us = now_us;
         if self.capacity.is_some_and(|c| bitrate_bps > c.upper_bps()) {
@@ -103,7 +103,7 @@ impl Aimd {
         }
     }
 
-    pub fn update(&mut self, usage: Usage, seen: &Seen, now_us: i64) {
+    pub(super) fn update(&mut self, usage: Usage, seen: &Seen, now_us: i64) {
         self.state = match (usage, self.state) {
             (Usage::Over, _) => State::Decrease,
             (Usage::Under, _) => State::Hold,

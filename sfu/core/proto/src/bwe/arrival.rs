@@ -21,14 +21,14 @@ struct Group {
 
 /// Distance between two neighbouring groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delta {
+pub(super) struct Delta {
     pub sent_us: i64,
     pub arrived_us: i64,
 }
 
 /// Groups packets, which must come in the order of their arrival.
 #[derive(Debug, Default)]
-pub struct InterArrival {
+pub(super) struct InterArrival {
     current: Option<Group>,
     previous: Option<Group>,
     reordered: u8,
@@ -36,7 +36,7 @@ pub struct InterArrival {
 
 impl InterArrival {
     /// The distance between the last two groups, when this packet begins a third one.
-    pub fn on_packet(&mut self, sent_us: i64, arrived_us: i64) -> Option<Delta> {
+    pub(super) fn on_packet(&mut self, sent_us: i64, arrived_us: i64) -> Option<Delta> {
         let fresh = Group {
             first_sent_us: sent_us,
             last_sent_us: sent_us,

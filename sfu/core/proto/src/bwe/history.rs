@@ -7,13 +7,13 @@
 use crate::prefetch::prefetch;
 
 /// Most packets remembered; a power of two.
-pub const PACKETS: usize = 1_024;
+pub(super) const PACKETS: usize = 1_024;
 /// Of a new ring.
 const FIRST_PACKETS: usize = 64;
 /// Feedback about what left longer ago is not waited for: until then the ring grows.
 const KEEP_US: u32 = 2_000_000;
 /// Probe clusters are numbered from 1 up to this; the bit above tells of padding.
-pub const MAX_CLUSTER: u8 = 0x7f;
+pub(super) const MAX_CLUSTER: u8 = 0x7f;
 const PADDING: u8 = 0x80;
 /// Entries that a cache line holds.
 const PER_LINE: usize = 64 / size_of::<Entry>();
@@ -54,7 +54,7 @@ pub struct PacketResult {
 
 /// The ring. Times are microseconds since the estimator's start.
 #[derive(Debug)]
-pub struct SendHistory {
+pub(super) struct SendHistory {
     entries: Box<[Entry]>,
     /// Transport-wide sequence number of the next packet, with rollovers.
     next: u64,
@@ -71,30 +71,30 @@ impl Default for SendHistory {
 
 impl SendHistory {
     /// The number that the next packet is to carry.
-    pub fn next_sequence(&self) -> u16 {
+    pub(super) fn next_sequence(&self) -> u16 {
         self.next as u16
     }
 
     /// The packets that are remembered: number of the first one, and how many.
-    pub fn remembered(&self) -> (u16, u16) {
+    pub(super) fn remembered(&self) -> (u16, u16) {
         let packets = self.next.min(self.entries.len() as u64) as u16;
         (self.next_sequence().wrapping_sub(packets), packets)
     }
 
     /// When the last packet left, unless none has.
-    pub fn last_sent_us(&self, now_us: i64) -> Option<i64> {
+    pub(super) fn last_sent_us(&self, now_us: i64) -> Option<i64> {
         let last = (self.next as usize).checked_sub(1)?;
         let ago = (now_us as u32).wrapping_sub(self.entries[self.index(last)].sent_us);
         Some(now_us - i64::from(ago))
     }
 
     /// Brings the places of the next packets nearer.
-    pub fn prefetch_next(&self, packets: usize) {
+    pub(super) fn prefetch_next(&self, packets: usize) {
         self.prefetch(self.next as usize, packets);
     }
 
     /// Brings what there is to say about packets from `sequence` on nearer.
-    pub fn prefetch_sent(&self, sequence: u16, packets: usize) {
+    pub(super) fn prefetch_sent(&self, sequence: u16, packets: usize) {
         let back = (self.next as u16).wrapping_sub(sequence);
         self.prefetch(
             (self.next as usize).wrapping_sub(usize::from(back)),
@@ -112,7 +112,7 @@ impl SendHistory {
     }
 
     /// The packet numbered `next_sequence` has left.
-    pub fn record(&mut self, sent_us: i64, size: u16, cluster: u8, is_padding: bool) {
+    pub(super) fn record(&mut self, sent_us: i64, size: u16, cluster: u8, is_padding: bool) {
         let mut index = self.index(self.next as usize);
         let oldest = &self.entries[index];
         let is_wanted = self.next >= self.entries.len() as u64
@@ -147,7 +147,7 @@ impl SendHistory {
     }
 
     /// What there is to say about a packet: nothing if it has been settled, or is unknown.
-    pub fn settle(
+    pub(super) fn settle(
         &mut self,
         sequence: u16,
         arrived_us: Option<i64>,

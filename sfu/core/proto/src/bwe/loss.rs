@@ -55,7 +55,7 @@ struct Partial {
 
 /// The estimator.
 #[derive(Debug)]
-pub struct LossBound {
+pub(super) struct LossBound {
     observations: [Observation; WINDOW],
     count: usize,
     partial: Partial,
@@ -88,7 +88,7 @@ impl Default for LossBound {
 
 impl LossBound {
     /// What loss allows at most.
-    pub fn bitrate_bps(&self) -> f64 {
+    pub(super) fn bitrate_bps(&self) -> f64 {
         let bound = if self.limits {
             self.channel.bandwidth_bps
         } else {
@@ -98,7 +98,12 @@ impl LossBound {
     }
 
     /// Takes in what one feedback has told. `delay_bps` is the delay-based rate.
-    pub fn update(&mut self, results: &[PacketResult], delay_bps: f64, arriving_bps: Option<f64>) {
+    pub(super) fn update(
+        &mut self,
+        results: &[PacketResult],
+        delay_bps: f64,
+        arriving_bps: Option<f64>,
+    ) {
         for result in results {
             self.partial.add(result);
         }
@@ -162,7 +167,7 @@ impl LossBound {
     }
 
     /// The path has just carried so much without loss: what it lost before no longer tells.
-    pub fn carried(&mut self, bitrate_bps: f64) {
+    pub(super) fn carried(&mut self, bitrate_bps: f64) {
         if self.limits && bitrate_bps > self.channel.bandwidth_bps {
             *self = Self::default();
         }

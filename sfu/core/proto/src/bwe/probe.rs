@@ -8,7 +8,7 @@
 use super::history::{MAX_CLUSTER, PacketResult};
 
 /// How often padding is sent within a cluster.
-pub const TICK_US: i64 = 5_000;
+pub(super) const TICK_US: i64 = 5_000;
 /// How often it is looked for something to do outside of one.
 const IDLE_TICK_US: i64 = 20_000;
 /// A cluster lasts so long, and until it has so many packets, but not for ever.
@@ -91,7 +91,7 @@ pub struct Wanted {
 
 /// What a probe has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
+pub(super) struct Measured {
     pub bitrate_bps: f64,
     /// The path could not carry the probed rate.
     pub saturated: bool,
@@ -101,7 +101,7 @@ pub struct Measured {
 
 /// The prober of one transport.
 #[derive(Debug)]
-pub struct Prober {
+pub(super) struct Prober {
     state: State,
     id: u8,
     cluster: Cluster,
@@ -136,7 +136,7 @@ impl Default for Prober {
 }
 
 impl Prober {
-    pub fn want(&mut self, now_us: i64, wanted: Option<Wanted>) {
+    pub(super) fn want(&mut self, now_us: i64, wanted: Option<Wanted>) {
         let steps = [self.wanted, wanted].map(|it| it.map(|it| it.step_bps as f64));
         if let [Some(before), Some(step)] = steps
             && step < before * TAKEN_AWAY
@@ -151,7 +151,7 @@ impl Prober {
     }
 
     /// As with a path never seen before.
-    pub fn begin_anew(&mut self, now_us: i64) {
+    pub(super) fn begin_anew(&mut self, now_us: i64) {
         *self = Self {
             id: self.id,
             wanted: self.wanted,
@@ -161,18 +161,18 @@ impl Prober {
     }
 
     /// What has held probes up is over.
-    pub fn hurry(&mut self, now_us: i64) {
+    pub(super) fn hurry(&mut self, now_us: i64) {
         self.next_at_us = self.next_at_us.min(now_us);
         self.interval_us = INTERVAL_US;
     }
 
     /// Whether feedback tells of what is sent as padding.
-    pub fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         self.is_answered
     }
 
     /// The cluster that packets sent now belong to; 0 is none.
-    pub fn current(&self) -> u8 {
+    pub(super) fn current(&self) -> u8 {
         match self.state {
             State::Sending => self.id,
             _ => 0,
@@ -180,7 +180,7 @@ impl Prober {
     }
 
     /// A packet of the current cluster has left.
-    pub fn on_sent(&mut self, size: usize, is_padding: bool) {
+    pub(super) fn on_sent(&mut self, size: usize, is_padding: bool) {
         if self.state == State::Sending {
             self.cluster.sent_packets += 1;
             self.cluster.sent_bytes += size as u64;
@@ -189,7 +189,7 @@ impl Prober {
     }
 
     /// Bytes of padding to send now. `None` when there is no cluster to fill.
-    pub fn poll(&mut self, now_us: i64, estimate_bps: f64, free: bool) -> Option<usize> {
+    pub(super) fn poll(&mut self, now_us: i64, estimate_bps: f64, free: bool) -> Option<usize> {
         if self.state == State::Idle {
             self.start(now_us, estimate_bps, free);
         }
@@ -238,7 +238,7 @@ impl Prober {
     }
 
     /// Feedback about a packet of a cluster.
-    pub fn on_result(&mut self, result: &PacketResult) {
+    pub(super) fn on_result(&mut self, result: &PacketResult) {
         if result.cluster != self.id || self.state == State::Idle {
             return;
         }
@@ -252,7 +252,7 @@ impl Prober {
     }
 
     /// The finding of a cluster whose packets have all been told of, or that takes too long.
-    pub fn conclude(&mut self, now_us: i64, round_trip_us: i64) -> Option<Measured> {
+    pub(super) fn conclude(&mut self, now_us: i64, round_trip_us: i64) -> Option<Measured> {
         let State::Awaiting { until_us } = self.state else {
             return None;
         };
@@ -285,13 +285,13 @@ impl Prober {
     }
 
     /// A probe has failed by leading to congestion, or there is congestion anyway.
-    pub fn back_off(&mut self, now_us: i64) {
+    pub(super) fn back_off(&mut self, now_us: i64) {
         self.next_at_us = self.next_at_us.max(now_us + INTERVAL_US / 2);
         self.met_limit = true;
     }
 
     /// In how many microseconds `poll` or `conclude` is to be called again.
-    pub fn poll_wait_us(&self, now_us: i64) -> Option<i64> {
+    pub(super) fn poll_wait_us(&self, now_us: i64) -> Option<i64> {
         match self.state {
             State::Sending => Some(TICK_US),
             State::Awaiting { until_us } => Some((until_us - now_us).max(IDLE_TICK_US)),

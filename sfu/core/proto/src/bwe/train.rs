@@ -12,7 +12,7 @@ const MAX_GAP_US: i64 = 200_000;
 
 /// Sums over the last trains, the newest counting most.
 #[derive(Debug, Default)]
-pub struct Trains {
+pub(super) struct Trains {
     last: Option<(i64, i64, u16)>,
     bytes: f64,
     elapsed_us: f64,
@@ -20,7 +20,7 @@ pub struct Trains {
 
 impl Trains {
     /// A packet has arrived. To be called in the order of arrival.
-    pub fn on_packet(&mut self, sent_us: i64, arrived_us: i64, size: u16) {
+    pub(super) fn on_packet(&mut self, sent_us: i64, arrived_us: i64, size: u16) {
         let last = self.last.replace((sent_us, arrived_us, size));
         let Some((before_sent, before_arrived, before_size)) = last else {
             return;
@@ -37,7 +37,7 @@ impl Trains {
     }
 
     /// `None` until there has been a train.
-    pub fn bitrate_bps(&self) -> Option<f64> {
+    pub(super) fn bitrate_bps(&self) -> Option<f64> {
         (self.bytes > 0.0).then(|| self.bytes * 8e6 / self.elapsed_us.max(1.0))
     }
 }

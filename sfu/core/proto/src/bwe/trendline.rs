@@ -20,7 +20,7 @@ const MAX_ADAPT_MS: f64 = 100.0;
 
 /// What the delay says of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Usage {
+pub(super) enum Usage {
     #[default]
     Normal,
     /// Queues grow.
@@ -31,7 +31,7 @@ pub enum Usage {
 
 /// The detector.
 #[derive(Debug)]
-pub struct Trendline {
+pub(super) struct Trendline {
     deltas: u32,
     first_arrival_us: Option<i64>,
     accumulated_ms: f64,
@@ -69,12 +69,12 @@ impl Default for Trendline {
 }
 
 impl Trendline {
-    pub fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         self.usage
     }
 
     /// A group has ended at `arrived_us`.
-    pub fn update(&mut self, delta: Delta, arrived_us: i64) {
+    pub(super) fn update(&mut self, delta: Delta, arrived_us: i64) {
         let first = *self.first_arrival_us.get_or_insert(arrived_us);
         let arrived_ms = (arrived_us - first) as f64 / 1_000.0;
         let sent_ms = delta.sent_us as f64 / 1_000.0;

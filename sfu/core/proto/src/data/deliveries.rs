@@ -25,7 +25,7 @@ const SHARE: usize = 16;
 const MAX_OF_SERVER: usize = 256 * 1_024;
 
 /// Who a message comes from: a peer's transport, or the server.
-pub type Origin = Option<TransportId>;
+pub(crate) type Origin = Option<TransportId>;
 
 #[derive(Debug)]
 struct Accepted {
@@ -35,7 +35,7 @@ struct Accepted {
 }
 
 #[derive(Debug, Default)]
-pub struct Deliveries {
+pub(crate) struct Deliveries {
     accepted: Slab<Accepted>,
     parked: BTreeMap<Origin, VecDeque<RoutedData>>,
     /// Origins whose first parked message waits for room at a reader, longest wait first.
@@ -47,12 +47,12 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Most that one reader may have waiting at the moment.
-    pub fn reader_limit(&self) -> usize {
+    pub(crate) fn reader_limit(&self) -> usize {
         (BUDGET.saturating_sub(self.used) / SHARE).min(MAX_READER)
     }
 
     /// Keeps a message for some readers, or for none.
-    pub fn accept(&mut self, message: RoutedData, readers: usize) -> usize {
+    pub(crate) fn accept(&mut self, message: RoutedData, readers: usize) -> usize {
         self.used += message.packet.len();
         let key = self.accepted.insert(Accepted { message, readers });
         if readers == 0 {
@@ -61,12 +61,12 @@ impl Deliveries {
         key
     }
 
-    pub fn get(&self, key: usize) -> Option<&RoutedData> {
+    pub(crate) fn get(&self, key: usize) -> Option<&RoutedData> {
         Some(&self.accepted.get(key)?.message)
     }
 
     /// One reader less waits for a message.
-    pub fn release(&mut self, key: usize) {
+    pub(crate) fn release(&mut self, key: usize) {
         if let Some(accepted) = self.accepted.get_mut(key) {
             accepted.readers = accepted.readers.saturating_sub(1);
             if accepted.readers == 0 {
@@ -76,16 +76,16 @@ impl Deliveries {
     }
 
     /// A stack's copies have become more or fewer.
-    pub fn recount(&mut self, before: usize, after: usize) {
+    pub(crate) fn recount(&mut self, before: usize, after: usize) {
         self.used = self.used.saturating_sub(before) + after;
     }
 
-    pub fn has_parked(&self, origin: Origin) -> bool {
+    pub(crate) fn has_parked(&self, origin: Origin) -> bool {
         self.parked.contains_key(&origin)
     }
 
     /// Parks a message behind others of its origin, or as the first one because of `reader`.
-    pub fn park(&mut self, message: RoutedData, reader: Option<TransportId>) {
+    pub(crate) fn park(&mut self, message: RoutedData, reader: Option<TransportId>) {
         let origin = message.origin;
         self.used += message.packet.len();
         self.parked.entry(origin).or_default().push_back(message);
@@ -95,11 +95,11 @@ impl Deliveries {
     }
 
     /// The first parked message of an origin.
-    pub fn parked(&self, origin: Origin) -> Option<&RoutedData> {
+    pub(crate) fn parked(&self, origin: Origin) -> Option<&RoutedData> {
         self.parked.get(&origin)?.front()
     }
 
-    pub fn unpark(&mut self, origin: Origin) -> Option<RoutedData> {
+    pub(crate) fn unpark(&mut self, origin: Origin) -> Option<RoutedData> {
         let queue = self.parked.get_mut(&origin)?;
         let message = queue.pop_front();
         if queue.is_empty() {
@@ -112,19 +112,19 @@ impl Deliveries {
     }
 
     /// Whether more of the server's own messages are parked than may be.
-    pub fn server_is_over(&self) -> bool {
+    pub(crate) fn server_is_over(&self) -> bool {
         let parked = self.parked.get(&None);
         let bytes = parked.map(|queue| queue.iter().map(|m| m.packet.len()).sum::<usize>());
         bytes.is_some_and(|bytes| bytes > MAX_OF_SERVER)
     }
 
     /// The origin that has waited longest for room at `reader`.
-    pub fn first_blocked(&self, reader: TransportId) -> Option<Origin> {
+    pub(crate) fn first_blocked(&self, reader: TransportId) -> Option<Origin> {
         self.blocked.get(&reader)?.front().copied()
     }
 
     /// The first one gets its turn: it is no longer the longest waiting.
-    pub fn pop_blocked(&mut self, reader: TransportId) {
+    pub(crate) fn pop_blocked(&mut self, reader: TransportId) {
         if let Some(queue) = self.blocked.get_mut(&reader) {
             queue.pop_front();
             if queue.is_empty() {
@@ -134,19 +134,19 @@ impl Deliveries {
     }
 
     /// `origin` waits for room at `reader`, behind the others.
-    pub fn block(&mut self, reader: TransportId, origin: Origin) {
+    pub(crate) fn block(&mut self, reader: TransportId, origin: Origin) {
         self.blocked.entry(reader).or_default().push_back(origin);
     }
 
     /// The reader that an origin's first parked message waits for.
-    pub fn reader_that_blocks(&self, origin: Origin) -> Option<TransportId> {
+    pub(crate) fn reader_that_blocks(&self, origin: Origin) -> Option<TransportId> {
         let mut blocked = self.blocked.iter();
         let found = blocked.find(|(_, origins)| origins.contains(&origin));
         found.map(|(reader, _)| *reader)
     }
 
     /// What has been taken since the last call: its senders are to be told.
-    pub fn poll_taken(&mut self) -> Option<(TransportId, usize)> {
+    pub(crate) fn poll_taken(&mut self) -> Option<(TransportId, usize)> {
         self.taken.pop()
     }
 

@@ -16,21 +16,21 @@ const PER_MESSAGE: usize = 128;
 const LIMIT: usize = RECEIVE_BUFFER as usize + 64 * 1_024;
 
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub(super) struct Inbox {
     messages: VecDeque<(ChannelEvent, usize)>,
     cost: usize,
     is_held: bool,
 }
 
 impl Inbox {
-    pub fn push(&mut self, message: ChannelEvent, len: usize) {
+    pub(super) fn push(&mut self, message: ChannelEvent, len: usize) {
         let cost = len + PER_MESSAGE;
         self.cost += cost;
         self.messages.push_back((message, cost));
     }
 
     /// The next message that may be passed on.
-    pub fn pop(&mut self) -> Option<ChannelEvent> {
+    pub(super) fn pop(&mut self) -> Option<ChannelEvent> {
         if self.is_held {
             return None;
         }
@@ -39,20 +39,20 @@ impl Inbox {
         Some(message)
     }
 
-    pub fn hold(&mut self, held: bool) {
+    pub(super) fn hold(&mut self, held: bool) {
         self.is_held = held;
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// Bytes that the peer's window is smaller by.
-    pub fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         self.cost
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.cost >= LIMIT
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long a reader may hold up its senders without taking `MIN_TAKEN`. A phone that changes its
 /// network and restarts ICE is back within this time.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// 26 kbit/s: what the slowest path that can still carry a voice takes.
 const MIN_TAKEN: u64 = 32 * 1_024;
 /// Bounds of what the stack holds: enough for 5 Mbit/s and 10 Mbit/s at 100 ms.
@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_secs(5);
 const MAX_RESTS: u32 = 12;
 
 /// A message that waits: its key among the shard's deliveries, and its length.
-pub type Waiting = (usize, usize);
+pub(super) type Waiting = (usize, usize);
 
 /// A period in which the reader is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ struct Period {
 }
 
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(super) struct Outbox {
     queue: VecDeque<Waiting>,
     queued: usize,
     /// Bytes ever given to the stack, and those of them that the reader has acknowledged.
@@ -47,23 +47,23 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn push(&mut self, now: Instant, message: Waiting) {
+    pub(super) fn push(&mut self, now: Instant, message: Waiting) {
         self.queue.push_back(message);
         self.queued += message.1;
         self.update_watch(now);
     }
 
     /// Whether others wait for room here.
-    pub fn set_blocking(&mut self, now: Instant, blocking: bool) {
+    pub(super) fn set_blocking(&mut self, now: Instant, blocking: bool) {
         self.is_blocking = blocking;
         self.update_watch(now);
     }
 
-    pub fn front(&self) -> Option<Waiting> {
+    pub(super) fn front(&self) -> Option<Waiting> {
         self.queue.front().copied()
     }
 
-    pub fn pop(&mut self, now: Instant) -> Option<Waiting> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Waiting> {
         let message = self.queue.pop_front()?;
         self.queued -= message.1;
         self.update_watch(now);
@@ -71,7 +71,7 @@ impl Outbox {
     }
 
     /// All that waits: the next channel counts from the beginning.
-    pub fn clear(&mut self) -> impl Iterator<Item = Waiting> {
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = Waiting> {
         self.written = 0;
         self.taken = 0;
         self.rate = None;
@@ -81,21 +81,21 @@ impl Outbox {
     }
 
     /// Bytes that wait here.
-    pub fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         self.queued
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// The stack has been given so many bytes.
-    pub fn on_written(&mut self, bytes: usize) {
+    pub(super) fn on_written(&mut self, bytes: usize) {
         self.written += bytes as u64;
     }
 
     /// The stack has so many bytes left that are not acknowledged.
-    pub fn on_buffered(&mut self, now: Instant, buffered: usize) {
+    pub(super) fn on_buffered(&mut self, now: Instant, buffered: usize) {
         self.taken = self.written.saturating_sub(buffered as u64);
         let taken = self.taken;
         let rate = self.rate.get_or_insert(Period { began: now, taken });
@@ -107,17 +107,17 @@ impl Outbox {
     }
 
     /// Whether the stack, which holds `buffered` bytes, may have `len` more. One message always may.
-    pub fn fits_stack(&self, buffered: usize, len: usize, reader_limit: usize) -> bool {
+    pub(super) fn fits_stack(&self, buffered: usize, len: usize, reader_limit: usize) -> bool {
         let limit = self.in_stack_limit.max(MIN_IN_STACK).min(reader_limit);
         buffered == 0 || buffered + len <= limit
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         Some(self.watch?.began + PATIENCE)
     }
 
     /// Whether the reader has stalled.
-    pub fn has_stalled(&mut self, now: Instant) -> bool {
+    pub(super) fn has_stalled(&mut self, now: Instant) -> bool {
         let Some(watch) = &mut self.watch else {
             return false;
         };
@@ -135,7 +135,7 @@ impl Outbox {
     }
 
     /// The reader gets nothing of what waits. Returns when it may have a new channel.
-    pub fn on_stalled(&mut self, now: Instant) -> Instant {
+    pub(super) fn on_stalled(&mut self, now: Instant) -> Instant {
         self.stalls = (self.stalls + 1).min(MAX_RESTS);
         now + REST * self.stalls
     }

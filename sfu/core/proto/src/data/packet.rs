@@ -14,23 +14,23 @@ pub const MAX_PACKET: usize = 65_535;
 const MAX_DESTINATIONS: usize = 1_000;
 
 mod packet_field {
-    pub const KIND: u32 = 1;
-    pub const USER: u32 = 2;
-    pub const SPEAKER: u32 = 3;
-    pub const PARTICIPANT_IDENTITY: u32 = 4;
-    pub const DESTINATION_IDENTITIES: u32 = 5;
-    pub const TRANSCRIPTION: u32 = 7;
-    pub const METRICS: u32 = 8;
-    pub const SEQUENCE: u32 = 16;
-    pub const PARTICIPANT_SID: u32 = 17;
+    pub(super) const KIND: u32 = 1;
+    pub(super) const USER: u32 = 2;
+    pub(super) const SPEAKER: u32 = 3;
+    pub(super) const PARTICIPANT_IDENTITY: u32 = 4;
+    pub(super) const DESTINATION_IDENTITIES: u32 = 5;
+    pub(super) const TRANSCRIPTION: u32 = 7;
+    pub(super) const METRICS: u32 = 8;
+    pub(super) const SEQUENCE: u32 = 16;
+    pub(super) const PARTICIPANT_SID: u32 = 17;
 }
 
 mod user_field {
-    pub const PARTICIPANT_SID: u32 = 1;
-    pub const PAYLOAD: u32 = 2;
-    pub const DESTINATION_SIDS: u32 = 3;
-    pub const PARTICIPANT_IDENTITY: u32 = 5;
-    pub const DESTINATION_IDENTITIES: u32 = 6;
+    pub(super) const PARTICIPANT_SID: u32 = 1;
+    pub(super) const PAYLOAD: u32 = 2;
+    pub(super) const DESTINATION_SIDS: u32 = 3;
+    pub(super) const PARTICIPANT_IDENTITY: u32 = 5;
+    pub(super) const DESTINATION_IDENTITIES: u32 = 6;
 }
 
 const KIND_LOSSY: u64 = 1;

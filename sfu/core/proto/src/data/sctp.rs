@@ -20,11 +20,11 @@ use super::dcep::Reliability;
 use crate::api::DtlsRole;
 
 /// Streams that may exist: more would make each chunk dearer, as the stack walks all of them.
-pub const MAX_STREAMS: u16 = 1_024;
+pub(super) const MAX_STREAMS: u16 = 1_024;
 /// Longest message that is sent: readers that announce nothing take 65,535 bytes.
-pub const MAX_SENT_MESSAGE: u32 = super::packet::MAX_PACKET as u32;
+pub(super) const MAX_SENT_MESSAGE: u32 = super::packet::MAX_PACKET as u32;
 /// The receive window: 15 Mbit/s at 100 ms.
-pub const RECEIVE_BUFFER: u32 = 192 * 1_024;
+pub(super) const RECEIVE_BUFFER: u32 = 192 * 1_024;
 
 /// Above the window: a message that fills it without an end is answered with an ABORT, where one
 /// above the stack's limit would end the association without telling the peer.
@@ -41,7 +41,7 @@ const RTO_MAX_MS: u64 = 3_000;
 
 /// What happened to the association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SctpEvent {
+pub(super) enum SctpEvent {
     Established,
     /// A complete message waits on this stream.
     Readable(u16),
@@ -52,14 +52,14 @@ pub enum SctpEvent {
 
 /// A received message.
 #[derive(Debug)]
-pub struct ReceivedMessage {
+pub(super) struct ReceivedMessage {
     pub protocol: PayloadProtocolIdentifier,
     pub bytes: Vec<u8>,
 }
 
 /// One association.
 #[derive(Debug)]
-pub struct SctpSession {
+pub(super) struct SctpSession {
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Association)>,
     outgoing: VecDeque<Bytes>,
@@ -67,7 +67,7 @@ pub struct SctpSession {
 
 impl SctpSession {
     /// Begins as the DTLS role demands: the client's INIT is there to be polled.
-    pub fn new(dtls_role: DtlsRole) -> Self {
+    pub(super) fn new(dtls_role: DtlsRole) -> Self {
         let transport = Arc::new(transport_config());
         let mut endpoint_config = EndpointConfig::default();
         endpoint_config.max_payload_size(MAX_PAYLOAD);
@@ -89,7 +89,7 @@ impl SctpSession {
     }
 
     /// Takes a decrypted packet. Malformed ones and ones about streams out of range are dropped.
-    pub fn handle(&mut self, now: Instant, packet: &[u8]) {
+    pub(super) fn handle(&mut self, now: Instant, packet: &[u8]) {
         if !is_acceptable(packet) {
             return;
         }
@@ -116,19 +116,19 @@ impl SctpSession {
         self.pass_endpoint_events();
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         if let Some((_, association)) = &mut self.association {
             association.handle_timeout(now);
         }
         self.pass_endpoint_events();
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.association.as_ref()?.1.poll_timeout()
     }
 
     /// The next packet to encrypt and send. Call until `None`.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         while self.outgoing.is_empty() {
             let transmit = self.endpoint.poll_transmit().or_else(|| {
                 let (_, association) = self.association.as_mut()?;
@@ -142,7 +142,7 @@ impl SctpSession {
     }
 
     /// Call until `None`.
-    pub fn poll_event(&mut self) -> Option<SctpEvent> {
+    pub(super) fn poll_event(&mut self) -> Option<SctpEvent> {
         let (_, association) = self.association.as_mut()?;
         loop {
             match association.poll()? {
@@ -162,7 +162,7 @@ impl SctpSession {
     }
 
     /// Opens an outgoing stream. Returns whether it could be.
-    pub fn open(&mut self, id: u16) -> bool {
+    pub(super) fn open(&mut self, id: u16) -> bool {
         let Some((_, association)) = &mut self.association else {
             return false;
         };
@@ -171,7 +171,7 @@ impl SctpSession {
     }
 
     /// Sets how messages on a stream are delivered.
-    pub fn set_reliability(&mut self, id: u16, ordered: bool, reliability: Reliability) {
+    pub(super) fn set_reliability(&mut self, id: u16, ordered: bool, reliability: Reliability) {
         let (kind, value) = match reliability {
             Reliability::Reliable => (ReliabilityType::Reliable, 0),
             Reliability::MaxRetransmits(times) => (ReliabilityType::Rexmit, times),
@@ -185,7 +185,7 @@ impl SctpSession {
     }
 
     /// The next complete message of a stream.
-    pub fn read(&mut self, id: u16) -> Option<ReceivedMessage> {
+    pub(super) fn read(&mut self, id: u16) -> Option<ReceivedMessage> {
         let (_, association) = self.association.as_mut()?;
         let message = association.stream(id).ok()?.read_sctp().ok()??;
         let mut bytes = vec![0; message.len()];
@@ -197,7 +197,12 @@ impl SctpSession {
     }
 
     /// Queues a message. Returns whether it was accepted.
-    pub fn write(&mut self, id: u16, protocol: PayloadProtocolIdentifier, bytes: &[u8]) -> bool {
+    pub(super) fn write(
+        &mut self,
+        id: u16,
+        protocol: PayloadProtocolIdentifier,
+        bytes: &[u8],
+    ) -> bool {
         let Some((_, association)) = &mut self.association else {
             return false;
         };
@@ -206,7 +211,7 @@ impl SctpSession {
     }
 
     /// Bytes of a stream that the peer has not acknowledged.
-    pub fn buffered(&mut self, id: u16) -> usize {
+    pub(super) fn buffered(&mut self, id: u16) -> usize {
         let buffered = self
             .association
             .as_mut()
@@ -215,14 +220,14 @@ impl SctpSession {
     }
 
     #[cfg(test)]
-    pub fn set_longest(&mut self, bytes: usize) {
+    pub(super) fn set_longest(&mut self, bytes: usize) {
         if let Some((_, association)) = &mut self.association {
             association.set_max_send_message_size(u32::try_from(bytes).unwrap_or(u32::MAX));
         }
     }
 
     /// Resets a stream (RFC 6525).
-    pub fn close(&mut self, id: u16) {
+    pub(super) fn close(&mut self, id: u16) {
         if let Some((_, association)) = &mut self.association
             && let Ok(mut stream) = association.stream(id)
         {

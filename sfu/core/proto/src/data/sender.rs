@@ -19,7 +19,7 @@ const BURST: Duration = Duration::from_millis(250);
 
 /// Whether a message may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub(crate) enum Gate {
     Open,
     /// Readers have too much to take: `on_taken` opens it again.
     Full,
@@ -28,7 +28,7 @@ pub enum Gate {
 }
 
 #[derive(Debug, Default)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// Bytes on their way, by shard.
     outstanding: Vec<usize>,
     /// When what was sent so far would have been sent at the pace.
@@ -36,7 +36,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub fn gate(&self, now: Instant) -> Gate {
+    pub(crate) fn gate(&self, now: Instant) -> Gate {
         if self.outstanding.iter().any(|bytes| *bytes >= WINDOW) {
             return Gate::Full;
         }
@@ -47,7 +47,7 @@ impl Sender {
     }
 
     /// A message goes to so many readers.
-    pub fn on_sent(&mut self, now: Instant, len: usize, readers: usize) {
+    pub(crate) fn on_sent(&mut self, now: Instant, len: usize, readers: usize) {
         let cost = (len + PER_DELIVERY) as u64 * readers as u64;
         let nanoseconds = cost.saturating_mul(1_000_000_000) / PACE_BYTES_PER_SECOND;
         let from = self.paced_until.map_or(now, |until| until.max(now));
@@ -55,7 +55,7 @@ impl Sender {
     }
 
     /// A reliable message of so many bytes goes to `shards` shards.
-    pub fn expect_taken(&mut self, len: usize, shards: u8) {
+    pub(crate) fn expect_taken(&mut self, len: usize, shards: u8) {
         self.outstanding.resize(usize::from(shards), 0);
         for bytes in &mut self.outstanding {
             *bytes += len;
@@ -63,7 +63,7 @@ impl Sender {
     }
 
     /// The readers of `shard` have been given so many of the bytes.
-    pub fn on_taken(&mut self, shard: ShardId, len: usize) {
+    pub(crate) fn on_taken(&mut self, shard: ShardId, len: usize) {
         if let Some(bytes) = self.outstanding.get_mut(usize::from(shard.0)) {
             *bytes = bytes.saturating_sub(len);
         }

@@ -19,7 +19,7 @@ const STEP: usize = 64 * 1_024;
 
 /// What a peer believes of its window.
 #[derive(Debug, Default)]
-pub struct Window {
+pub(super) struct Window {
     /// The last SACK, as the stack made it, and how much was taken off its window.
     told: Option<(Bytes, usize)>,
     /// The last packet with data beyond the window: taken when there is room, it saves the peer the
@@ -29,7 +29,7 @@ pub struct Window {
 
 impl Window {
     /// Adapts a packet of the stack's: `withheld` bytes of the window are in use.
-    pub fn outgoing(&mut self, packet: Bytes, withheld: usize) -> Bytes {
+    pub(super) fn outgoing(&mut self, packet: Bytes, withheld: usize) -> Bytes {
         if packet.get(COMMON_HEADER) != Some(&CHUNK_SACK) || packet.len() < CREDIT.end {
             return packet;
         }
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// The packet that announces a window which has opened again, if it has.
-    pub fn update(&mut self, withheld: usize) -> Option<Bytes> {
+    pub(super) fn update(&mut self, withheld: usize) -> Option<Bytes> {
         let (sack, before) = self.told.as_mut()?;
         if withheld > 0 && withheld + STEP > *before {
             return None;
@@ -57,7 +57,7 @@ impl Window {
     }
 
     /// Keeps a packet's data out. Returns what else the packet brings, if anything.
-    pub fn refuse(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn refuse(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let mut rest = packet.get(..COMMON_HEADER)?.to_vec();
         let mut has_data = false;
         let mut chunks = &packet[COMMON_HEADER..];
@@ -85,7 +85,7 @@ impl Window {
     }
 
     /// What was refused last, now that there is room.
-    pub fn take_refused(&mut self) -> Option<Bytes> {
+    pub(super) fn take_refused(&mut self) -> Option<Bytes> {
         self.refused.take()
     }
 }

@@ -22,7 +22,7 @@ struct Limit {
 
 /// The choice of one subscription.
 #[derive(Debug, Clone)]
-pub struct ScalableLayers {
+pub(super) struct ScalableLayers {
     max: Limit,
     described: Described,
     layered: Layered,
@@ -30,13 +30,13 @@ pub struct ScalableLayers {
 
 /// A packet that is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admitted {
+pub(super) struct Admitted {
     /// It ends the picture for this subscriber.
     pub ends_picture: bool,
 }
 
 impl ScalableLayers {
-    pub fn new(max_spatial: u8, max_temporal: u8) -> Self {
+    pub(super) fn new(max_spatial: u8, max_temporal: u8) -> Self {
         Self {
             max: Limit {
                 spatial: max_spatial,
@@ -47,7 +47,7 @@ impl ScalableLayers {
         }
     }
 
-    pub fn set_max(&mut self, max_spatial: u8, max_temporal: u8) {
+    pub(super) fn set_max(&mut self, max_spatial: u8, max_temporal: u8) {
         self.max = Limit {
             spatial: max_spatial,
             temporal: max_temporal,
@@ -55,19 +55,19 @@ impl ScalableLayers {
     }
 
     /// A key frame begins at `sequence`; nothing before it counts.
-    pub fn start(&mut self, sequence: u64) {
+    pub(super) fn start(&mut self, sequence: u64) {
         self.described = Described::default();
         self.layered = Layered::default();
         self.layered.decide(sequence, self.max);
     }
 
     /// Whether what is wanted needs a key frame first.
-    pub fn needs_key_frame(&self) -> bool {
+    pub(super) fn needs_key_frame(&self) -> bool {
         self.described.stuck || self.layered.stuck(self.max)
     }
 
     /// `None` for a packet that is not to be sent.
-    pub fn admits(
+    pub(super) fn admits(
         &mut self,
         sequence: u64,
         timestamp: u32,

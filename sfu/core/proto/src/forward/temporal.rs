@@ -19,7 +19,7 @@ struct Decision {
 
 /// The choice of one subscription.
 #[derive(Debug, Clone)]
-pub struct TemporalLayers {
+pub(super) struct TemporalLayers {
     max: u8,
     /// Newest first.
     decisions: [Decision; REMEMBERED],
@@ -28,7 +28,7 @@ pub struct TemporalLayers {
 
 impl TemporalLayers {
     /// Sends all layers up to `max`.
-    pub fn new(max: u8) -> Self {
+    pub(super) fn new(max: u8) -> Self {
         let unused = Decision {
             from: u64::MAX,
             highest: 0,
@@ -40,12 +40,12 @@ impl TemporalLayers {
         }
     }
 
-    pub fn set_max(&mut self, max: u8) {
+    pub(super) fn set_max(&mut self, max: u8) {
         self.max = max;
     }
 
     /// A key frame of another stream begins at `sequence`.
-    pub fn start(&mut self, sequence: u64) {
+    pub(super) fn start(&mut self, sequence: u64) {
         *self = Self::new(self.max);
         self.decisions[0] = Decision {
             from: sequence,
@@ -54,7 +54,12 @@ impl TemporalLayers {
     }
 
     /// Whether the packet is to be sent.
-    pub fn admits(&mut self, sequence: u64, timestamp: u32, packet: &vp8::Descriptor) -> bool {
+    pub(super) fn admits(
+        &mut self,
+        sequence: u64,
+        timestamp: u32,
+        packet: &vp8::Descriptor,
+    ) -> bool {
         let begins_frame = self
             .newest_timestamp
             .is_none_or(|newest| (timestamp.wrapping_sub(newest) as i32) > 0);

@@ -19,7 +19,7 @@ pub struct Vp8Numbers {
 
 /// Shift of one subscription.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Vp8Shift {
+pub(super) struct Vp8Shift {
     picture_id: u16,
     tl0_pic_idx: u8,
     last: Option<Vp8Numbers>,
@@ -28,7 +28,7 @@ pub struct Vp8Shift {
 
 impl Vp8Shift {
     /// A switch: `first` continues what was sent before.
-    pub fn start(&mut self, first: &vp8::Descriptor) {
+    pub(super) fn start(&mut self, first: &vp8::Descriptor) {
         self.left_out = None;
         let Some(last) = self.last else { return };
         let picture_id = first.picture_id.map_or(0, |p| p.value);
@@ -38,7 +38,7 @@ impl Vp8Shift {
     }
 
     /// Notes a packet that is left out; whether it is the first one of its picture.
-    pub fn leave_out(&mut self, descriptor: &vp8::Descriptor) -> bool {
+    pub(super) fn leave_out(&mut self, descriptor: &vp8::Descriptor) -> bool {
         let Some(PictureId { value, is_long, .. }) = descriptor.picture_id else {
             return false;
         };
@@ -53,7 +53,7 @@ impl Vp8Shift {
     }
 
     /// The numbers of a packet before which `left_out` pictures were left out since the switch.
-    pub fn apply(&mut self, descriptor: &vp8::Descriptor, left_out: u16) -> Vp8Numbers {
+    pub(super) fn apply(&mut self, descriptor: &vp8::Descriptor, left_out: u16) -> Vp8Numbers {
         let picture_id = descriptor.picture_id.map_or(0, |p| p.value);
         let tl0_pic_idx = descriptor.tl0_pic_idx.map_or(0, |t| t.value);
         let numbers = Vp8Numbers {

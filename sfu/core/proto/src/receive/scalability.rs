@@ -7,13 +7,13 @@ use crate::rtp::payload::vp9;
 
 /// State of one received stream.
 #[derive(Debug, Clone, Default)]
-pub struct Scalability {
+pub(super) struct Scalability {
     reader: Reader,
 }
 
 impl Scalability {
     /// `descriptor` is the extension's value. `None` for a packet that belongs to no known layer.
-    pub fn read(
+    pub(super) fn read(
         &mut self,
         codec: Codec,
         descriptor: Option<&[u8]>,

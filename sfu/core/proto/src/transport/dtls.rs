@@ -27,7 +27,7 @@ const MAX_QUEUED_DATAGRAMS: usize = 64;
 /// Application data taken between two drains: leaves room for a flight.
 const MAX_QUEUED_MESSAGES: usize = 48;
 /// Longest a handshake may take, in dimpl's own count.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ enum Phase {
 
 /// What comes out of a session.
 #[derive(Debug)]
-pub enum DtlsOutput {
+pub(super) enum DtlsOutput {
     /// The first bytes of the buffer are a datagram to send.
     Packet(usize),
     /// The first bytes of the buffer are the peer's data.
@@ -49,7 +49,7 @@ pub enum DtlsOutput {
 }
 
 /// DTLS parameters that all sessions share. `seed` is for replay in tests only.
-pub fn config(seed: Option<u64>) -> Result<Arc<dimpl::Config>, dimpl::Error> {
+pub(super) fn config(seed: Option<u64>) -> Result<Arc<dimpl::Config>, dimpl::Error> {
     let mut builder = dimpl::Config::builder()
         // The peer's address has been validated by ICE.
         .use_server_cookie(false)
@@ -66,7 +66,7 @@ pub fn config(seed: Option<u64>) -> Result<Arc<dimpl::Config>, dimpl::Error> {
 
 /// A session, from its first flight to its end.
 #[derive(Debug)]
-pub struct DtlsSession {
+pub(super) struct DtlsSession {
     config: Arc<dimpl::Config>,
     certificate: dimpl::DtlsCertificate,
     role: DtlsRole,
@@ -88,7 +88,7 @@ pub struct DtlsSession {
 
 impl DtlsSession {
     /// Begins the handshake; a client's first flight is there to be polled.
-    pub fn new(
+    pub(super) fn new(
         now: Instant,
         config: Arc<dimpl::Config>,
         certificate: dimpl::DtlsCertificate,
@@ -118,16 +118,16 @@ impl DtlsSession {
         session
     }
 
-    pub fn role(&self) -> DtlsRole {
+    pub(super) fn role(&self) -> DtlsRole {
         self.role
     }
 
-    pub fn is_established(&self) -> bool {
+    pub(super) fn is_established(&self) -> bool {
         self.phase == Phase::Established
     }
 
     /// Takes a datagram from a validated address. Whatever it holds, an established session stays.
-    pub fn handle(&mut self, now: Instant, datagram: &[u8]) {
+    pub(super) fn handle(&mut self, now: Instant, datagram: &[u8]) {
         self.handle_timeout(now);
         let mut result = Ok(());
         match self.phase {
@@ -149,7 +149,7 @@ impl DtlsSession {
         }
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.phase == Phase::Ended {
             return;
         }
@@ -168,7 +168,7 @@ impl DtlsSession {
             .handle_timeout(now, self.filter.has_heard());
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Ended => None,
             Phase::Established => self.deadline,
@@ -182,7 +182,7 @@ impl DtlsSession {
 
     /// Sends one message. Returns `false`, and drops it, before the session is established and when
     /// too much waits to be polled.
-    pub fn send(&mut self, now: Instant, data: &[u8]) -> bool {
+    pub(super) fn send(&mut self, now: Instant, data: &[u8]) -> bool {
         if self.phase != Phase::Established || self.queued >= MAX_QUEUED_MESSAGES {
             return false;
         }
@@ -197,14 +197,14 @@ impl DtlsSession {
     }
 
     /// Queues a close_notify alert if there is a session to close.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if self.phase == Phase::Established {
             let _ = self.dtls.close();
         }
     }
 
     /// Call until `None` after anything else. `buffer` holds at least `super::POLL_BUFFER` bytes.
-    pub fn poll(&mut self, now: Instant, buffer: &mut [u8]) -> Option<DtlsOutput> {
+    pub(super) fn poll(&mut self, now: Instant, buffer: &mut [u8]) -> Option<DtlsOutput> {
         if let Some(alert) = self.alert.take() {
             let record = records::alert(alert);
             buffer[..record.len()].copy_from_slice(&record);

@@ -1,27 +1,27 @@
 //! DTLS 1.2 records and handshake messages as they lie on the wire (RFC 6347, sections 4.1 and
 //! 4.2), and the reassembly of fragmented messages. Just enough to decide what a handshake may see.
 
-pub const RECORD_HEADER: usize = 13;
-pub const HANDSHAKE_HEADER: usize = 12;
+pub(super) const RECORD_HEADER: usize = 13;
+pub(super) const HANDSHAKE_HEADER: usize = 12;
 
-pub const CHANGE_CIPHER_SPEC: u8 = 20;
-pub const ALERT: u8 = 21;
-pub const HANDSHAKE: u8 = 22;
-pub const APPLICATION_DATA: u8 = 23;
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(super) const ALERT: u8 = 21;
+pub(super) const HANDSHAKE: u8 = 22;
+pub(super) const APPLICATION_DATA: u8 = 23;
 
-pub const CLIENT_HELLO: u8 = 1;
-pub const SERVER_HELLO: u8 = 2;
-pub const HELLO_VERIFY_REQUEST: u8 = 3;
-pub const NEW_SESSION_TICKET: u8 = 4;
-pub const CERTIFICATE: u8 = 11;
-pub const SERVER_KEY_EXCHANGE: u8 = 12;
-pub const CERTIFICATE_REQUEST: u8 = 13;
-pub const SERVER_HELLO_DONE: u8 = 14;
-pub const CERTIFICATE_VERIFY: u8 = 15;
-pub const CLIENT_KEY_EXCHANGE: u8 = 16;
+pub(super) const CLIENT_HELLO: u8 = 1;
+pub(super) const SERVER_HELLO: u8 = 2;
+pub(super) const HELLO_VERIFY_REQUEST: u8 = 3;
+pub(super) const NEW_SESSION_TICKET: u8 = 4;
+pub(super) const CERTIFICATE: u8 = 11;
+pub(super) const SERVER_KEY_EXCHANGE: u8 = 12;
+pub(super) const CERTIFICATE_REQUEST: u8 = 13;
+pub(super) const SERVER_HELLO_DONE: u8 = 14;
+pub(super) const CERTIFICATE_VERIFY: u8 = 15;
+pub(super) const CLIENT_KEY_EXCHANGE: u8 = 16;
 
 /// A plaintext alert that ends a handshake. Its number is beyond those of the handshake's records.
-pub fn alert(level_and_description: [u8; 2]) -> [u8; RECORD_HEADER + 2] {
+pub(super) fn alert(level_and_description: [u8; 2]) -> [u8; RECORD_HEADER + 2] {
     let mut record = [ALERT, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 2, 0, 0];
     record[RECORD_HEADER..].copy_from_slice(&level_and_description);
     record
@@ -37,7 +37,7 @@ const MAX_PIECES: usize = 16;
 
 /// One record of a datagram.
 #[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
+pub(super) struct Record<'a> {
     pub content_type: u8,
     pub epoch: u16,
     /// Header and body.
@@ -45,13 +45,13 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub fn body(&self) -> &'a [u8] {
+    pub(super) fn body(&self) -> &'a [u8] {
         &self.bytes[RECORD_HEADER..]
     }
 }
 
 /// The records of a datagram, up to the first that is cut short.
-pub fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
+pub(super) fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     std::iter::from_fn(move || {
         let header = datagram.first_chunk::<RECORD_HEADER>()?;
         let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
@@ -67,7 +67,7 @@ pub fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
 
 /// One handshake message or a piece of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Fragment<'a> {
+pub(super) struct Fragment<'a> {
     pub message_type: u8,
     pub sequence: u16,
     /// Length of the whole message.
@@ -77,13 +77,13 @@ pub struct Fragment<'a> {
 }
 
 impl Fragment<'_> {
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.offset == 0 && self.body.len() == self.length
     }
 }
 
 /// The handshake messages in a record, up to the first that is malformed.
-pub fn fragments(mut body: &[u8]) -> impl Iterator<Item = Fragment<'_>> {
+pub(super) fn fragments(mut body: &[u8]) -> impl Iterator<Item = Fragment<'_>> {
     std::iter::from_fn(move || {
         let header = body.first_chunk::<HANDSHAKE_HEADER>()?;
         let u24 = |at: usize| {
@@ -109,7 +109,7 @@ pub fn fragments(mut body: &[u8]) -> impl Iterator<Item = Fragment<'_>> {
 }
 
 /// A handshake message with the header it has when it is not fragmented, as a record of its own.
-pub fn write_message(
+pub(super) fn write_message(
     out: &mut Vec<u8>,
     record_header: &[u8],
     fragment: &Fragment<'_>,
@@ -138,13 +138,13 @@ struct Partial {
 
 /// Puts fragmented messages together, whatever order their pieces come in.
 #[derive(Debug, Default)]
-pub struct Assembler {
+pub(super) struct Assembler {
     partial: Vec<Partial>,
 }
 
 impl Assembler {
     /// Takes a piece; returns the body when it was the last one missing.
-    pub fn add(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
+    pub(super) fn add(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
         let index = self.place(fragment);
         let partial = &mut self.partial[index];
         let end = fragment.offset + fragment.body.len();

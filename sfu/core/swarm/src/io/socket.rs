@@ -18,14 +18,14 @@ const RECEIVE_BUFFER_BYTES: libc::c_int = 1 << 20;
 const CONTROL_BYTES: usize = 64;
 
 /// A UDP socket for one peer, for both address families where the machine has both.
-pub struct PeerSocket {
+pub(super) struct PeerSocket {
     socket: UdpSocket,
     is_ipv6: bool,
 }
 
 impl PeerSocket {
     /// Binds to any free port.
-    pub fn bind() -> io::Result<Self> {
+    pub(super) fn bind() -> io::Result<Self> {
         let (socket, is_ipv6) = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
             Ok(socket) => (socket, true),
             Err(_) => (UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?, false),
@@ -37,14 +37,14 @@ impl PeerSocket {
     }
 
     /// Its port, on every address that the socket has a family for.
-    pub fn on(&self, addresses: &[IpAddr]) -> io::Result<Vec<SocketAddr>> {
+    pub(super) fn on(&self, addresses: &[IpAddr]) -> io::Result<Vec<SocketAddr>> {
         let port = self.socket.local_addr()?.port();
         let usable = addresses.iter().filter(|ip| self.is_ipv6 || ip.is_ipv4());
         Ok(usable.map(|ip| SocketAddr::new(*ip, port)).collect())
     }
 
     /// Sends one datagram without waiting.
-    pub fn send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+    pub(super) fn send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
         match to.ip() {
             IpAddr::V4(ip) if self.is_ipv6 => {
                 let mapped = (ip.to_ipv6_mapped(), to.port());
@@ -55,7 +55,7 @@ impl PeerSocket {
     }
 
     /// Datagrams that the kernel has dropped, as nobody took them in time.
-    pub fn kernel_drops(&self) -> u32 {
+    pub(super) fn kernel_drops(&self) -> u32 {
         kernel_drops(&self.socket)
     }
 }
@@ -85,14 +85,14 @@ fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io
 }
 
 /// An epoll set. Its members are told apart by numbers.
-pub struct Poller {
+pub(super) struct Poller {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
     ready: usize,
 }
 
 impl Poller {
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
@@ -107,7 +107,7 @@ impl Poller {
     }
 
     /// Adds a descriptor; it leaves the set when it is closed.
-    pub fn add(&self, fd: RawFd, number: u64) -> io::Result<()> {
+    pub(super) fn add(&self, fd: RawFd, number: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
             events: libc::EPOLLIN as u32,
             u64: number,
@@ -124,7 +124,7 @@ impl Poller {
     }
 
     /// Waits until something can be read, at most for `timeout`, rounded up to a millisecond.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.ready = 0;
         let millis = timeout.as_micros().div_ceil(1_000).min(60_000) as libc::c_int;
         // SAFETY: `events` has the length that is given.
@@ -149,7 +149,7 @@ impl Poller {
     }
 
     /// Number of the descriptor at this place of the last wait's result.
-    pub fn ready(&self, index: usize) -> Option<u64> {
+    pub(super) fn ready(&self, index: usize) -> Option<u64> {
         let event = self.events.get(index).filter(|_| index < self.ready)?;
         Some(event.u64)
     }
@@ -160,7 +160,7 @@ impl Poller {
 struct Control([u8; CONTROL_BYTES]);
 
 /// A received datagram.
-pub struct Arrived<'a> {
+pub(super) struct Arrived<'a> {
     pub from: SocketAddr,
     /// Wall clock of its arrival, if the kernel told.
     pub wall: Option<Duration>,
@@ -168,7 +168,7 @@ pub struct Arrived<'a> {
 }
 
 /// Buffers for one recvmmsg call.
-pub struct Receiver {
+pub(super) struct Receiver {
     bytes: Box<[u8]>,
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
@@ -178,7 +178,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         // SAFETY: all-zero bytes are valid: null pointers, zero lengths, family unspecified.
         let header: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
         // SAFETY: as above.
@@ -198,7 +198,7 @@ impl Receiver {
     }
 
     /// Takes what waits, up to a batch. Returns whether more may wait.
-    pub fn receive(&mut self, socket: &PeerSocket) -> bool {
+    pub(super) fn receive(&mut self, socket: &PeerSocket) -> bool {
         for (index, slot) in self.bytes.chunks_exact_mut(SLOT_BYTES).enumerate() {
             self.vectors[index].iov_base = slot.as_mut_ptr().cast();
             self.vectors[index].iov_len = slot.len();
@@ -227,7 +227,7 @@ impl Receiver {
     }
 
     /// Shows what the last call took.
-    pub fn for_each(&mut self, mut handle: impl FnMut(Arrived<'_>)) {
+    pub(super) fn for_each(&mut self, mut handle: impl FnMut(Arrived<'_>)) {
         let slots = self.bytes.chunks_exact_mut(SLOT_BYTES);
         for (index, slot) in slots.enumerate().take(self.received) {
             let message = &self.headers[index];

@@ -30,10 +30,10 @@ const MAX_COMMANDS_PER_TURN: usize = 64;
 /// Records of closed transports that are kept; further ones count in the totals only.
 const MAX_CLOSED: usize = 100_000;
 /// The number of the waker in the epoll set; slab keys are smaller.
-pub const WAKER: u64 = u64::MAX;
+pub(super) const WAKER: u64 = u64::MAX;
 
 /// What a thread shares with the swarm's owner.
-pub struct Shared {
+pub(super) struct Shared {
     pub stop: AtomicBool,
     pub totals: Mutex<Totals>,
 }
@@ -45,7 +45,7 @@ struct Entry {
     armed: Option<Instant>,
 }
 
-pub struct Worker {
+pub(super) struct Worker {
     shared: Arc<Shared>,
     commands: Commands<Command>,
     waker: Arc<kinguicall_net::EventFd>,
@@ -63,7 +63,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         commands: Commands<Command>,
         waker: Arc<kinguicall_net::EventFd>,
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// Runs until it is told to stop.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         let mut receiver = Receiver::new();
         while !self.shared.stop.load(Ordering::SeqCst) {
             let now = Instant::now();

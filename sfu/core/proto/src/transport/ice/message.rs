@@ -24,19 +24,19 @@ const BARE_MESSAGE: [u8; 8] = [0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42];
 
 /// A message to be sent.
 #[derive(Debug)]
-pub struct Message {
+pub(crate) struct Message {
     pub socket: SocketIndex,
     pub to: SocketAddr,
     bytes: Box<[u8]>,
 }
 
 impl Message {
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// `message` under `password`.
-    pub fn new(
+    pub(crate) fn new(
         message: StunMessage<'_>,
         password: &[u8],
         socket: SocketIndex,
@@ -54,7 +54,7 @@ impl Message {
     }
 
     /// A check of ours on this pair.
-    pub fn check(
+    pub(crate) fn check(
         secret: &PathSecret,
         local: &IceCredentials,
         remote: &IceCredentials,
@@ -69,7 +69,7 @@ impl Message {
 }
 
 /// What a check of ours on this pair, and its answer, are called.
-pub fn transaction(secret: &PathSecret, pair: &Pair) -> Option<TransId> {
+pub(super) fn transaction(secret: &PathSecret, pair: &Pair) -> Option<TransId> {
     let (ip, port) = match pair.address.ip() {
         IpAddr::V4(ip) => (ip.to_ipv6_mapped(), pair.address.port()),
         IpAddr::V6(ip) => (ip, pair.address.port()),
@@ -88,7 +88,7 @@ pub fn transaction(secret: &PathSecret, pair: &Pair) -> Option<TransId> {
 }
 
 /// HMAC-SHA1, as MESSAGE-INTEGRITY wants it (RFC 8489, section 14.5).
-pub fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+pub(super) fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
     let mut context = hmac::Context::with_key(&key);
     for part in parts {

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use is::stun::StunMessage;
 
-pub use message::Message;
+pub(super) use message::Message;
 pub use pairs::MAX_ADDRESSES;
 
 use crate::api::{Claim, IceCredentials, PathSecret};
@@ -60,7 +60,7 @@ impl Generation {
 
 /// The lite agent of one transport.
 #[derive(Debug)]
-pub struct IceLite {
+pub(super) struct IceLite {
     current: Generation,
     /// The generation before a restart, until the new one has nominated a pair.
     previous: Option<Generation>,
@@ -71,7 +71,7 @@ pub struct IceLite {
 }
 
 impl IceLite {
-    pub fn new(local: IceCredentials, secret: PathSecret) -> Self {
+    pub(super) fn new(local: IceCredentials, secret: PathSecret) -> Self {
         Self {
             current: Generation {
                 local,
@@ -86,30 +86,30 @@ impl IceLite {
     }
 
     /// Where to send: the nominated pair, or the first that worked until one is nominated.
-    pub fn selected(&self) -> Option<(SocketIndex, SocketAddr)> {
+    pub(super) fn selected(&self) -> Option<(SocketIndex, SocketAddr)> {
         self.pairs
             .selected()
             .map(|pair| (pair.socket, pair.address))
     }
 
     /// Whether a check from this address has passed and not expired.
-    pub fn is_validated(&self, source: Source) -> bool {
+    pub(super) fn is_validated(&self, source: Source) -> bool {
         self.pairs.is_validated(source)
     }
 
     /// Since when, and how lately, checks from this address have passed.
-    pub fn claim(&self, source: Source) -> Option<Claim> {
+    pub(super) fn claim(&self, source: Source) -> Option<Claim> {
         self.pairs.claim(source)
     }
 
     /// Forgets a source that cannot be reached any more. If it was selected, the pair whose check
     /// is the latest takes its place, or the next one that passes a check.
-    pub fn forget(&mut self, source: Source) {
+    pub(super) fn forget(&mut self, source: Source) {
         self.pairs.forget(source);
     }
 
     /// What has been sent by the selected pair has reached the peer.
-    pub fn prove_selected(&mut self) {
+    pub(super) fn prove_selected(&mut self) {
         if let Some((socket, to)) = self.selected()
             && let Some(index) = self.pairs.find(socket, to)
         {
@@ -118,19 +118,19 @@ impl IceLite {
     }
 
     /// When the last check passed.
-    pub fn checked_at(&self) -> Option<Instant> {
+    pub(super) fn checked_at(&self) -> Option<Instant> {
         self.checked_at
     }
 
     /// Local user name fragments that checks may carry.
-    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn local_ufrags(&self) -> impl Iterator<Item = &str> {
         let previous = self.previous.as_ref().map(|one| one.local.ufrag.as_str());
         let current = self.current.local.ufrag.as_str();
         std::iter::once(current).chain(previous.filter(move |&ufrag| ufrag != current))
     }
 
     /// Takes the remote description's credentials; another name than before begins a new generation.
-    pub fn set_remote(&mut self, remote: &IceCredentials) {
+    pub(super) fn set_remote(&mut self, remote: &IceCredentials) {
         match &self.current.remote {
             Some(known) if known.ufrag == remote.ufrag => {}
             Some(_) => {
@@ -144,7 +144,7 @@ impl IceLite {
 
     /// Starts a new generation (RFC 8445, section 9). The old one counts until the new one has
     /// nominated a pair.
-    pub fn restart(&mut self, local: IceCredentials) {
+    pub(super) fn restart(&mut self, local: IceCredentials) {
         if self.current.local == local {
             return;
         }
@@ -174,7 +174,7 @@ impl IceLite {
 
     /// Handles a datagram that looked like STUN. Returns whether it was a check of this peer that
     /// passed its MESSAGE-INTEGRITY; everything else has no effect and gets no answer.
-    pub fn handle(
+    pub(super) fn handle(
         &mut self,
         now: Instant,
         socket: SocketIndex,
@@ -232,7 +232,12 @@ impl IceLite {
     }
 
     /// Handles what looked like the answer to a check of ours. Returns whether it was one.
-    pub fn handle_answer(&mut self, socket: SocketIndex, from: SocketAddr, packet: &[u8]) -> bool {
+    pub(super) fn handle_answer(
+        &mut self,
+        socket: SocketIndex,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> bool {
         let Some(index) = self.pairs.find(socket, from) else {
             return false;
         };
@@ -255,22 +260,22 @@ impl IceLite {
     }
 
     /// Forgets addresses that have gone silent.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.pairs.handle_timeout(now);
     }
 
     /// When the next address expires.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.pairs.poll_timeout()
     }
 
     /// Call until `None`.
-    pub fn poll_event(&mut self) -> Option<IceEvent> {
+    pub(super) fn poll_event(&mut self) -> Option<IceEvent> {
         self.pairs.events.pop_front()
     }
 
     /// Call until `None`.
-    pub fn poll_message(&mut self) -> Option<Message> {
+    pub(super) fn poll_message(&mut self) -> Option<Message> {
         self.messages.pop_front()
     }
 

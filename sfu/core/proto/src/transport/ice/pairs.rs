@@ -20,7 +20,7 @@ const SELECTED_SILENT: Duration = Duration::from_secs(10);
 
 /// A local socket and an address of the peer.
 #[derive(Debug, Clone, Copy)]
-pub struct Pair {
+pub(crate) struct Pair {
     pub socket: SocketIndex,
     pub address: SocketAddr,
     /// Tells a pair from one that was there before it.
@@ -47,7 +47,7 @@ impl Pair {
 
 /// At most [`MAX_ADDRESSES`] pairs.
 #[derive(Debug)]
-pub struct Pairs {
+pub(super) struct Pairs {
     list: Vec<Pair>,
     /// Index into `list`.
     selected: Option<usize>,
@@ -56,7 +56,7 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             list: Vec::with_capacity(MAX_ADDRESSES),
             selected: None,
@@ -66,17 +66,17 @@ impl Pairs {
     }
 
     /// Where to send: the nominated pair, or the first that worked until one is nominated.
-    pub fn selected(&self) -> Option<&Pair> {
+    pub(super) fn selected(&self) -> Option<&Pair> {
         self.list.get(self.selected?)
     }
 
     /// Whether a check from this address has passed and not expired.
-    pub fn is_validated(&self, source: Source) -> bool {
+    pub(super) fn is_validated(&self, source: Source) -> bool {
         self.list.iter().any(|pair| pair.source() == source)
     }
 
     /// Since when, and how lately, checks from this address have passed.
-    pub fn claim(&self, source: Source) -> Option<Claim> {
+    pub(super) fn claim(&self, source: Source) -> Option<Claim> {
         let pairs = || self.list.iter().filter(|pair| pair.source() == source);
         Some(Claim {
             since: pairs().map(|pair| pair.since).min()?,
@@ -84,11 +84,11 @@ impl Pairs {
         })
     }
 
-    pub fn get(&self, index: usize) -> Option<&Pair> {
+    pub(super) fn get(&self, index: usize) -> Option<&Pair> {
         self.list.get(index)
     }
 
-    pub fn find(&self, socket: SocketIndex, address: SocketAddr) -> Option<usize> {
+    pub(super) fn find(&self, socket: SocketIndex, address: SocketAddr) -> Option<usize> {
         self.list
             .iter()
             .position(|pair| pair.socket == socket && pair.address == address)
@@ -96,7 +96,12 @@ impl Pairs {
 
     /// Finds or makes the pair's place for a check that has passed. `None` when the peer holds too many
     /// live addresses.
-    pub fn admit(&mut self, now: Instant, socket: SocketIndex, from: SocketAddr) -> Option<usize> {
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+    ) -> Option<usize> {
         if let Some(index) = self.find(socket, from) {
             self.list[index].checked_at = now;
             return Some(index);
@@ -129,7 +134,7 @@ impl Pairs {
     }
 
     /// What was sent there has come back.
-    pub fn prove(&mut self, index: usize) {
+    pub(super) fn prove(&mut self, index: usize) {
         if let Some(pair) = self.list.get_mut(index).filter(|pair| !pair.is_proven) {
             pair.is_proven = true;
             if self.selected == Some(index) {
@@ -138,7 +143,7 @@ impl Pairs {
         }
     }
 
-    pub fn select(&mut self, index: usize) {
+    pub(super) fn select(&mut self, index: usize) {
         if self.selected != Some(index)
             && let Some(pair) = self.list.get(index)
         {
@@ -147,14 +152,14 @@ impl Pairs {
         }
     }
 
-    pub fn selected_is_silent(&self, now: Instant) -> bool {
+    pub(super) fn selected_is_silent(&self, now: Instant) -> bool {
         self.selected()
             .is_none_or(|pair| now >= pair.checked_at + SELECTED_SILENT)
     }
 
     /// Forgets a source that cannot be reached any more. If it was selected, the pair whose check
     /// is the latest takes its place, or the next one that passes a check.
-    pub fn forget(&mut self, source: Source) {
+    pub(super) fn forget(&mut self, source: Source) {
         while let Some(index) = self.list.iter().position(|pair| pair.source() == source) {
             let was_selected = self.selected == Some(index);
             if was_selected {
@@ -169,7 +174,7 @@ impl Pairs {
     }
 
     /// Forgets addresses that have gone silent.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         while let Some(index) = self.list.iter().enumerate().position(|(index, pair)| {
             Some(index) != self.selected && now >= pair.checked_at + ADDRESS_LIFETIME
         }) {
@@ -178,7 +183,7 @@ impl Pairs {
     }
 
     /// When the next address expires.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let spare = self.list.iter().enumerate();
         spare
             .filter(|(index, _)| Some(*index) != self.selected)
