@@ -17,6 +17,7 @@ from tests.support.watch import watch, watch_until
 LIMIT_KBPS = 100
 SETTLED_AFTER_S = 4  # what does not fit is shown for two more seconds
 COUNTED_WITHIN_S = 15  # two measurements and more, on a busy machine
+SMALLEST_WIDTH = 320  # a quarter of what the camera gives
 ENOUGH_MB = 0.5  # the page shows tenths
 
 NAMED = "localStorage.setItem('kinguicall.name', 'Mariam')"
@@ -33,6 +34,30 @@ RTP_BYTES = """(async () => {
     });
   return bytes;
 })()"""
+
+
+SENT_PACKETS = """(async () => {
+  const sent = {};
+  for (const connection of peerConnections)
+    (await connection.getStats()).forEach((entry) => {
+      if (entry.type === 'outbound-rtp' && entry.kind === 'video')
+        sent[entry.rid] = entry.packetsSent;
+    });
+  return sent;
+})()"""
+
+
+async def sends(tab: Tab, layers: set[str], within_s: float = 15) -> None:
+    """Until these layers of the own camera are sent, and no others."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while True:
+        before = await tab.evaluate(SENT_PACKETS)
+        await asyncio.sleep(1.5)
+        after = await tab.evaluate(SENT_PACKETS)
+        sent = {rid for rid in after if after[rid] > before.get(rid, 0)}
+        if sent == layers:
+            return
+        assert asyncio.get_running_loop().time() < deadline, f"sent {sent}, not {layers}"
 
 
 async def eventually(tab: Tab, expression: str, value: object, within_s: float = 5) -> None:
@@ -120,6 +145,26 @@ async def test_a_listener_switches_low_data_on_and_receives_less(
         await watch_until(bob, lambda sample: sample.frames > 0, 10)
         await eventually(bob, SWITCH, "false")
         assert await bounds(server, room) == []
+
+
+async def test_a_speaker_with_low_data_sends_a_small_picture(server: Server) -> None:
+    async with chromium() as browser:
+        speaker = Person("Awa", await chromium_tab(browser))
+        link = await create_conference(server, speaker.tab)
+        await speaker.enter(link)
+        bob = await chromium_tab(browser)
+        await bob.goto(link)
+        await bob.press("Listen")
+        await watch_until(bob, lambda sample: sample.width > SMALLEST_WIDTH, 15)
+
+        await speaker.tab.press("Low data")
+        await sends(speaker.tab, {"q"})
+        small = await watch(bob, 2)
+        assert small.gained("frames") > 10
+        assert small.samples[-1].width <= SMALLEST_WIDTH
+
+        await speaker.tab.press("Low data")
+        await watch_until(bob, lambda sample: sample.width > SMALLEST_WIDTH, 15)
 
 
 async def test_firefox_counts_and_saves_too(server: Server, tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ export interface Session {
   has(kind: DeviceKind): boolean
   /** Mutes or unmutes what was published; unmuting a camera opens it again. */
   setOn(kind: DeviceKind, on: boolean): Promise<void>
-  /** Bounds what is received, in kbit/s, and asks for no camera then; null for no bound. */
+  /**
+   * Bounds what is received, in kbit/s; null for no bound. With one no camera is asked for, and of
+   * the own one only the smallest size is sent.
+   */
   limit(limit_kbps: number | null): void
   /** Leaves; only `spent` may follow. */
   leave(): Promise<void>

@@ -132,6 +132,32 @@ const disconnectErrorCodes: Partial<Record<DisconnectReason, ErrorCode>> = {
   [DisconnectReason.ROOM_CLOSED]: 'conference_ended',
 }
 
+type Qualities = Parameters<LocalVideoTrack['setPublishingLayers']>[1]
+
+/** A camera of which only the smallest size is sent while saving, if anybody wants it at all. */
+class Camera extends LocalVideoTrack {
+  #saving = false
+  /** What the server has asked for last. */
+  #wanted: { readonly isSvc: boolean; readonly qualities: Qualities } | null = null
+
+  override async setPublishingLayers(isSvc: boolean, qualities: Qualities): Promise<void> {
+    this.#wanted = { isSvc, qualities }
+    const isWanted = qualities.some(({ enabled }) => enabled)
+    const smallest = qualities.map((asked) => {
+      const given = asked.clone()
+      given.enabled = isWanted && asked.quality === VideoQuality.LOW
+      return given
+    })
+    await super.setPublishingLayers(isSvc, this.#saving ? smallest : qualities)
+  }
+
+  save(saving: boolean): void {
+    this.#saving = saving
+    if (!this.#wanted) this.setPublishingQuality(VideoQuality.HIGH)
+    else void this.setPublishingLayers(this.#wanted.isSvc, this.#wanted.qualities)
+  }
+}
+
 class LiveKitSession implements Session {
   readonly #room = newRoom()
   readonly #events: SessionEvents
@@ -184,8 +210,9 @@ class LiveKitSession implements Session {
     const track =
       kind === 'microphone'
         ? new LocalAudioTrack(media, constraints, false)
-        : new LocalVideoTrack(media, constraints, false)
+        : new Camera(media, constraints, false)
     await this.#room.localParticipant.publishTrack(track, { source: sourceOf[kind] })
+    if (track instanceof Camera && this.#limit !== '') track.save(true)
   }
 
   has(kind: DeviceKind): boolean {
@@ -210,6 +237,8 @@ class LiveKitSession implements Session {
       publication.setVideoQuality(limit === '' ? VideoQuality.HIGH : VideoQuality.LOW)
       if (publication.track) this.#hide(publication.track)
     }
+    const camera = this.#room.localParticipant.getTrackPublication(Track.Source.Camera)?.track
+    if (camera instanceof Camera) camera.save(limit !== '')
     this.#askServer()
     this.#schedulePeople()
   }

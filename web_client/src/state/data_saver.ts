@@ -2,7 +2,8 @@
 //
 // Low data is a choice of this device, kept for the next call. It asks the
 // server for a bound, which holds where it saves the money, and cameras are not
-// asked for at all; a shared screen comes as small as the bound lets it.
+// asked for at all; a shared screen comes as small as the bound lets it. Of the
+// own camera the smallest size is sent.
 
 import { type Signal, signal } from '@preact/signals'
 import type { Preferences } from './preferences'
