@@ -43,6 +43,8 @@ ANNOUNCED_TEXT_BYTES_MAX: Final = 1 * KIB
 """Each text of a track: its name, its stream, its client's id."""
 ANNOUNCED_LAYERS_MAX: Final = 3
 """As many as there are qualities."""
+LAYERS_READ_MAX: Final = 8
+"""Of each list of layers; they may be of qualities that are not known here."""
 ANNOUNCED_CODECS_MAX: Final = 4
 """Entries that are looked at; one codec and its backup come of them."""
 
@@ -61,6 +63,8 @@ CLIENT_TEXT_BYTES_MAX: Final = 256
 TRACKS_PER_REQUEST_MAX: Final = WISHES_MAX
 """Tracks that one message subscribes to or sets: they take some 10 ms. What it has beyond is
 refused."""
+TRACKS_READ_MAX: Final = 4 * TRACKS_PER_REQUEST_MAX
+"""SDKs name a track in two lists at once. What stands behind is not looked at."""
 TRACKS_PER_TOKEN: Final = 20
 """So many of them count as one message more."""
 CANDIDATE_BYTES_MAX: Final = 4 * KIB
@@ -128,6 +132,13 @@ MESSAGE_BYTES_PER_TOKEN: Final = 4 * KIB
 """A large message costs more to read: so many bytes count as one message."""
 MESSAGE_BYTES_MAX: Final = 2 * MIB
 """A session description of 255 sections with every candidate has a quarter of this."""
+LIST_BYTES_MAX: Final = 512 * KIB
+"""A message that names tracks and participants, with the longest names: as many as count."""
+REQUEST_BYTES_MAX: Final = 64 * KIB
+"""Any other message: a participant's texts have a little more than half of it. What holds nothing
+is short on the wire and long in memory and in Python: a million empty entries in 2 MiB."""
+ANNOUNCEMENT_BYTES_MAX: Final = 16 * KIB
+"""A message that announces a track, which may have to wait: its texts have half of it."""
 OUTBOX_BYTES_MAX: Final = 1 * MIB
 """What waits for a slow client, in memory that nothing else holds. A session that exceeds it is
 ended. State waits once however often it changes, so this is a room of 16,000, or some offers."""

@@ -278,7 +278,8 @@ def _layer_mode(kind: TrackKind, mime: str) -> int:
 
 
 def _layers(layers: Any) -> tuple[VideoLayer, ...]:
-    known = [layer for layer in layers if layer.quality in tuple(VideoQuality)]
+    read = layers[: limits.LAYERS_READ_MAX]
+    known = [layer for layer in read if layer.quality in tuple(VideoQuality)]
     return tuple(
         VideoLayer(
             quality=VideoQuality(int(layer.quality)),

@@ -43,6 +43,20 @@ HANDLERS: Final[Mapping[str, Callable[[Session, Any], None]]] = {
 }
 
 
+_LISTS: Final = dict.fromkeys(
+    ("subscription", "track_setting", "subscription_permission"), limits.LIST_BYTES_MAX
+)
+_DESCRIPTIONS: Final = dict.fromkeys(("offer", "answer", "sync_state"), limits.MESSAGE_BYTES_MAX)
+_LONGEST: Final[Mapping[str, int]] = {
+    **_LISTS,
+    **_DESCRIPTIONS,
+    "add_track": limits.ANNOUNCEMENT_BYTES_MAX,
+}
+"""In bytes, by case; the others have `REQUEST_BYTES_MAX`."""
+_SCHEMA: Final[Any] = rtc.SignalRequest.DESCRIPTOR
+_LENGTH_DELIMITED: Final = 2
+
+
 class MalformedMessageError(Exception):
     """Not a `SignalRequest`; the text may be sent to the client."""
 
@@ -74,6 +88,12 @@ class RateLimiter:
 
 def handle(session: Session, data: bytes) -> int:
     """Handles one binary frame; returns how many tracks it named. Raises MalformedMessageError."""
+    announced = _announced_case(data)
+    longest = _LONGEST.get(announced, limits.REQUEST_BYTES_MAX)
+    if len(data) > longest:
+        text = f"a message of {len(data)} bytes: at most {longest} are read of {announced or 'it'}"
+        session.send(outbound.request_response(rtc.RequestResponse.LIMIT_EXCEEDED, text))
+        return 0
     request: Any = rtc.SignalRequest()
     try:
         request.ParseFromString(data)
@@ -99,6 +119,26 @@ def handle(session: Session, data: bytes) -> int:
         log.warning("session ended: %s", error)
         session.end(EndReason.MEDIA_FAILURE, LeaveAction.RECONNECT)
     return _named_tracks(request)
+
+
+def _announced_case(data: bytes) -> str:
+    """The case of a frame that has not been parsed, if it is one and nothing beside it."""
+    tag, begin = _varint(data, 0)
+    length, begin = _varint(data, begin)
+    field = _SCHEMA.fields_by_number.get(tag >> 3)
+    if field is None or tag & 7 != _LENGTH_DELIMITED or begin + length != len(data):
+        return ""
+    return str(field.name)
+
+
+def _varint(data: bytes, begin: int) -> tuple[int, int]:
+    """A number as protobuf encodes it, and where it ends."""
+    value = 0
+    for place, byte in enumerate(data[begin : begin + 5]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, begin + place + 1
+    return value, begin + 5
 
 
 def _named_tracks(request: Any) -> int:

@@ -1,7 +1,7 @@
 """Requests about the room: subscriptions, properties, life signs."""
 
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from livekit.protocol import rtc
@@ -25,14 +25,15 @@ def subscription(session: Session, request: rtc.UpdateSubscription) -> None:
 
 
 def named_tracks(request: rtc.UpdateSubscription) -> list[str]:
-    """The tracks of both of a subscription's lists."""
-    groups = (group.track_sids for group in request.participant_tracks)
-    return [*request.track_sids, *chain.from_iterable(groups)]
+    """The tracks of both of a subscription's lists, as far as they are read."""
+    groups = request.participant_tracks[: limits.TRACKS_READ_MAX]
+    sids = chain(request.track_sids, chain.from_iterable(group.track_sids for group in groups))
+    return list(islice(sids, limits.TRACKS_READ_MAX))
 
 
 def _bounded(session: Session, track_sids: Iterable[str]) -> list[str]:
     """Each track once, and as many as one message may name; the client is told of more."""
-    named = list(dict.fromkeys(track_sids))
+    named = list(dict.fromkeys(islice(track_sids, limits.TRACKS_READ_MAX)))
     longest = limits.TRACKS_PER_REQUEST_MAX
     if len(named) > longest:
         text = f"of {len(named)} tracks {longest} count"
@@ -126,8 +127,9 @@ def sync_state(session: Session, request: rtc.SyncState) -> None:
     A track that is not known here calls for a new connection.
     """
     context = session.context
-    sids = [published.track.sid for published in request.publish_tracks]
-    if any(not session.publisher.knows(sid) for sid in sids):
+    # It has no more, so one of more is unknown among the first ones already.
+    published = request.publish_tracks[: limits.TRACKS_PER_PARTICIPANT_MAX + 1]
+    if any(not session.publisher.knows(one.track.sid) for one in published):
         session.end(EndReason.STATE_MISMATCH, LeaveAction.RECONNECT)
         return
     wished = _bounded(session, named_tracks(request.subscription))

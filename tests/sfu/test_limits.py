@@ -79,7 +79,19 @@ def budgets() -> dict[str, tuple[float, float]]:
         ),
         "permission entries × tracks, in one message": (
             permission * 20 + limits.PERMISSION_ENTRIES_MAX * limits.IDENTITY_BYTES_MAX,
-            limits.MESSAGE_BYTES_MAX,
+            limits.LIST_BYTES_MAX,
+        ),
+        "tracks × their groups, in one message": (
+            limits.WISHES_MAX * (16 + 20),
+            limits.LIST_BYTES_MAX,
+        ),
+        "a participant's texts, in one message": (
+            texts + limits.KIB,
+            limits.REQUEST_BYTES_MAX,
+        ),
+        "a track's texts, in one message": (
+            limits.ANNOUNCED_TEXT_BYTES_MAX * (3 + limits.ANNOUNCED_CODECS_MAX) + limits.KIB,
+            limits.ANNOUNCEMENT_BYTES_MAX,
         ),
         "entries × members × tracks, seconds of the event loop": (
             (permission + HALL * limits.TRACKS_PER_PARTICIPANT_MAX) * LOOK_UP_S,
@@ -95,7 +107,7 @@ def budgets() -> dict[str, tuple[float, float]]:
         ),
         "tracks × listeners, bytes of descriptions": (
             (limits.OFFER_BYTES + sections) * HALL,
-            8 * mib,
+            9 * mib,
         ),
         "metadata × listeners": (texts * HALL, 34 * mib),
         "texts × members, what a newcomer to a room of a hundred is told": (
