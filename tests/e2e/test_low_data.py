@@ -1,7 +1,7 @@
 """The page's low-data switch, and its count of megabytes, against what browsers count themselves.
 
-The listener has a name, which the page's library repeats with everything it tells the server, and
-a token that lets it only listen.
+Also without the switch nothing is received that is not shown. The listener has a name, which the
+page's library repeats with everything it tells the server, and a token that lets it only listen.
 """
 
 import asyncio
@@ -45,6 +45,24 @@ SENT_PACKETS = """(async () => {
     });
   return sent;
 })()"""
+
+
+RECEIVED_PICTURES = """(async () => {
+  const packets = async () => {
+    const found = {};
+    for (const connection of peerConnections)
+      (await connection.getStats()).forEach((entry) => {
+        if (entry.type === 'inbound-rtp' && entry.kind === 'video')
+          found[entry.id] = entry.packetsReceived;
+      });
+    return found;
+  };
+  const before = await packets();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const after = await packets();
+  return Object.keys(after).filter((id) => after[id] > (before[id] ?? 0)).length;
+})()"""
+"""JavaScript: how many videos arrive at present."""
 
 
 async def sends(tab: Tab, layers: set[str], within_s: float = 15) -> None:
@@ -185,3 +203,18 @@ async def test_firefox_counts_and_saves_too(server: Server, tmp_path: Path) -> N
         received_bps = (await bob.evaluate(RTP_BYTES) - before) * 8 / 5
         print(f"Firefox received {received_bps:.0f} bit/s with low data")
         assert 0 < received_bps < LIMIT_KBPS * 1000
+
+
+async def test_a_picture_without_a_tile_is_not_sent(server: Server) -> None:
+    """Two speakers, and a screen with room for one."""
+    async with chromium() as browser:
+        awa = Person("Awa", await chromium_tab(browser))
+        link = await create_conference(server, awa.tab)
+        for speaker in (awa, Person("Moussa", await chromium_tab(browser))):
+            await speaker.enter(link)
+        bob = await chromium_tab(browser, width=220, height=260)
+        await bob.goto(link)
+        await bob.press("Listen")
+        await Person("Bob", bob).receives(1, frames=1)
+        await eventually(bob, "document.querySelectorAll('.tile').length", 1)
+        await eventually(bob, RECEIVED_PICTURES, 1, within_s=10)

@@ -33,6 +33,8 @@ const LIMIT_ATTRIBUTE = 'kinguicall.downlink_limit_kbps'
 
 /** Often enough to see a call cost something, too seldom to cost anything itself. */
 const MEASURE_EVERY_MS = 5000
+/** A picture that is to be shown is by then. */
+const SHOWN_WITHIN_MS = 1000
 /** So long leaving waits for what the last seconds have cost. */
 const LAST_MEASURE_MS = 300
 
@@ -177,7 +179,7 @@ class LiveKitSession implements Session {
     for (const event of peopleEvents) room.on(event, () => this.#schedulePeople())
     room
       .on(RoomEvent.TrackSubscribed, playAudio)
-      .on(RoomEvent.TrackSubscribed, (track) => this.#hide(track))
+      .on(RoomEvent.TrackSubscribed, (track) => this.#subscribed(track))
       .on(RoomEvent.TrackUnsubscribed, stopAudio)
       .on(RoomEvent.TrackPublished, (publication) => this.#askFor(publication))
       .on(RoomEvent.SignalConnected, () => this.#joined())
@@ -269,10 +271,19 @@ class LiveKitSession implements Session {
     publication.setVideoQuality(VideoQuality.LOW)
   }
 
-  /** The library tells the server of what is hidden only once that has been shown. */
+  /**
+   * A picture that no tile shows is not wanted, but the library tells the server so only of one
+   * that has been shown before.
+   */
+  #subscribed(track: RemoteTrack): void {
+    if (!(track instanceof RemoteVideoTrack)) return
+    if (this.#limit !== '') this.#hide(track)
+    else setTimeout(() => track.attachedElements.length === 0 && hide(track), SHOWN_WITHIN_MS)
+  }
+
+  /** Cameras have no tile while saving. */
   #hide(track: RemoteTrack): void {
-    if (this.#limit === '' || track.source !== Track.Source.Camera) return
-    if (track instanceof RemoteVideoTrack) track.emit(TrackEvent.VisibilityChanged, false, track)
+    if (this.#limit !== '' && track.source === Track.Source.Camera) hide(track)
   }
 
   #askServer(): void {
@@ -336,6 +347,10 @@ class LiveKitSession implements Session {
       remote.length + 1,
     )
   }
+}
+
+function hide(track: RemoteTrack): void {
+  if (track instanceof RemoteVideoTrack) track.emit(TrackEvent.VisibilityChanged, false, track)
 }
 
 function playAudio(track: RemoteTrack): void {
