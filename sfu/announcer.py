@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import partial
 from typing import Final, Protocol
 
 from sfu import limits
@@ -53,7 +52,7 @@ class Numbered(Protocol):
 
 
 class Departures:
-    """Those who have gone lately. Of their texts nothing is kept."""
+    """Those who have gone lately."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,8 +64,7 @@ class Departures:
 
     def note(self, participant: ParticipantSnapshot) -> None:
         """Somebody goes."""
-        bare = replace(participant, name="", metadata="", attributes=())
-        self._kept.append((self._clock.time(), bare))
+        self._kept.append((self._clock.time(), participant))
 
 
 class Announcer:
@@ -140,7 +138,7 @@ class Announcer:
             return
         was_publisher = replaces is not None and replaces.was_publisher
         if not participant.hidden:
-            self._participant(participant, at_once=was_publisher)
+            self._paced(participant, at_once=was_publisher)
         elif replaces is not None:
             self._left(replaces.participant, at_once=was_publisher)
 
@@ -158,18 +156,27 @@ class Announcer:
             pending = self._pending.get(participant.identity)
             if pending is not None and pending.sid == participant.sid:
                 del self._pending[participant.identity]  # it would be older
-            member = self._members.with_sid(participant.sid)
-            tell = partial(self._participant, participant)
-            if member is None:
-                tell()  # its own node has paced it
-            else:
-                member.pace.do("told", lambda: participant.size_bytes, tell)
+            self._paced(participant)
 
     def _left(self, participant: ParticipantSnapshot, *, at_once: bool) -> None:
         # A hidden one may have the identity of one whose departure is still to be told.
         if participant.identity in self._told and not participant.hidden:
-            self._departures.note(participant)
-            self._queue(participant, at_once=at_once)
+            # Who it was members know: its texts are neither sent nor kept once more.
+            bare = replace(participant, name="", metadata="", attributes=())
+            self._departures.note(bare)
+            self._queue(bare, at_once=at_once)
+
+    def _paced(self, participant: ParticipantSnapshot, *, at_once: bool = False) -> None:
+        """Tells everybody, now or when the participant's budget allows it, as it is then."""
+        member = self._members.with_sid(participant.sid)
+        if member is None:
+            self._participant(participant, at_once=at_once)  # its own node has paced it
+            return
+
+        def tell() -> None:
+            self._participant(member.snapshot(), at_once=at_once)
+
+        member.pace.do("told", lambda: member.snapshot().size_bytes, tell)
 
     def _participant(self, participant: ParticipantSnapshot, *, at_once: bool = False) -> None:
         """Tells everybody: a publisher at once, others with the next batch.

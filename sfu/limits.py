@@ -112,6 +112,9 @@ PACE_BYTES_PER_S: Final = 500
 PACE_BURST_BYTES: Final = 12 * KIB
 """At once: a camera, a microphone and a shared screen, or twenty changes of a name. Half a minute
 of the worst is below 8 kbit/s."""
+PACES_KEPT_MAX: Final = 1_000
+"""Budgets of identities that have left a room before they were full again; then the oldest is
+forgotten, which forgives it."""
 OFFER_BYTES: Final = 1_200
 """A session description to a listener, with what carries it, without its sections of tracks."""
 SECTION_BYTES: Final = 1_000

@@ -3,9 +3,11 @@
 Whatever a participant changes of itself is a message to every listener, who may pay for its bytes.
 Each participant has a budget, in bytes to each listener: what fits is done at once, so an honest
 person notices nothing. What does not fit waits, and of what waits under one key only the latest is
-done: state is told late then, but as it is. Nothing here ends anybody.
+done: state is told late then, but as it is. Nothing here ends anybody. Who leaves and comes back
+goes on with what was left, or to come again and again would be the way around it.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
@@ -52,6 +54,12 @@ class Pace:
         else:
             self._waiting[key] = one
             self._arm()
+
+    @property
+    def is_full(self) -> bool:
+        """Nothing has been spent lately."""
+        self._fill()
+        return self._bytes >= limits.PACE_BURST_BYTES
 
     def affords(self, cost_bytes: int) -> bool:
         """Whether there is budget for it now."""
@@ -125,3 +133,28 @@ class Pace:
                 del self._waiting[key]
                 self._do(key, one)
         self._arm()
+
+
+class Paces:
+    """Of a room's participants, also of those who have left and may come again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: OrderedDict[str, Pace] = OrderedDict()
+        """By identity, in the order in which they left."""
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def take(self, identity: str) -> Pace:
+        """The budget of somebody who comes."""
+        return self._kept.pop(identity, None) or Pace(self._clock)
+
+    def leave(self, identity: str, pace: Pace) -> None:
+        """Somebody goes. What waited is not done any more."""
+        pace.close()
+        while self._kept and next(iter(self._kept.values())).is_full:
+            self._kept.popitem(last=False)
+        self._kept[identity] = pace
+        if len(self._kept) > limits.PACES_KEPT_MAX:
+            self._kept.popitem(last=False)

@@ -84,6 +84,9 @@ class Publications:
     def withdraw_all(self, publisher: Participant) -> None:
         """Takes the tracks of somebody who goes away from everybody."""
         for track in publisher.tracks.values():
+            if track.sid in self._tracks:
+                publisher.pace.spend(track.info.size_bytes + publisher.pace.offer_bytes(1))
+                publisher.pace.offers()
             self._withdraw(track)
         publisher.tracks.clear()
 

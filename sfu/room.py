@@ -24,7 +24,7 @@ from sfu.notices import (
     RoomSnapshot,
     RoomView,
 )
-from sfu.pace import Pace
+from sfu.pace import Paces
 from sfu.participant import JoinOptions, Participant
 from sfu.permissions import SubscriptionPermission
 from sfu.ports import SessionSink
@@ -65,6 +65,7 @@ class Room:
         self._metadata = options.metadata
         self._roster = Roster(self.sid, self.events)
         self._members = Members()
+        self._paces = Paces(clock)
         self._publications = Publications(clock, self._members, self._roster)
         self._announcer = Announcer(clock, self._members, self)
         self._audience = Audience(clock, self._members)
@@ -372,7 +373,7 @@ class Room:
                 automatic=options.auto_subscribe,
                 default_quality=options.default_quality,
             ),
-            pace=Pace(self._clock),
+            pace=self._paces.take(admission.identity),
             name=admission.name,
             metadata=admission.metadata,
             attributes=dict(admission.attributes),
@@ -386,9 +387,9 @@ class Room:
     ) -> ParticipantLeft:
         """Takes a participant out of the room. Only the others are told, unless replaced."""
         self._members.remove(participant)
-        participant.pace.close()
         participant.subscriptions.close()
         self._publications.withdraw_all(participant)
+        self._paces.leave(participant.identity, participant.pace)
         self._audience.leaves(participant)
         participant.end_reason = reason
         participant.enter(ParticipantState.DISCONNECTED)

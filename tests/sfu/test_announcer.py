@@ -105,3 +105,14 @@ def test_who_changes_while_its_transport_connects_is_told_of_itself_alone(
     room.mark_active(joining.participant)
     clock.advance(3)
     assert watcher.sink.known[joining.participant.sid].name == "Bo"
+
+
+def test_a_departure_does_not_repeat_what_members_know(room: Room, clock: ManualClock) -> None:
+    listener = Seat(room, "ada")
+    gone = Seat(room, "bo", metadata="m" * limits.METADATA_BYTES_MAX)
+    clock.advance(3)
+    room.leave(gone.participant, EndReason.CLIENT_INITIATED)
+    clock.advance(3)
+    told = listener.sink.known[gone.participant.sid]
+    assert told.state is ParticipantState.DISCONNECTED
+    assert told.metadata == ""

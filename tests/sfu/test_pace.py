@@ -10,9 +10,10 @@ from sfu.limits import (
     OFFERS_TOGETHER_S,
     PACE_BURST_BYTES,
     PACE_BYTES_PER_S,
+    PACES_KEPT_MAX,
     SECTION_BYTES,
 )
-from sfu.pace import Pace
+from sfu.pace import Pace, Paces
 from tests.support.node import ManualClock
 
 
@@ -117,3 +118,26 @@ def test_nothing_is_done_for_somebody_who_has_gone(clock: ManualClock) -> None:
     clock.advance(60)
     assert done == []
     assert clock.armed == 0
+
+
+def test_who_comes_back_goes_on_with_what_was_left(clock: ManualClock) -> None:
+    paces = Paces(clock)
+    pace = paces.take("ada")
+    pace.spend(PACE_BURST_BYTES)
+    paces.leave("ada", pace)
+    assert not paces.take("ada").affords(1)
+    assert paces.take("bo").affords(PACE_BURST_BYTES)
+
+
+def test_budgets_of_those_who_left_are_kept_until_they_are_full_or_too_many(
+    clock: ManualClock,
+) -> None:
+    paces = Paces(clock)
+    for number in range(PACES_KEPT_MAX + 5):
+        pace = paces.take(f"guest-{number}")
+        pace.spend(1)
+        paces.leave(f"guest-{number}", pace)
+    assert len(paces) == PACES_KEPT_MAX
+    clock.advance(1)
+    paces.leave("ada", paces.take("ada"))
+    assert len(paces) == 1

@@ -169,10 +169,13 @@ class Seat:
         options: JoinOptions | None = None,
         active: bool = True,
         sink: RecordingSink | None = None,
+        metadata: str = "",
     ) -> None:
         self.room = room
         self.sink = sink or RecordingSink()
-        admission = Admission(identity, room.name, permissions=permissions or Permissions())
+        admission = Admission(
+            identity, room.name, metadata=metadata, permissions=permissions or Permissions()
+        )
         self.participant = room.join(admission, options or JoinOptions(), self.sink)
         room.mark_joined(self.participant)
         view = room.view(self.participant)

@@ -25,7 +25,14 @@ from sfu.notices import ParticipantsChanged, RoomChanged
 from sfu.permissions import SubscriptionPermission, TrackPermission
 from sfu.room import Room
 from sfu.track import PublishedTrack, Rendition, TrackCodec, TrackInfo, TrackPayload
-from sfu.values import CodecRole, Permissions, SubscriptionSettings, TrackKind, TrackSource
+from sfu.values import (
+    CodecRole,
+    EndReason,
+    Permissions,
+    SubscriptionSettings,
+    TrackKind,
+    TrackSource,
+)
 from signalling.livekit import outbound, topics
 from tests.signalling.livekit.test_inbound import join
 from tests.support.livekit_client import until
@@ -153,6 +160,20 @@ def publish(hall: Hall, step: int) -> None:
         hall.speaker.publish(f"TR_{step + 1}")
 
 
+def come_again(hall: Hall, step: int) -> None:
+    """With all the texts that a token may carry, and a track."""
+    if step % 20 == 0:
+        text = f"{step:05}" + "m" * (METADATA_BYTES_MAX - 5)
+        hall.speaker = Seat(hall.room, "mallory", SPEAKER, metadata=text)
+        hall.track = hall.speaker.publish(f"TR_{step}")
+
+
+def leave_and_come_again(hall: Hall, step: int) -> None:
+    if step % 20 == 0:
+        hall.room.leave(hall.speaker.participant, EndReason.CLIENT_INITIATED)
+    come_again(hall, step)
+
+
 def everything(hall: Hall, step: int) -> None:
     kinds = (mute, rename, metadata, attributes, resize, forbid, take_turns)
     kinds[step % len(kinds)](hall, step // len(kinds))
@@ -168,6 +189,8 @@ KINDS = (
     forbid,
     take_turns,
     publish,
+    come_again,
+    leave_and_come_again,
     everything,
 )
 
