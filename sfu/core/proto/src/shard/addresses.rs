@@ -87,11 +87,15 @@ impl Shard {
     /// A publisher's way has changed, and what was on the old one is lost: its pictures begin again
     /// at once, instead of when those who watch have waited in vain.
     pub(super) fn want_key_frames_of(&mut self, now: Instant, key: usize) {
-        let published = self.tracks.iter().filter(|(_, track)| {
-            let is_video = track.inner.kind == MediaKind::Video;
-            is_video && track.feed.publisher().is_some_and(|it| it.peer == key)
+        let Some(peer) = self.peers.get(key) else {
+            return;
+        };
+        let published = peer.publishing.tracks.iter();
+        let videos = published.filter_map(|track| {
+            let entry = self.tracks.get(*track)?;
+            (entry.inner.kind == MediaKind::Video).then_some((*track, entry))
         });
-        let wanted: Vec<_> = published
+        let wanted: Vec<_> = videos
             .flat_map(|(track, entry)| entry.inner.activity.active().map(move |it| (track, it)))
             .collect();
         for (track, layer) in wanted {

@@ -126,15 +126,10 @@ impl Shard {
             return;
         };
         let subscriptions: Vec<usize> = peer.sent.values().copied().collect();
+        let published = peer.publishing.tracks.clone();
         for sub in subscriptions {
             self.remove_subscription(sub, host);
         }
-        let published: Vec<usize> = self
-            .tracks
-            .iter()
-            .filter(|(_, track)| track.feed.publisher().is_some_and(|it| it.peer == key))
-            .map(|(track, _)| track)
-            .collect();
         for track in published {
             self.remove_track(track, host);
         }
