@@ -61,7 +61,9 @@ impl Inbox {
     /// Returns `false` when the message was dropped.
     pub(crate) fn push_peer(&self, message: PeerMessage) -> bool {
         let droppable = match &message {
+            // What there is of a track is told again whenever its bitrates move.
             PeerMessage::KeyFrameWanted { .. }
+            | PeerMessage::Supply { .. }
             | PeerMessage::AddressTaken { .. }
             | PeerMessage::SenderReport { .. } => true,
             PeerMessage::Data(message) => message.delivery == DataDelivery::Lossy,

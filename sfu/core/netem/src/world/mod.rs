@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinguicall_proto::api::{
-    Command, DataDelivery, Event, MediaKind, PeerMessage, RoomId, ShardId, TrackId,
+    Command, DataDelivery, Event, Layer, MediaKind, NeighbourId, PeerMessage, RoomId, ShardId,
+    TrackId,
 };
 use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::shard::{Shard, ShardConfig};
@@ -60,6 +61,10 @@ pub struct World {
     shards: Vec<(Shard, SimHost)>,
     /// Where the next subscriptions on a shard get their tracks from, if not from who receives them.
     pub parents: BTreeMap<ShardId, ShardId>,
+    /// How often a shard has said what it wants of a track.
+    pub attached: usize,
+    /// Payload bytes that have gone to a neighbour, of each layer; an entry for each packet.
+    pub crossed: Vec<(NeighbourId, Layer, usize)>,
     shared: Option<SharedLink>,
     fingerprint: Vec<u8>,
     serial: u32,
@@ -110,6 +115,8 @@ impl World {
             stray_bytes: 0,
             shards,
             parents: BTreeMap::new(),
+            attached: 0,
+            crossed: Vec::new(),
             shared: None,
             fingerprint,
             serial: 0,
@@ -299,11 +306,13 @@ impl World {
     fn exchange(&mut self) {
         for from in 0..self.shards.len() {
             while let Some((to, message)) = self.shards[from].1.messages.pop_front() {
+                self.attached += usize::from(matches!(message, PeerMessage::Attach { .. }));
                 let (shard, host) = &mut self.shards[usize::from(to.0)];
                 shard.handle_peer(self.now, message, host);
             }
             while let Some((to, meta, payload)) = self.shards[from].1.media.pop_front() {
                 let (shard, host) = &mut self.shards[usize::from(to.0)];
+                self.crossed.push((to, meta.layer, payload.len()));
                 shard.handle_media(self.now, &meta, &payload, host);
             }
         }

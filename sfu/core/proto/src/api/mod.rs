@@ -17,7 +17,7 @@ pub use command::{
     Publish, RemoteDescription, SendCodec, Subscribe, SubscriptionSettings,
 };
 pub use event::{AudioLevel, ChannelCloseReason, CloseReason, Event, TransportState};
-pub use feed::{LayerSet, NeighbourId, Want};
+pub use feed::{LayerSet, NeighbourId, Supply, Want};
 pub use frame::{Dependencies, FrameTargets, NOT_PRESENT, SWITCH, ScalableFrame};
 pub use host::{Claim, Host};
 pub use ids::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Codec, Layer, NeighbourId, RoomId, ScalableFrame, ShardId, TrackId, TransportId, Want,
+    Codec, Layer, NeighbourId, RoomId, ScalableFrame, ShardId, Supply, TrackId, TransportId, Want,
 };
 use crate::data::room::RoutedData;
 use crate::egress::Source;
@@ -32,12 +32,27 @@ pub struct MediaMeta {
     /// The first bytes of the payload that are no payload but the dependency descriptor, which
     /// is forwarded where negotiated.
     pub descriptor_len: u8,
-    /// It carries nothing: it fills a number that has been seen to be missing.
+    /// It carries nothing: it fills a number that has been seen to be missing, or stands for a packet of
+    /// a scalable stream (`frame`) that a neighbour has been spared.
     pub is_filler: bool,
     /// For streams of several spatial or temporal layers, as far as packets tell.
     pub frame: Option<ScalableFrame>,
-    /// When it came to this machine.
+    /// When it came to this machine: from shard to shard in a process, all of which have one clock. A
+    /// link between machines tells nothing of it, and its far end sets its own.
     pub received_at: Instant,
+}
+
+impl MediaMeta {
+    /// Of the filler that takes its place.
+    pub fn emptied(&self) -> Self {
+        Self {
+            is_filler: true,
+            switch_point: false,
+            descriptor_len: 0,
+            abs_capture_time_len: 0,
+            ..*self
+        }
+    }
 }
 
 /// What is left of how loud a microphone has been: thousandths of a decibel above silence, less 20 dB
@@ -57,6 +72,11 @@ pub enum PeerMessage {
     Detach {
         track: TrackId,
         from: NeighbourId,
+    },
+    /// What the sender has of a video: told at once to whoever attaches, and when it has changed.
+    Supply {
+        track: TrackId,
+        supply: Supply,
     },
     /// Somebody behind `from` needs a key frame of this layer.
     KeyFrameWanted {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::{Layer, MAX_LAYERS};
+use crate::api::{Layer, LayerSet, MAX_LAYERS};
 
 /// A layer that has been silent for so long while another one flows has been switched off. Longer
 /// than the pause between two frames of a slow screen share.
@@ -27,6 +27,15 @@ impl LayerActivity {
         }
         self.last_packet[index] = Some(now);
         !std::mem::replace(&mut self.active[index], true)
+    }
+
+    /// Another shard tells which layers arrive. Returns whether they are others than before.
+    pub fn set(&mut self, arriving: LayerSet) -> bool {
+        let before = self.active;
+        for (layer, active) in (0..).map(Layer).zip(&mut self.active) {
+            *active = arriving.contains(layer);
+        }
+        before != self.active
     }
 
     /// Looks for layers that have gone silent; returns whether the set has changed.

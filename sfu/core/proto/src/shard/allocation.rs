@@ -26,11 +26,9 @@ impl SubscriptionEntry {
             max_layer,
             ..
         } = self.inner.settings();
-        let activity = &track.inner.activity;
-        let is_active = |layer| activity.is_active(layer);
         let layers = match self.shed {
             Shed::Video => Default::default(),
-            Shed::Nothing | Shed::Enhancement => track.rates.bitrates_bps(now, is_active),
+            Shed::Nothing | Shed::Enhancement => track.bitrates_bps(now),
         };
         let (max_layer, allowance) = match self.shed {
             Shed::Nothing => (max_layer, self.allowance),

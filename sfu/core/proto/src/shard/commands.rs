@@ -54,7 +54,7 @@ impl Shard {
             Command::ChangeTrack(request) => self.change_track(now, *request, host),
             Command::Unsubscribe(id) => {
                 if let Some(sub) = self.subscription_ids.get(&id).copied() {
-                    self.remove_subscription(sub, host);
+                    self.remove_subscription(now, sub, host);
                 }
             }
             Command::RequestKeyFrame(track) => {
@@ -128,7 +128,7 @@ impl Shard {
         let subscriptions: Vec<usize> = peer.sent.values().copied().collect();
         let published = peer.publishing.tracks.clone();
         for sub in subscriptions {
-            self.remove_subscription(sub, host);
+            self.remove_subscription(now, sub, host);
         }
         for track in published {
             self.remove_track(track, host);
@@ -203,6 +203,7 @@ impl Shard {
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
         let Some(track_key) = self.track_or_attach(
             (request.track, request.via),
+            request.settings,
             request.kind,
             clock_rate_hz,
             host,

@@ -17,7 +17,7 @@ use super::reports::write_reports;
 use super::subscriber::SubscriptionEntry;
 use super::tracks::TrackEntry;
 use super::write::{PacketToWrite, Writer, unwrap_red, write_media};
-use crate::api::{Codec, Event, Host, Layer};
+use crate::api::{Codec, Event, Host, Layer, Want};
 use crate::forward::{
     MAX_LAYERS, MAX_PENDING, Pending, StoredPacket, Subscription, Track, Verdict,
 };
@@ -131,13 +131,22 @@ fn prepare<'a>(track: &'a Track, pending: &[Pending]) -> ArrayVec<Prepared<'a>, 
 
 fn to_neighbours(track: &Track, prepared: &[Prepared<'_>], writer: &mut Writer<'_>) {
     for sink in &track.sinks {
-        let layers = sink.want.layers;
+        let Want {
+            layers,
+            max_temporal,
+        } = sink.want;
         for entry in prepared
             .iter()
             .filter(|it| layers.contains(it.packet.meta.layer))
         {
             let StoredPacket { meta, bytes, .. } = entry.packet;
-            if !writer.host.media(sink.to, meta, bytes) {
+            let is_spared = meta.frame.is_some_and(|it| it.temporal_id > max_temporal);
+            let taken = if is_spared {
+                writer.host.media(sink.to, &meta.emptied(), &[])
+            } else {
+                writer.host.media(sink.to, meta, bytes)
+            };
+            if !taken {
                 writer.counters.drop(DropReason::ShardQueueFull);
             }
         }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::audio::MicrophoneKey;
-use crate::api::{Layer, MAX_LAYERS, MediaKind, NeighbourId, Publish, RoomId};
+use super::upstream::Upstream;
+use crate::api::{Layer, MAX_LAYERS, MediaKind, Publish, RoomId};
 use crate::receive::level::LevelWindow;
 use crate::receive::{AudioPace, Ingest};
 
@@ -17,7 +18,7 @@ const CLOCK_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) enum Feed {
     Publisher(Box<Publisher>),
-    Neighbour(NeighbourId),
+    Neighbour(Box<Upstream>),
 }
 
 impl Feed {
@@ -25,6 +26,21 @@ impl Feed {
         match self {
             Self::Publisher(publisher) => Some(publisher),
             Self::Neighbour(_) => None,
+        }
+    }
+
+    /// The highest temporal layer that comes from there.
+    pub(super) fn highest_temporal(&self) -> u8 {
+        match self {
+            Self::Publisher(_) => u8::MAX,
+            Self::Neighbour(upstream) => upstream.highest_temporal(),
+        }
+    }
+
+    pub(super) fn upstream_mut(&mut self) -> Option<&mut Upstream> {
+        match self {
+            Self::Publisher(_) => None,
+            Self::Neighbour(upstream) => Some(upstream),
         }
     }
 

@@ -34,6 +34,8 @@ struct Inputs<'a> {
     allowance: Allowance,
     shed: Shed,
     activity: &'a LayerActivity,
+    /// The highest temporal layer that arrives.
+    temporal: u8,
     next: Option<Next<'a>>,
 }
 
@@ -56,10 +58,9 @@ fn decide(inputs: &Inputs<'_>) -> Flow {
         Allowance::Layer(layer) => layer,
         Allowance::Paused => 0,
     };
-    let (spatial, temporal) = match inputs.shed {
-        Shed::Nothing => (allowed, u8::MAX),
-        Shed::Enhancement | Shed::Video => (0, 0),
-    };
+    let affordable = inputs.shed.highest_layer();
+    let spatial = allowed.min(affordable);
+    let temporal = inputs.temporal.min(affordable);
     let is_paused = inputs.allowance == Allowance::Paused || inputs.shed == Shed::Video;
     let flows = !is_paused && !inputs.settings.paused;
     let best = inputs
@@ -104,10 +105,10 @@ impl Shard {
             return;
         };
         let tracks = &self.tracks;
-        let activity_of = |key: usize| tracks.get(key).map(|track| &track.inner.activity);
-        let Some(activity) = activity_of(entry.track_key) else {
+        let Some(track) = tracks.get(entry.track_key) else {
             return;
         };
+        let activity_of = |key: usize| tracks.get(key).map(|track| &track.inner.activity);
         let next = entry.next.as_ref().and_then(|next| {
             Some(Next {
                 settings: next.settings,
@@ -118,7 +119,8 @@ impl Shard {
             settings: entry.inner.settings(),
             allowance: entry.allowance,
             shed: entry.shed,
-            activity,
+            activity: &track.inner.activity,
+            temporal: track.feed.highest_temporal(),
             next,
         });
         if entry.adopt(&flow, change) {
@@ -127,6 +129,10 @@ impl Shard {
                 paused: flow.is_paused,
             });
         }
+        self.need_of(now, sub, host);
+        let Some(entry) = self.subscriptions.get(sub) else {
+            return;
+        };
         let video = entry.inner.kind() == MediaKind::Video;
         let own = entry.inner.waits_for().filter(|_| video);
         let own = own.map(|layer| (entry.track_key, layer));
@@ -163,6 +169,7 @@ mod tests {
             allowance,
             shed,
             activity: &activity(&[0, 1, 2]),
+            temporal: u8::MAX,
             next: None,
         })
     }
@@ -193,6 +200,7 @@ mod tests {
             allowance: Allowance::Unlimited,
             shed: Shed::Nothing,
             activity: &activity(&[0]),
+            temporal: u8::MAX,
             next: None,
         });
         assert_eq!((unwanted.layer, unwanted.is_paused), (None, false));
@@ -211,6 +219,7 @@ mod tests {
                 allowance,
                 shed,
                 activity: &activity(&[0]),
+                temporal: u8::MAX,
                 next: Some(Next {
                     settings,
                     activity: &activity(layers),

@@ -29,15 +29,15 @@ impl Shard {
         };
         let kind = self.subscriptions[sub].inner.kind();
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
-        let Some(to) =
-            self.track_or_attach((request.track, request.via), kind, clock_rate_hz, host)
+        let track = (request.track, request.via);
+        let Some(to) = self.track_or_attach(track, request.settings, kind, clock_rate_hz, host)
         else {
             return;
         };
         if self.tracks[to].inner.kind != kind {
             return;
         }
-        self.abandon_handover(sub, host);
+        self.abandon_handover(now, sub, host);
         let entry = &mut self.subscriptions[sub];
         let (stays, flows) = (entry.track_key == to, entry.inner.current().is_some());
         let at_once = stays || !flows || request.settings.paused;
@@ -78,7 +78,7 @@ impl Shard {
     }
 
     /// Forgets that a subscription was to go on elsewhere.
-    pub(super) fn abandon_handover(&mut self, sub: usize, host: &mut dyn Host) {
+    pub(super) fn abandon_handover(&mut self, now: Instant, sub: usize, host: &mut dyn Host) {
         let next = self
             .subscriptions
             .get_mut(sub)
@@ -90,6 +90,7 @@ impl Shard {
             track.inner.arriving.retain(|key| *key != sub);
         }
         self.release_track(next.track_key, host);
+        self.schedule_review(now, next.track_key);
     }
 
     /// Decides anew for those that are to go on with this track.
@@ -174,6 +175,7 @@ impl Shard {
         }
         for from in left {
             self.release_track(from, host);
+            self.schedule_review(now, from);
         }
         for sub in subs {
             if let Some(entry) = self.subscriptions.get(*sub) {

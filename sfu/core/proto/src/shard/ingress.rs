@@ -253,9 +253,7 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         let entry = &mut self.tracks[track_key];
-        if !meta.is_filler {
-            entry.rates.on_packet(meta, now, payload.len());
-        }
+        let layers_changed = entry.observe(now, meta, payload.len());
         let track = &mut entry.inner;
         let was_dirty = track.has_pending();
         let Kept::Waiting { full } = track.insert(meta, payload) else {
@@ -265,7 +263,6 @@ impl Shard {
         if meta.switch_point && meta.codec.is_video() {
             track.key_frames.arrived(meta.layer);
         }
-        let layers_changed = !meta.is_filler && track.activity.on_packet(meta.layer, now);
         if !was_dirty {
             self.dirty_tracks.push(track_key);
         }
@@ -274,6 +271,7 @@ impl Shard {
         }
         if layers_changed {
             self.settle_all(now, track_key, host);
+            self.tell_supply(now, track_key, host);
         }
         if self.flush_at.is_none() {
             self.flush_at = Some(now + self.config.gather);

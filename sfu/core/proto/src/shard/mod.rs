@@ -21,6 +21,7 @@ mod feedback;
 mod flow;
 mod handover;
 mod ingress;
+mod neighbours;
 mod peer;
 mod repair;
 mod reports;
@@ -30,6 +31,7 @@ mod stamps;
 mod subscriber;
 mod timers;
 mod tracks;
+mod upstream;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};

@@ -40,6 +40,16 @@ pub(super) enum Shed {
     Video,
 }
 
+impl Shed {
+    /// Of spatial and temporal layers, the highest that are left.
+    pub(super) fn highest_layer(self) -> u8 {
+        match self {
+            Self::Nothing => u8::MAX,
+            Self::Enhancement | Self::Video => 0,
+        }
+    }
+}
+
 /// A thread's state of need.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {

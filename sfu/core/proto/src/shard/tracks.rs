@@ -1,18 +1,18 @@
-//! Tracks on this shard: which layer each subscriber gets, key-frame requests, and the links to
-//! other shards.
+//! Tracks on this shard: from their beginning to their end, and the key frames that are asked for.
 
 use std::time::Instant;
 
 use super::feed::{ClockTold, Feed};
 use super::flow::Change;
-use super::reports::clock_message;
 use super::timers::{Due, Timer};
+use super::upstream::Upstream;
 use super::{LAYER_CHECK_INTERVAL, Shard};
 use crate::allocate::LayerRates;
 use crate::api::{
-    Host, Layer, MAX_LAYERS, MediaKind, NeighbourId, PeerMessage, Ssrc, TrackId, Want,
+    Host, Layer, MAX_LAYERS, MediaKind, MediaMeta, NeighbourId, PeerMessage, Ssrc,
+    SubscriptionSettings, Supply, TrackId, Want,
 };
-use crate::forward::{Sink, Track};
+use crate::forward::Track;
 use crate::rtcp;
 
 /// A track as the shard keeps it.
@@ -23,15 +23,51 @@ pub(super) struct TrackEntry {
     /// What neighbours know of the clock of each layer.
     pub(super) clocks_told: [ClockTold; MAX_LAYERS],
     pub(super) clock_rate_hz: u32,
+    /// What neighbours know of its layers.
+    pub(super) supply_told: Supply,
     pub(super) due: Due,
+    /// Of a video that a neighbour feeds nothing: that one tells (`Supply`), as it has all layers.
     pub(super) rates: LayerRates,
 }
 
+impl TrackEntry {
+    /// Notes what a packet tells of the layers that arrive; returns whether they are others now.
+    pub(super) fn observe(&mut self, now: Instant, meta: &MediaMeta, payload_bytes: usize) -> bool {
+        if let (Feed::Neighbour(upstream), MediaKind::Video) = (&mut self.feed, self.inner.kind) {
+            return upstream.observe(meta);
+        }
+        if meta.is_filler {
+            return false;
+        }
+        self.rates.on_packet(meta, now, payload_bytes);
+        self.inner.activity.on_packet(meta.layer, now)
+    }
+
+    /// What each layer costs a subscriber.
+    pub(super) fn bitrates_bps(&mut self, now: Instant) -> [Option<u64>; MAX_LAYERS] {
+        if let (Feed::Neighbour(upstream), MediaKind::Video) = (&self.feed, self.inner.kind) {
+            return upstream.supply.bitrates_bps;
+        }
+        let activity = &self.inner.activity;
+        self.rates
+            .bitrates_bps(now, |layer| activity.is_active(layer))
+    }
+
+    /// It is looked after at regular times, for layers that go silent and bitrates that move.
+    fn is_watched(&self) -> bool {
+        let has_neighbours = self.inner.kind == MediaKind::Video && !self.inner.sinks.is_empty();
+        let is_published = self.feed.publisher().is_some();
+        self.inner.activity.is_simulcast() || (is_published && has_neighbours)
+    }
+}
+
 impl Shard {
-    /// The key of a track, which is attached to `via` if it is not here yet.
+    /// The key of a track, which is attached to `via` if it is not here yet. As nothing is known of
+    /// it, all of it is wanted by whoever wants to see it.
     pub(super) fn track_or_attach(
         &mut self,
         (id, via): (TrackId, Option<NeighbourId>),
+        settings: SubscriptionSettings,
         kind: MediaKind,
         clock_rate_hz: u32,
         host: &mut dyn Host,
@@ -41,10 +77,14 @@ impl Shard {
         }
         let from = NeighbourId::from(self.config.id);
         let via = via.filter(|via| *via != from)?;
-        let want = Want::ALL;
+        let want = match settings.paused {
+            true => Want::NOTHING,
+            false => Want::ALL,
+        };
         let track = id;
         host.peer(via, PeerMessage::Attach { track, from, want });
-        Some(self.add_track(id, kind, Feed::Neighbour(via), clock_rate_hz))
+        let feed = Feed::Neighbour(Box::new(Upstream::new(via, want)));
+        Some(self.add_track(id, kind, feed, clock_rate_hz))
     }
 
     pub(super) fn add_track(
@@ -58,6 +98,7 @@ impl Shard {
             inner: Track::new(id, kind),
             feed,
             clocks_told: [ClockTold::default(); MAX_LAYERS],
+            supply_told: Supply::default(),
             clock_rate_hz,
             due: Due::default(),
             rates: LayerRates::default(),
@@ -92,16 +133,16 @@ impl Shard {
                     peer.publishing.tracks.retain(|track| *track != key);
                 }
             }
-            Feed::Neighbour(via) => {
+            Feed::Neighbour(upstream) => {
                 let from = self.config.id.into();
-                host.peer(via, PeerMessage::Detach { track: id, from });
+                host.peer(upstream.via, PeerMessage::Detach { track: id, from });
             }
         }
     }
 
     /// Removes a subscription; a copied track without subscribers goes with the last one.
-    pub(super) fn remove_subscription(&mut self, sub: usize, host: &mut dyn Host) {
-        self.abandon_handover(sub, host);
+    pub(super) fn remove_subscription(&mut self, now: Instant, sub: usize, host: &mut dyn Host) {
+        self.abandon_handover(now, sub, host);
         let Some(track_key) = self.forget_subscription(sub) else {
             return;
         };
@@ -110,6 +151,7 @@ impl Shard {
         };
         entry.inner.subscriptions.retain(|key| *key != sub);
         self.release_track(track_key, host);
+        self.schedule_review(now, track_key);
     }
 
     /// A copied track goes when nobody has any more use for it.
@@ -149,7 +191,7 @@ impl Shard {
         self.settle_arriving(now, track_key, host);
         if let Some(entry) = self.tracks.get_mut(track_key) {
             entry.inner.subscriptions = subscriptions;
-            if entry.inner.activity.is_simulcast() {
+            if entry.is_watched() {
                 let at = now + LAYER_CHECK_INTERVAL;
                 self.timers
                     .schedule(&mut entry.due, at, Timer::Track(track_key));
@@ -180,29 +222,29 @@ impl Shard {
                 Feed::Publisher(publisher) => {
                     self.request_key_frame(publisher.peer, key, layer, host);
                 }
-                Feed::Neighbour(via) => {
-                    host.peer(*via, PeerMessage::KeyFrameWanted { track, layer });
+                Feed::Neighbour(upstream) => {
+                    host.peer(upstream.via, PeerMessage::KeyFrameWanted { track, layer });
                 }
             }
         }
         if changed {
             self.settle_all(now, key, host);
         }
+        self.tell_supply(now, key, host);
+        self.review_if_due(now, key, host);
         let clock_at = self.tell_due_clocks(now, key, host);
         let Some(entry) = self.tracks.get_mut(key) else {
             return;
         };
-        let check = entry
-            .inner
-            .activity
-            .is_simulcast()
-            .then_some(now + LAYER_CHECK_INTERVAL);
+        let check = entry.is_watched().then_some(now + LAYER_CHECK_INTERVAL);
+        let review = entry.feed.upstream_mut().and_then(|it| it.review_at);
         let next = entry
             .inner
             .key_frames
             .poll_timeout(now)
             .into_iter()
             .chain(check)
+            .chain(review)
             .chain(clock_at)
             .min();
         if let Some(at) = next {
@@ -253,87 +295,5 @@ impl Shard {
             }
         }
         self.settle_all(now, track_key, host);
-    }
-
-    /// Messages from other shards about tracks.
-    pub(super) fn track_message(
-        &mut self,
-        now: Instant,
-        message: &PeerMessage,
-        host: &mut dyn Host,
-    ) {
-        match message {
-            PeerMessage::Attach { track, from, want } => {
-                let (to, want) = (*from, *want);
-                self.attach(now, *track, Sink { to, want }, host);
-            }
-            PeerMessage::Detach { track, from } => {
-                if let Some(key) = self.track_ids.get(track).copied() {
-                    let sinks = &mut self.tracks[key].inner.sinks;
-                    sinks.retain(|sink| sink.to != *from);
-                    self.release_track(key, host);
-                }
-            }
-            PeerMessage::KeyFrameWanted { track, layer } => {
-                if let Some(key) = self.track_ids.get(track).copied() {
-                    self.want_key_frame(now, key, *layer);
-                }
-            }
-            PeerMessage::SenderReport {
-                track,
-                layer,
-                ntp,
-                rtp,
-                age,
-            } => {
-                if let Some(key) = self.track_ids.get(track).copied() {
-                    let reported_at = now.checked_sub(*age).unwrap_or(now);
-                    self.set_clock(key, *layer, *ntp, *rtp, reported_at);
-                    self.tell_clock(now, key, *layer, host);
-                }
-            }
-            PeerMessage::SourceRestarted { track, layer } => {
-                if let Some(key) = self.track_ids.get(track).copied() {
-                    self.source_restarted(now, key, *layer, host);
-                }
-            }
-            PeerMessage::TrackGone { track } => {
-                if let Some(key) = self.track_ids.get(track).copied() {
-                    self.leave_track(now, key, host);
-                    self.remove_track(key, host);
-                }
-            }
-            PeerMessage::Data(_)
-            | PeerMessage::DataTaken { .. }
-            | PeerMessage::MicrophoneRanks { .. }
-            | PeerMessage::AddressTaken { .. } => {}
-        }
-    }
-
-    /// A neighbour wants this track, or other layers of it than before. What it needs at once is the
-    /// publisher's clock.
-    fn attach(&mut self, now: Instant, track: TrackId, sink: Sink, host: &mut dyn Host) {
-        let from = sink.to;
-        let Some(entry) = self.track_entry(track) else {
-            host.peer(from, PeerMessage::TrackGone { track });
-            return;
-        };
-        let sinks = &mut entry.inner.sinks;
-        if let Some(known) = sinks.iter_mut().find(|known| known.to == from) {
-            *known = sink;
-            return;
-        }
-        sinks.push(sink);
-        for (layer, clock) in entry.inner.clocks.iter().enumerate() {
-            if let Some(clock) = clock {
-                let message = clock_message(now, track, Layer(layer as u8), clock);
-                host.peer(from, message);
-            }
-        }
-    }
-
-    fn track_entry(&mut self, track: TrackId) -> Option<&mut TrackEntry> {
-        let key = self.track_ids.get(&track)?;
-        self.tracks.get_mut(*key)
     }
 }
