@@ -184,13 +184,15 @@ HTTP_HEAD_TIMEOUT_S: Final = 10.0
 HTTP_ANSWER_TIMEOUT_S: Final = 120.0
 """Until an answer has been taken: the page's largest file at 10 kbit/s takes longer than anybody
 waits, at 50 kbit/s half a minute."""
+HTTP_ANSWER_YIELDS_AFTER_S: Final = 10.0
+"""An answer that has not been taken by then gives way to a newcomer for whom there is no room."""
 HTTP_PIPELINED_MAX: Final = 4
 """Requests that wait behind the one being answered. Browsers send none."""
 HTTP_READ_BYTES: Final = 64 * KIB
 """Of a body that is read more slowly than it comes."""
 CONNECTIONS_PER_ADDRESS_MAX: Final = 1_024
 """Connections of one address that have not shown a token: a hall of people behind one address, each
-with the few that browsers open. A further one takes the place of the quietest."""
+with the few that browsers open. A further one takes the place of the quietest, or slowest."""
 CONNECTIONS_MAX: Final = 8_192
 """The same for all addresses together."""
 HTTP_PATH_BYTES_MAX: Final = 1 * KIB

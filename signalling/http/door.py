@@ -1,10 +1,12 @@
 """Connections that have not shown a valid token: how many there may be, and what they may hold.
 
 A whole hall may share one address, and its browsers leave idle connections behind. So an address
-that has used up its places does not shut itself out: its quietest connection makes room, and only
-when all are being answered is a new one refused. Likewise for all addresses together, and when the
-process has no descriptor left. Heads that do not come to their end, and answers that nobody reads,
-are ended after a while; of the rest together only so many bytes are held.
+that has used up its places does not shut itself out: its quietest connection makes room, else the
+one whose head has been coming, or whose answer has been taken, for longest. So nobody can keep the
+others out by being slow; only while all answers are young is a new one refused. Likewise for all
+addresses together, and when the process has no descriptor left. Heads that do not come to their
+end, and answers that nobody reads, are ended after a while; of the rest together only so many bytes
+are held.
 """
 
 import asyncio
@@ -49,6 +51,13 @@ _PATIENCE_S: Final = {
     Stage.HEAD: limits.HTTP_HEAD_TIMEOUT_S,
     Stage.ANSWER: limits.HTTP_ANSWER_TIMEOUT_S,
 }
+_YIELDS_AFTER_S: Final = {
+    Stage.QUIET: 0.0,
+    # Honest heads are short: at a crowded door the oldest is the likeliest to be none.
+    Stage.HEAD: 0.0,
+    Stage.ANSWER: limits.HTTP_ANSWER_YIELDS_AFTER_S,
+}
+"""In the order in which they make room for newcomers."""
 Order = OrderedDict["Guest", None]
 
 
@@ -67,10 +76,15 @@ class Guest:
     """Has closed, or shown a token: it is nobody's concern here any more."""
 
 
+def _orders() -> dict[Stage, Order]:
+    """Each in the order in which connections came to the stage."""
+    return {stage: OrderedDict() for stage in Stage}
+
+
 @dataclass(slots=True)
 class _Address:
     count: int = 0
-    quiet: Order = field(default_factory=OrderedDict)
+    stages: dict[Stage, Order] = field(default_factory=_orders)
 
 
 class Door:
@@ -80,8 +94,7 @@ class Door:
         self.ended: Counter[Reason] = Counter()
         """Connections that were ended or not taken."""
         self._loop = asyncio.get_running_loop()
-        self._stages: dict[Stage, Order] = {stage: OrderedDict() for stage in Stage}
-        """Each in the order in which they came to it."""
+        self._stages = _orders()
         self._addresses: dict[str, _Address] = {}
         self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -95,10 +108,10 @@ class Door:
         """A connection has come; None if there is no room for it."""
         found = self._addresses.get(address)
         crowded = address and found and found.count >= limits.CONNECTIONS_PER_ADDRESS_MAX
-        if crowded and found and not self._make_room(found.quiet, Reason.ADDRESS):
+        if crowded and found and not self._make_room(found.stages, Reason.ADDRESS):
             return None
         full = self.waiting >= limits.CONNECTIONS_MAX
-        if full and not self._make_room(self._stages[Stage.QUIET], Reason.TOTAL):
+        if full and not self._make_room(self._stages, Reason.TOTAL):
             return None
         guest = Guest(address, close)
         self._addresses.setdefault(address, _Address()).count += 1
@@ -156,25 +169,27 @@ class Door:
         guest.stage = stage
         guest.since = self._loop.time()
         self._stages[stage][guest] = None
-        if stage is Stage.QUIET:
-            self._addresses[guest.address].quiet[guest] = None
-        else:
+        self._addresses[guest.address].stages[stage][guest] = None
+        if stage is not Stage.QUIET:
             self._arm()
 
     def _take(self, guest: Guest) -> None:
         self._stages[guest.stage].pop(guest, None)
-        self._addresses[guest.address].quiet.pop(guest, None)
+        self._addresses[guest.address].stages[guest.stage].pop(guest, None)
 
     def _release(self, guest: Guest) -> None:
         self._held_bytes -= guest.held_bytes
         guest.held_bytes = 0
 
-    def _make_room(self, quiet: Order, reason: Reason) -> bool:
-        if not quiet:
-            self.ended[reason] += 1
-            return False
-        self._end(next(iter(quiet)), reason)
-        return True
+    def _make_room(self, stages: dict[Stage, Order], reason: Reason) -> bool:
+        now = self._loop.time()
+        for stage, patience_s in _YIELDS_AFTER_S.items():
+            first = next(iter(stages[stage]), None)
+            if first is not None and first.since + patience_s <= now:
+                self._end(first, reason)
+                return True
+        self.ended[reason] += 1
+        return False
 
     def _end(self, guest: Guest, reason: Reason) -> None:
         self.ended[reason] += 1

@@ -13,6 +13,7 @@ from signalling.http.addresses import Proxies
 from signalling.http.connection import Visits, vouch
 from signalling.http.door import Door, Reason, Stage
 from tests.support.http import serving
+from tests.support.livekit_client import until
 
 STRANGERS = Proxies(())
 """Nobody is a proxy, so the tests' own connections are counted by their address."""
@@ -51,6 +52,11 @@ class Peer:
 
     def close(self) -> None:
         self._writer.transport.abort()
+
+
+async def at_stage(entrance: Door, stage: Stage, count: int) -> None:
+    """Waits until so many connections have come to it."""
+    await until(lambda: len(entrance._stages[stage]) == count, 5)
 
 
 @pytest.fixture
@@ -196,6 +202,41 @@ async def test_those_who_are_being_answered_stay(
     assert entrance.ended == {Reason.ADDRESS: 1}
     handlers.blocked.set()
     assert [await peer.status() for peer in busy] == [200, 200]
+
+
+@pytest.mark.parametrize("limit", ["CONNECTIONS_PER_ADDRESS_MAX", "CONNECTIONS_MAX"])
+async def test_nobody_keeps_others_out_by_beginning_requests(
+    connect: Open, entrance: Door, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """A guest of the hall who means ill has the hall's address, too."""
+    monkeypatch.setattr(limits, limit, 2)
+    slow = [await connect(), await connect()]
+    for count, peer in enumerate(slow):
+        await peer.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        await at_stage(entrance, Stage.HEAD, count + 1)
+    guest = await connect()
+    assert await guest.ask() == 200
+    assert await slow[0].ended()
+    assert sum(entrance.ended.values()) == 1
+
+
+@pytest.mark.parametrize("limit", ["CONNECTIONS_PER_ADDRESS_MAX", "CONNECTIONS_MAX"])
+async def test_nobody_keeps_others_out_by_taking_no_answers(
+    connect: Open,
+    entrance: Door,
+    handlers: Handlers,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+) -> None:
+    monkeypatch.setattr(limits, limit, 2)
+    monkeypatch.setitem(door._YIELDS_AFTER_S, Stage.ANSWER, 0.0)
+    slow = [await connect(), await connect()]
+    for peer in slow:
+        await peer.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        await handlers.arrival()
+    guest = await connect()
+    assert await guest.ask() == 200
+    assert await slow[0].ended()
 
 
 async def test_all_addresses_together_are_bounded(
