@@ -128,3 +128,12 @@ def test_the_brace_scanner_measures_functions(
         "trait T {\n    fn declared(&self);\n    fn short(&self) -> u8 { 1 }\n}\n"
     )
     assert dict(brace_functions(source)) == {"a.rs:long": 6, "a.rs:declared": 1, "a.rs:short": 1}
+
+
+def test_the_engines_vocabulary_imports_nothing_upward() -> None:
+    """`api` is what everything above speaks; only the datagrams on their way out lie below it."""
+    proto = ROOT / "sfu/core/proto/src"
+    imports = re.compile(r"^use crate::(?!egress\b)", re.MULTILINE)
+    below = [*(proto / "api").rglob("*.rs"), proto / "egress.rs"]
+    upward = [str(path.relative_to(ROOT)) for path in below if imports.search(path.read_text())]
+    assert not upward

@@ -1,7 +1,8 @@
 //! The vocabulary between the media plane and whoever drives it.
 //!
 //! Commands go down (from policy, which lives in Python), events come up, peer messages cross from
-//! one shard (media thread) to another. Nothing here knows what a room's rules are.
+//! one shard (media thread) to another. Nothing here knows what a room's rules are, nor any other part
+//! of the crate but the datagrams on their way out (`egress`), which lie below it.
 
 mod command;
 mod event;
@@ -24,4 +25,4 @@ pub use ids::{
     Layer, MAX_LAYERS, Mid, Rid, RoomId, ShardId, Ssrc, SubscriptionId, TrackId, TransportId,
 };
 pub use media::{Codec, DtlsRole, ExtensionId, ExtensionKind, MediaKind, ReceiveCodec};
-pub use peer::{Loudness, MediaMeta, PeerMessage};
+pub use peer::{Loudness, MediaMeta, PeerMessage, RoutedData};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Codec, Layer, NeighbourId, RoomId, ScalableFrame, ShardId, Supply, TrackId, TransportId, Want,
+    Codec, DataDelivery, Layer, NeighbourId, RoomId, ScalableFrame, ShardId, Supply, TrackId,
+    TransportId, Want,
 };
-use crate::data::room::RoutedData;
 use crate::egress::Source;
 
 /// What the fan-out needs to know of a packet besides its payload. Copied, never allocated.
@@ -59,6 +59,20 @@ impl MediaMeta {
 /// for every second since. Fades on its way, too, but by no more than the way takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Loudness(pub i64);
+
+/// An attributed message: what `PeerMessage::Data` carries.
+#[derive(Debug, Clone)]
+pub struct RoutedData {
+    pub room: RoomId,
+    pub delivery: DataDelivery,
+    /// The transport that it came on; `None` for the server's own messages.
+    pub origin: Option<TransportId>,
+    /// Empty for the server's own messages.
+    pub sender_sid: Arc<str>,
+    pub packet: Arc<[u8]>,
+    /// Identities; empty for all others.
+    pub destinations: Arc<[String]>,
+}
 
 /// A message from shard to shard. Media has its own path (`Host::media`).
 #[derive(Debug, Clone)]

@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use slab::Slab;
 
-use super::room::RoutedData;
-use crate::api::TransportId;
+use crate::api::{RoutedData, TransportId};
 
 /// Most that waits for one reader.
 const MAX_READER: usize = 512 * 1_024;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::packet::{self, Attribution, PacketError};
-use crate::api::{DataDelivery, DataMember, RoomId, ShardId, TransportId};
+use crate::api::{DataDelivery, DataMember, RoomId, RoutedData, ShardId, TransportId};
 
 /// How long a reliable message waits for channels to open, and how much waits in one room.
 const REPLAY_AGE: Duration = Duration::from_secs(2);
@@ -35,20 +35,6 @@ pub enum Dropped {
     NoDestination,
     #[error(transparent)]
     Packet(#[from] PacketError),
-}
-
-/// An attributed message: what `PeerMessage::Data` carries.
-#[derive(Debug, Clone)]
-pub struct RoutedData {
-    pub room: RoomId,
-    pub delivery: DataDelivery,
-    /// The transport that it came on; `None` for the server's own messages.
-    pub origin: Option<TransportId>,
-    /// Empty for the server's own messages.
-    pub sender_sid: Arc<str>,
-    pub packet: Arc<[u8]>,
-    /// Identities; empty for all others.
-    pub destinations: Arc<[String]>,
 }
 
 #[derive(Debug)]

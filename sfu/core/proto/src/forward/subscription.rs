@@ -4,11 +4,14 @@
 //! arrives → it flows; a new target waits for its own switch point while the old layer goes on.
 //! Pausing stops at once and keeps all numbers, so that resuming continues where it stopped.
 
+mod frames;
 mod repeat;
+mod timestamps;
 
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
+use self::frames::{FrameShift, described};
 use super::clock::LayerClock;
 use super::history::{History, Sent};
 use super::scalable::ScalableLayers;
@@ -16,7 +19,7 @@ use super::sequence::SequenceMap;
 use super::temporal::TemporalLayers;
 use super::vp8_numbers::{Vp8Numbers, Vp8Shift};
 use crate::api::{
-    Codec, Dependencies, ExtensionKind, Layer, MAX_LAYERS, MediaKind, MediaMeta, SendCodec, Ssrc,
+    Codec, ExtensionKind, Layer, MAX_LAYERS, MediaKind, MediaMeta, SendCodec, Ssrc,
     Subscribe, SubscriptionSettings,
 };
 use crate::prefetch::prefetch;
@@ -449,44 +452,6 @@ impl Subscription {
         }
     }
 
-    /// Shift that lets the new layer's timestamps continue the time line sent so far: by the
-    /// publisher's clock where both layers have reported it, else by the time that has passed.
-    fn aligned_shift(
-        &self,
-        meta: &MediaMeta,
-        clocks: &[Option<LayerClock>; MAX_LAYERS],
-        clock_rate_hz: u32,
-    ) -> u32 {
-        let Some(last_sent_at) = self.last_sent_at else {
-            return 0;
-        };
-        let clock = |layer: Layer| clocks.get(usize::from(layer.0)).copied().flatten();
-        let old = match self.last_layer {
-            Some(last) => clock(last).map(|clock| clock.shifted(self.shift_of(last))),
-            None => self.clock_before.as_deref().copied(),
-        };
-        if let (Some(new), Some(old)) = (clock(meta.layer), old) {
-            let out = new.convert(meta.timestamp, &old);
-            let ahead = out.wrapping_sub(self.last_timestamp) as i32;
-            if ahead > 0 && (ahead as u32) < clock_rate_hz.saturating_mul(10) {
-                return out.wrapping_sub(meta.timestamp);
-            }
-        }
-        let elapsed = meta.received_at.saturating_duration_since(last_sent_at);
-        let ticks = (elapsed.as_secs_f64() * f64::from(clock_rate_hz)).max(1.0) as u64 as u32;
-        self.last_timestamp
-            .wrapping_add(ticks)
-            .wrapping_sub(meta.timestamp)
-    }
-
-    fn shift_of(&self, layer: Layer) -> u32 {
-        self.timestamp_shift
-            .get(usize::from(layer.0))
-            .copied()
-            .flatten()
-            .unwrap_or(0)
-    }
-
     /// What a packet leaves as.
     fn codec_of(&self, meta: &MediaMeta) -> Option<&SendCodec> {
         let negotiated = self.codec_for(meta.payload_type)?;
@@ -501,37 +466,6 @@ impl Subscription {
         self.codecs
             .iter()
             .find(|codec| codec.from_payload_type == source_payload_type)
-    }
-}
-
-/// Shift of the frame numbers of dependency descriptors, constant between two switches.
-#[derive(Debug, Clone, Copy, Default)]
-struct FrameShift {
-    shift: u16,
-    last: Option<u16>,
-}
-
-impl FrameShift {
-    fn start(&mut self, first: u16) {
-        if let Some(last) = self.last {
-            self.shift = last.wrapping_add(1).wrapping_sub(first);
-        }
-    }
-
-    fn apply(&mut self, number: u16) -> u16 {
-        let number = number.wrapping_add(self.shift);
-        if self.last.is_none_or(|l| number.wrapping_sub(l) < 0x8000) {
-            self.last = Some(number);
-        }
-        number
-    }
-}
-
-/// The frame number in the packet's dependency descriptor.
-fn described(meta: &MediaMeta) -> Option<u16> {
-    match meta.frame?.dependencies {
-        Dependencies::Described(targets) => Some(targets.frame_number),
-        Dependencies::Layered { .. } => None,
     }
 }
 

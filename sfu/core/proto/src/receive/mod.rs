@@ -16,6 +16,7 @@ pub mod rtx;
 mod scalability;
 mod section;
 mod sequence;
+mod sources;
 mod stream;
 pub mod twcc;
 

@@ -8,20 +8,13 @@
 //! SSRC of the description may never come (FFmpeg and gateways change theirs).
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slab::Slab;
 
 use super::section::{PayloadTypes, Section, SectionError};
+use super::sources::{Binding, Sources};
 use crate::api::{Layer, MAX_LAYERS, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
-
-/// Most SSRCs of a transport. A new one beyond these takes the place of the one that has been silent for
-/// longest, or is refused if none is.
-const MAX_SOURCES: usize = 96;
-/// An SSRC that has not been heard for so long has most likely been given up.
-const SILENT_AFTER: Duration = Duration::from_secs(10);
-/// One that has been silent for so long gives way to another one in its place.
-const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a packet belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +60,7 @@ pub struct Router {
     sections: Slab<Entry>,
     by_mid: BTreeMap<Mid, usize>,
     by_payload_type: [Owner; 128],
-    streams: Slab<Place>,
-    /// Ascending by SSRC.
-    sources: Vec<(Ssrc, Binding)>,
+    sources: Sources,
 }
 
 #[derive(Debug)]
@@ -86,31 +77,6 @@ enum Owner {
     Nobody,
     Section(usize),
     Several,
-}
-
-/// The SSRCs of one layer.
-#[derive(Debug)]
-struct Place {
-    section: usize,
-    layer: Layer,
-    media: Option<Ssrc>,
-    rtx: Option<Ssrc>,
-}
-
-impl Place {
-    fn slot(&mut self, rtx: bool) -> &mut Option<Ssrc> {
-        if rtx { &mut self.rtx } else { &mut self.media }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Binding {
-    stream: usize,
-    rtx: bool,
-    /// By nothing better than the payload type.
-    guessed: bool,
-    /// When its latest packet has come.
-    heard_at: Option<Instant>,
 }
 
 impl Entry {
@@ -131,8 +97,7 @@ impl Default for Router {
             sections: Slab::new(),
             by_mid: BTreeMap::new(),
             by_payload_type: [Owner::Nobody; 128],
-            streams: Slab::new(),
-            sources: Vec::new(),
+            sources: Sources::default(),
         }
     }
 }
@@ -153,21 +118,15 @@ impl Router {
         }
         let key = self.sections.vacant_key();
         let streams: Vec<usize> = (0..layers)
-            .map(|layer| {
-                self.streams.insert(Place {
-                    section: key,
-                    layer: Layer(layer as u8),
-                    media: None,
-                    rtx: None,
-                })
-            })
+            .map(|layer| self.sources.add_place(key, Layer(layer as u8)))
             .collect();
         for (&stream, &(media, rtx)) in streams.iter().zip(&section.ssrcs) {
             for (ssrc, rtx) in [(Some(media), false), (rtx, true)] {
-                let Some(ssrc) = ssrc.filter(|ssrc| self.find(*ssrc).is_err()) else {
+                let Some(ssrc) = ssrc.filter(|ssrc| self.sources.find(*ssrc).is_err()) else {
                     continue;
                 };
-                self.bind(None, ssrc, Binding::new(stream, rtx, false));
+                self.sources
+                    .bind(None, ssrc, Binding::new(stream, rtx, false));
             }
         }
         self.by_mid.insert(section.mid, key);
@@ -185,13 +144,7 @@ impl Router {
         let key = self.key_of(track)?;
         let entry = self.sections.try_remove(key)?;
         self.by_mid.remove(&entry.section.mid);
-        for &stream in &entry.streams {
-            self.streams.try_remove(stream);
-        }
-        let streams = &self.streams;
-        let has_gone = |it: &mut (Ssrc, Binding)| !streams.contains(it.1.stream);
-        let gone = self.sources.extract_if(.., has_gone);
-        let ssrcs = gone.map(|(ssrc, _)| ssrc).collect();
+        let ssrcs = self.sources.remove_places(&entry.streams);
         self.index_payload_types();
         Some(Removed {
             section: key,
@@ -236,14 +189,13 @@ impl Router {
     /// The media SSRC that feeds a stream.
     #[cfg(test)]
     pub(super) fn media_ssrc(&self, stream: usize) -> Option<Ssrc> {
-        self.streams.get(stream)?.media
+        self.sources.media_ssrc(stream)
     }
 
     /// What a known SSRC stands for.
     #[cfg(test)]
     pub(super) fn source(&self, ssrc: Ssrc) -> Option<Meaning> {
-        let (_, binding) = *self.sources.get(self.find(ssrc).ok()?)?;
-        let place = self.streams.get(binding.stream)?;
+        let (place, binding) = self.sources.get(self.sources.find(ssrc).ok()?)?;
         Some(Meaning {
             track: self.sections.get(place.section)?.section.track,
             layer: place.layer,
@@ -254,8 +206,7 @@ impl Router {
 
     /// Whether an SSRC is in use, or may come into it.
     pub fn is_in_use(&self, now: Instant, ssrc: Ssrc) -> bool {
-        let known = self.find(ssrc).ok().and_then(|at| self.sources.get(at));
-        known.is_some_and(|(_, binding)| !binding.is_silent(now, SILENT_AFTER))
+        self.sources.is_in_use(now, ssrc)
     }
 
     /// How many SSRCs are known.
@@ -275,7 +226,7 @@ impl Router {
         rid: Option<Rid>,
         repaired_rid: Option<Rid>,
     ) -> Option<Route> {
-        let known = self.find(ssrc).ok();
+        let known = self.sources.find(ssrc).ok();
         if let Some(at) = known
             && self.agrees(at, mid, rid, repaired_rid)
         {
@@ -293,18 +244,14 @@ impl Router {
         let layer = entry.layer_of(if rtx { repaired_rid.or(rid) } else { rid })?;
         let stream = *entry.streams.get(layer)?;
         let guessed = mid.or(rid).or(repaired_rid).is_none();
-        let at = self.bind(Some(now), ssrc, Binding::new(stream, rtx, guessed))?;
+        let binding = Binding::new(stream, rtx, guessed);
+        let at = self.sources.bind(Some(now), ssrc, binding)?;
         self.route_known(now, at, payload_type)
     }
 
-    fn find(&self, ssrc: Ssrc) -> Result<usize, usize> {
-        self.sources
-            .binary_search_by_key(&ssrc, |&(known, _)| known)
-    }
-
     fn section_of(&self, at: usize) -> Option<usize> {
-        let (_, binding) = self.sources.get(at)?;
-        Some(self.streams.get(binding.stream)?.section)
+        let (place, _) = self.sources.get(at)?;
+        Some(place.section)
     }
 
     /// Whether a packet's extensions do not contradict what its SSRC was learnt as. They win
@@ -316,11 +263,7 @@ impl Router {
         rid: Option<Rid>,
         repaired_rid: Option<Rid>,
     ) -> bool {
-        let Some(place) = self
-            .sources
-            .get(at)
-            .and_then(|(_, binding)| self.streams.get(binding.stream))
-        else {
+        let Some((place, _)) = self.sources.get(at) else {
             return false;
         };
         let Some(Entry { section, .. }) = self.sections.get(place.section) else {
@@ -334,8 +277,7 @@ impl Router {
     }
 
     fn route_known(&mut self, now: Instant, at: usize, payload_type: u8) -> Option<Route> {
-        let (_, binding) = self.sources.get_mut(at)?;
-        let place = self.streams.get(binding.stream)?;
+        let (place, binding) = self.sources.get_mut(at)?;
         let entry = self.sections.get(place.section)?;
         let codec = match entry.payload_types.get(payload_type) {
             Some((codec, rtx)) if rtx == binding.rtx => entry.section.codecs.get(codec).copied(),
@@ -362,73 +304,5 @@ impl Router {
             Owner::Section(key) => Some(*key),
             Owner::Nobody | Owner::Several => None,
         }
-    }
-
-    /// Puts `ssrc` into its place, out of any other and instead of the SSRC there. Refused if
-    /// that would be one too many, or a guess against better knowledge. Returns its index in
-    /// `sources`. Without `now` nothing has to give way.
-    fn bind(&mut self, now: Option<Instant>, ssrc: Ssrc, binding: Binding) -> Option<usize> {
-        let occupant = *self.streams.get_mut(binding.stream)?.slot(binding.rtx);
-        let displaced = occupant.and_then(|occupant| self.find(occupant).ok());
-        let gives_way = |known: &Binding| {
-            let is_silent = |now| known.is_silent(now, GIVES_WAY_AFTER);
-            known.guessed || known.heard_at.is_none() || now.is_some_and(is_silent)
-        };
-        if binding.guessed
-            && let Some((_, known)) = displaced.and_then(|at| self.sources.get(at))
-            && !gives_way(known)
-        {
-            return None;
-        }
-        let known = self.find(ssrc).ok();
-        if displaced.is_none() && known.is_none() && self.sources.len() >= MAX_SOURCES {
-            let silent = self.longest_silent(now?)?;
-            self.unbind(silent);
-        }
-        for ssrc in [occupant, known.map(|_| ssrc)].into_iter().flatten() {
-            self.unbind(ssrc);
-        }
-        *self.streams.get_mut(binding.stream)?.slot(binding.rtx) = Some(ssrc);
-        let at = self.find(ssrc).unwrap_or_else(|at| {
-            self.sources.insert(at, (ssrc, binding));
-            at
-        });
-        Some(at)
-    }
-
-    fn longest_silent(&self, now: Instant) -> Option<Ssrc> {
-        let heard = self
-            .sources
-            .iter()
-            .filter(|(_, it)| it.is_silent(now, SILENT_AFTER));
-        let longest = heard.min_by_key(|(_, it)| it.heard_at)?;
-        Some(longest.0)
-    }
-
-    fn unbind(&mut self, ssrc: Ssrc) {
-        let Ok(at) = self.find(ssrc) else {
-            return;
-        };
-        let (_, binding) = self.sources.remove(at);
-        if let Some(place) = self.streams.get_mut(binding.stream) {
-            *place.slot(binding.rtx) = None;
-        }
-    }
-}
-
-impl Binding {
-    fn new(stream: usize, rtx: bool, guessed: bool) -> Self {
-        Self {
-            stream,
-            rtx,
-            guessed,
-            heard_at: None,
-        }
-    }
-
-    /// It has been heard, but not for so long.
-    fn is_silent(&self, now: Instant, so_long: Duration) -> bool {
-        let silence = self.heard_at.map(|at| now.saturating_duration_since(at));
-        silence.is_some_and(|silence| silence >= so_long)
     }
 }

@@ -11,11 +11,11 @@ use super::Shard;
 use super::peer::Peer;
 use crate::api::{
     ChannelCloseReason, DataDelivery, DataMember, DtlsRole, Event, Host, PeerMessage, RoomId,
-    ShardId, TransportId,
+    RoutedData, ShardId, TransportId,
 };
 use crate::data::channels::{ChannelEvent, ChannelKind, Channels};
 use crate::data::packet::{self, PacketError};
-use crate::data::room::{Dropped, RoutedData};
+use crate::data::room::Dropped;
 use crate::data::sender::Gate;
 use crate::stats::DropReason;
 

@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use super::Shard;
 use crate::api::{
-    ChannelCloseReason, DataDelivery, Event, Host, PeerMessage, ShardId, TransportId,
+    ChannelCloseReason, DataDelivery, Event, Host, PeerMessage, RoutedData, ShardId, TransportId,
 };
 use crate::data::channels::SendOutcome;
 use crate::data::deliveries::Origin;
-use crate::data::room::RoutedData;
 use crate::stats::DropReason;
 
 impl Shard {

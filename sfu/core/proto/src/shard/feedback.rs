@@ -10,14 +10,11 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use super::peer::{Peer, Publishing, Sending};
-use super::repair::retransmit;
 use super::timers::Timer;
 use super::tracks::TrackEntry;
-use super::write::Writer;
 use super::{FEEDBACK_INTERVAL, REPORT_INTERVAL, Shard};
-use crate::api::{Host, Layer, MediaKind, Ssrc};
+use crate::api::{Host, Layer, Ssrc};
 use crate::egress::{Batch, MAX_OWN_DATAGRAM, Source, TrafficClass};
-use crate::forward::LayerClock;
 use crate::rtcp::{self, Dlrr, Packet, ReportBlock, SenderInfo};
 use crate::stats::DropReason;
 
@@ -295,34 +292,6 @@ impl Shard {
         self.tell_clock(now, track_key, layer, host);
     }
 
-    /// Notes the publisher's clock, and reports it to subscribers who have none yet.
-    pub(super) fn set_clock(
-        &mut self,
-        track_key: usize,
-        layer: Layer,
-        ntp: u64,
-        rtp: u32,
-        received_at: Instant,
-    ) {
-        let Some(entry) = self.tracks.get_mut(track_key) else {
-            return;
-        };
-        let clock_rate_hz = entry.clock_rate_hz;
-        let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) else {
-            return;
-        };
-        let is_first = clock.is_none();
-        *clock = Some(LayerClock {
-            ntp,
-            rtp,
-            received_at,
-            clock_rate_hz,
-        });
-        if is_first {
-            self.report_first_clock(received_at, track_key);
-        }
-    }
-
     fn receiver_report(&mut self, now: Instant, key: usize, block: &ReportBlock) {
         let peer = &mut self.peers[key];
         let Some(entry) = peer
@@ -341,55 +310,6 @@ impl Shard {
             let delay = f64::from(block.delay_since_last_sender_report) / 65_536.0;
             let held = Duration::from_secs_f64(delay);
             path.round_trip = now.saturating_duration_since(at).checked_sub(held);
-        }
-    }
-
-    fn answer_nack(
-        &mut self,
-        now: Instant,
-        key: usize,
-        ssrc: Ssrc,
-        lost: u16,
-        host: &mut dyn Host,
-    ) {
-        let Some(peer) = self.peers.get_mut(key) else {
-            return;
-        };
-        let Some(entry) = peer
-            .sent
-            .get(&ssrc.0)
-            .and_then(|sub| self.subscriptions.get_mut(*sub))
-        else {
-            return;
-        };
-        let Some(track) = self.tracks.get(entry.track_key) else {
-            return;
-        };
-        let is_video = entry.inner.kind() == MediaKind::Video;
-        let mut writer = Writer {
-            batch: &mut self.batch,
-            counters: &mut self.counters,
-            host,
-            now,
-        };
-        for is_copy in [false, true] {
-            let Some(sending) = peer.sending() else {
-                return;
-            };
-            let spacing = match is_copy {
-                false => sending.path.retransmission_spacing(),
-                true => Duration::ZERO,
-            };
-            let sent = retransmit(&track.inner, entry, lost, spacing, sending, &mut writer);
-            let (Some(bytes), Some(path)) = (sent, peer.path.as_mut()) else {
-                return;
-            };
-            path.bytes_sent += bytes as u64;
-            writer.counters.retransmissions_sent += 1;
-            // A picture waits, and a repeat has been lost, too: now two, of which one may be.
-            if !is_video || !entry.inner.is_asked_again(lost) {
-                return;
-            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! What is sent beside the media itself: answers to NACK, and the padding of a probe.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::Shard;
 use super::peer::Sending;
 use super::subscriber::SubscriptionEntry;
 use super::write::{PacketToWrite, Writer, unwrap_red, write_packet};
-use crate::api::{Codec, MediaKind};
+use crate::api::{Codec, Host, MediaKind, Ssrc};
 use crate::egress::TrafficClass;
 use crate::forward::Track;
 use crate::rtp::payload::vp8;
@@ -17,10 +18,62 @@ const REPAIR_BYTES: usize = 1_200;
 const PADDING_BYTES: u8 = 224;
 const PADDING_BIT: u8 = 0x20;
 
+impl Shard {
+    /// A subscriber has lost what it received under `ssrc` as number `lost`.
+    pub(super) fn answer_nack(
+        &mut self,
+        now: Instant,
+        key: usize,
+        ssrc: Ssrc,
+        lost: u16,
+        host: &mut dyn Host,
+    ) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let Some(entry) = peer
+            .sent
+            .get(&ssrc.0)
+            .and_then(|sub| self.subscriptions.get_mut(*sub))
+        else {
+            return;
+        };
+        let Some(track) = self.tracks.get(entry.track_key) else {
+            return;
+        };
+        let is_video = entry.inner.kind() == MediaKind::Video;
+        let mut writer = Writer {
+            batch: &mut self.batch,
+            counters: &mut self.counters,
+            host,
+            now,
+        };
+        for is_copy in [false, true] {
+            let Some(sending) = peer.sending() else {
+                return;
+            };
+            let spacing = match is_copy {
+                false => sending.path.retransmission_spacing(),
+                true => Duration::ZERO,
+            };
+            let sent = retransmit(&track.inner, entry, lost, spacing, sending, &mut writer);
+            let (Some(bytes), Some(path)) = (sent, peer.path.as_mut()) else {
+                return;
+            };
+            path.bytes_sent += bytes as u64;
+            writer.counters.retransmissions_sent += 1;
+            // A picture waits, and a repeat has been lost, too: now two, of which one may be.
+            if !is_video || !entry.inner.is_asked_again(lost) {
+                return;
+            }
+        }
+    }
+}
+
 /// Answers one NACKed number: by RTX where negotiated, else by the same packet again. Video must
 /// fit the budget of the subscriber's path. `spacing` is the shortest time since the last answer.
 /// Returns the bytes sent.
-pub(super) fn retransmit(
+fn retransmit(
     track: &Track,
     entry: &mut SubscriptionEntry,
     lost: u16,

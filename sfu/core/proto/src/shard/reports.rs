@@ -126,6 +126,34 @@ impl Shard {
         }
     }
 
+    /// Notes the publisher's clock, and reports it to subscribers who have none yet.
+    pub(super) fn set_clock(
+        &mut self,
+        track_key: usize,
+        layer: Layer,
+        ntp: u64,
+        rtp: u32,
+        received_at: Instant,
+    ) {
+        let Some(entry) = self.tracks.get_mut(track_key) else {
+            return;
+        };
+        let clock_rate_hz = entry.clock_rate_hz;
+        let Some(clock) = entry.inner.clocks.get_mut(usize::from(layer.0)) else {
+            return;
+        };
+        let is_first = clock.is_none();
+        *clock = Some(LayerClock {
+            ntp,
+            rtp,
+            received_at,
+            clock_rate_hz,
+        });
+        if is_first {
+            self.report_first_clock(received_at, track_key);
+        }
+    }
+
     /// Tells other shards a layer's clock, now or somewhat later.
     pub(super) fn tell_clock(
         &mut self,
