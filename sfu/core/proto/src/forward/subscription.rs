@@ -19,8 +19,8 @@ use super::sequence::SequenceMap;
 use super::temporal::TemporalLayers;
 use super::vp8_numbers::{Vp8Numbers, Vp8Shift};
 use crate::api::{
-    Codec, ExtensionKind, Layer, MAX_LAYERS, MediaKind, MediaMeta, SendCodec, Ssrc,
-    Subscribe, SubscriptionSettings,
+    Codec, ExtensionKind, Layer, MAX_LAYERS, MediaKind, MediaMeta, SendCodec, Ssrc, Subscribe,
+    SubscriptionSettings,
 };
 use crate::prefetch::prefetch;
 use crate::rtp::payload::vp8;

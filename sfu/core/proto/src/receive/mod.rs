@@ -24,7 +24,7 @@ pub use ingest::{Ingest, Packet, Taken};
 pub use layer::Incoming;
 pub use nack::NackGenerator;
 pub use pace::{AudioPace, FeedbackPace, Pace};
-pub use router::{Removed, Route, Router};
+pub use router::{Route, Router};
 pub use section::{Section, SectionError};
 pub use stream::{Arrival, Stream};
 

@@ -25,15 +25,9 @@ pub struct Route {
     pub layer: Layer,
     /// A retransmission (RFC 4588) of a packet of this layer.
     pub rtx: bool,
-    /// Key of the layer's stream: small, unique in the transport while the section lives, and the
-    /// same for media and retransmissions.
-    pub stream: usize,
     /// The packet's codec, or that of the retransmitted packet. `None` for a payload type that the
     /// section does not have: the packet takes up a number of a stream that is known, and no more.
     pub codec: Option<ReceiveCodec>,
-    /// First packet of this media SSRC on this stream: what was known of the stream is of another
-    /// SSRC.
-    pub new_source: bool,
 }
 
 /// What an SSRC stands for.
@@ -43,15 +37,6 @@ pub(super) struct Meaning {
     pub track: TrackId,
     pub layer: Layer,
     pub rtx: bool,
-    pub stream: usize,
-}
-
-/// What a removed section had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removed {
-    pub section: usize,
-    pub streams: Vec<usize>,
-    pub ssrcs: Vec<Ssrc>,
 }
 
 /// Sections of a transport and the SSRCs that feed them.
@@ -139,18 +124,14 @@ impl Router {
         Ok(key)
     }
 
-    /// Removes the track's section with everything learnt for it.
-    pub fn remove_section(&mut self, track: TrackId) -> Option<Removed> {
+    /// Removes the track's section with everything learnt for it. Returns the SSRCs that fed it.
+    pub fn remove_section(&mut self, track: TrackId) -> Option<Vec<Ssrc>> {
         let key = self.key_of(track)?;
         let entry = self.sections.try_remove(key)?;
         self.by_mid.remove(&entry.section.mid);
         let ssrcs = self.sources.remove_places(&entry.streams);
         self.index_payload_types();
-        Some(Removed {
-            section: key,
-            streams: entry.streams,
-            ssrcs,
-        })
+        Some(ssrcs)
     }
 
     fn key_of(&self, track: TrackId) -> Option<usize> {
@@ -179,17 +160,12 @@ impl Router {
         self.sections.get(key).map(|entry| &entry.section)
     }
 
-    /// Key of the stream of a section's layer.
+    /// The media SSRC that feeds the place of a packet.
     #[cfg(test)]
-    pub(super) fn stream(&self, section: usize, layer: Layer) -> Option<usize> {
-        let streams = &self.sections.get(section)?.streams;
-        streams.get(usize::from(layer.0)).copied()
-    }
-
-    /// The media SSRC that feeds a stream.
-    #[cfg(test)]
-    pub(super) fn media_ssrc(&self, stream: usize) -> Option<Ssrc> {
-        self.sources.media_ssrc(stream)
+    pub(super) fn media_ssrc(&self, route: Route) -> Option<Ssrc> {
+        let streams = &self.sections.get(route.section)?.streams;
+        let place = *streams.get(usize::from(route.layer.0))?;
+        self.sources.media_ssrc(place)
     }
 
     /// What a known SSRC stands for.
@@ -200,7 +176,6 @@ impl Router {
             track: self.sections.get(place.section)?.section.track,
             layer: place.layer,
             rtx: binding.rtx,
-            stream: binding.stream,
         })
     }
 
@@ -285,16 +260,13 @@ impl Router {
             _ => return None,
         };
         let rtx = binding.rtx;
-        let new_source = !rtx && binding.heard_at.is_none();
         binding.heard_at = Some(now);
         Some(Route {
             section: place.section,
             track: entry.section.track,
             layer: place.layer,
             rtx,
-            stream: binding.stream,
             codec,
-            new_source,
         })
     }
 

@@ -211,8 +211,8 @@ impl Peer {
     /// Removes the section of a track, and what is known of its SSRCs.
     pub(super) fn forget_section(&mut self, track: TrackId) {
         let removed = self.publishing.router.remove_section(track);
-        if let (Some(removed), Some(inbound)) = (removed, &mut self.inbound) {
-            inbound.retire(|ssrc| removed.ssrcs.contains(&ssrc));
+        if let (Some(ssrcs), Some(inbound)) = (removed, &mut self.inbound) {
+            inbound.retire(|ssrc| ssrcs.contains(&ssrc));
         }
     }
 

@@ -86,32 +86,16 @@ fn with_mid(router: &mut Router, ssrc: u32, payload_type: u8, mid: &str) -> Opti
 #[test]
 fn simulcast_is_learnt_from_extensions_and_then_known() {
     let mut router = router([audio(1, "0"), video(2, "1", &["q", "h", "f"], &[])]);
-    let mut streams = Vec::new();
     for (layer, rid) in ["q", "h", "f"].into_iter().enumerate() {
         let ssrc = 100 + layer as u32;
         // Without extensions it cannot be told which layer this is.
         assert_eq!(bare(&mut router, ssrc, VP8), None);
         let route = with_rid(&mut router, ssrc, "1", rid).expect("routed");
         assert_eq!((route.track, route.layer), (TrackId(2), Layer(layer as u8)));
-        assert!(route.new_source && !route.rtx);
-        let known = bare(&mut router, ssrc, VP8).expect("known");
-        assert!(!known.new_source);
-        assert_eq!(
-            known,
-            Route {
-                new_source: false,
-                ..route
-            }
-        );
-        assert_eq!(
-            router.stream(route.section, route.layer),
-            Some(route.stream)
-        );
-        assert_eq!(router.media_ssrc(route.stream), Some(Ssrc(ssrc)));
-        streams.push(route.stream);
+        assert!(!route.rtx);
+        assert_eq!(bare(&mut router, ssrc, VP8), Some(route));
+        assert_eq!(router.media_ssrc(route), Some(Ssrc(ssrc)));
     }
-    streams.dedup();
-    assert_eq!(streams.len(), 3);
     assert_eq!(with_rid(&mut router, 200, "1", "x"), None, "unknown rid");
     assert_eq!(with_rid(&mut router, 200, "9", "q"), None, "unknown mid");
 }
@@ -130,8 +114,8 @@ fn retransmissions_share_the_stream_of_their_layer() {
             Some(token("f")),
         )
         .expect("routed");
-    assert!(rtx.rtx && !rtx.new_source);
-    assert_eq!((rtx.layer, rtx.stream), (Layer(1), media.stream));
+    assert!(rtx.rtx);
+    assert_eq!((rtx.section, rtx.layer), (media.section, Layer(1)));
     assert_eq!(rtx.codec.map(|it| it.payload_type), Some(VP8));
     let known = bare(&mut router, 201, VP8_RTX).expect("known");
     assert_eq!(known, rtx);
@@ -147,8 +131,7 @@ fn declared_ssrcs_need_no_extensions() {
         video(3, "2", &[], &[(30, Some(31))]),
     ]);
     let low = bare(&mut router, 10, VP8).expect("declared");
-    assert!(low.new_source, "its first packet");
-    assert!(!bare(&mut router, 10, VP8).expect("declared").new_source);
+    assert_eq!(bare(&mut router, 10, VP8), Some(low));
     let high = bare(&mut router, 21, VP8_RTX).expect("declared");
     assert_eq!(
         (high.track, high.layer, high.rtx),
@@ -181,8 +164,8 @@ fn extensions_win_over_the_order_of_declared_ssrcs() {
     assert_eq!(rtx.layer, Layer(0));
     for (ssrc, layer) in [(30, 2), (20, 1), (10, 0)] {
         let route = bare(&mut router, ssrc, VP8).expect("known");
-        assert_eq!((route.layer, route.new_source), (Layer(layer), false));
-        assert_eq!(router.media_ssrc(route.stream), Some(Ssrc(ssrc)));
+        assert_eq!(route.layer, Layer(layer));
+        assert_eq!(router.media_ssrc(route), Some(Ssrc(ssrc)));
     }
 }
 
@@ -195,10 +178,8 @@ fn payload_type_decides_only_where_it_is_unique() {
     );
     let rtx = bare(&mut router, 7, VP8_RTX).expect("the only video section");
     let media = bare(&mut router, 6, VP8).expect("the only video section");
-    assert_eq!(
-        (rtx.stream, rtx.rtx, media.rtx),
-        (media.stream, true, false)
-    );
+    assert_eq!((rtx.section, rtx.layer), (media.section, media.layer));
+    assert_eq!((rtx.rtx, media.rtx), (true, false));
     router.add_section(video(3, "2", &[], &[])).expect("fits");
     assert_eq!(bare(&mut router, 8, VP8), None, "two sections have it");
     assert_eq!(
@@ -228,7 +209,7 @@ fn a_guess_does_not_displace_knowledge() {
     router.remove_section(TrackId(2)).expect("exists");
     router.add_section(audio(1, "0")).expect("fits");
     assert!(bare(&mut router, 1, OPUS).is_some());
-    assert!(bare(&mut router, 2, OPUS).is_some_and(|route| route.new_source));
+    assert!(bare(&mut router, 2, OPUS).is_some());
     assert_eq!(router.source(Ssrc(1)), None);
 }
 
@@ -244,7 +225,7 @@ fn another_ssrc_than_declared_is_told_by_a_payload_type_that_is_unique() {
     assert_eq!((undeclared.track, undeclared.rtx), (TrackId(2), false));
     // The declared one does come, and is not displaced while it is heard.
     let declared = at(&mut router, 100, 10).expect("declared");
-    assert_eq!(declared.stream, undeclared.stream);
+    assert_eq!(declared, undeclared);
     router.remove_section(TrackId(2)).expect("exists");
     router
         .add_section(video(2, "1", &[], &[(10, None)]))
@@ -283,7 +264,7 @@ fn the_longest_silent_ssrc_makes_room() {
     assert!(at(10_001, 96).is_some());
     assert_eq!(at(10_001, 97), None);
     assert!(at(10_002, 97).is_some());
-    assert!(at(10_002, 0).is_some_and(|it| !it.new_source));
+    assert!(at(10_002, 0).is_some());
     assert!(!router.is_in_use(now + ms(10_002), Ssrc(1_001)));
     assert!(router.is_in_use(now + ms(10_002), Ssrc(1_097)));
 }
@@ -293,10 +274,9 @@ fn a_new_ssrc_for_the_same_layer_replaces_the_old() {
     let mut router = router([video(2, "1", &["q", "f"], &[])]);
     let old = with_rid(&mut router, 100, "1", "q").expect("routed");
     let new = with_rid(&mut router, 101, "1", "q").expect("routed");
-    assert_eq!(new.stream, old.stream);
-    assert!(new.new_source);
+    assert_eq!((new.section, new.layer), (old.section, old.layer));
     assert_eq!(bare(&mut router, 100, VP8), None);
-    assert_eq!(router.media_ssrc(new.stream), Some(Ssrc(101)));
+    assert_eq!(router.media_ssrc(new), Some(Ssrc(101)));
 }
 
 #[test]
@@ -307,7 +287,7 @@ fn an_ssrc_follows_its_mid_to_another_section() {
         Some(TrackId(1))
     );
     let moved = with_mid(&mut router, 5, OPUS, "1").expect("routed");
-    assert_eq!((moved.track, moved.new_source), (TrackId(2), true));
+    assert_eq!(moved.track, TrackId(2));
     assert_eq!(
         bare(&mut router, 5, OPUS).map(|route| route.track),
         Some(TrackId(2))
@@ -330,12 +310,12 @@ fn a_rid_without_mid_stays_in_the_section_of_its_ssrc() {
 #[test]
 fn a_removed_section_takes_its_ssrcs_along() {
     let mut router = router([audio(1, "0"), video(2, "1", &["q"], &[(10, Some(11))])]);
-    let stream = bare(&mut router, 10, VP8).expect("declared").stream;
+    let section = bare(&mut router, 10, VP8).expect("declared").section;
     let removed = router.remove_section(TrackId(2)).expect("exists");
-    assert_eq!(removed.streams, [stream]);
+    assert_eq!(removed, [Ssrc(10), Ssrc(11)]);
     assert_eq!(router.source(Ssrc(10)), None);
     assert_eq!(bare(&mut router, 10, VP8), None);
-    assert!(router.section(removed.section).is_none());
+    assert!(router.section(section).is_none());
     assert!(router.remove_section(TrackId(2)).is_none());
     // The MID, the track and the SSRCs may come back.
     router
@@ -440,10 +420,10 @@ proptest! {
             let route = router.route(start(), Ssrc(ssrc), payload_type, mids[mid], rid, repaired_rid);
             if let Some(route) = route {
                 let source = router.source(Ssrc(ssrc)).expect("learnt");
-                prop_assert_eq!((source.stream, source.rtx), (route.stream, route.rtx));
-                prop_assert_eq!(router.stream(route.section, route.layer), Some(route.stream));
+                let meant = (source.track, source.layer, source.rtx);
+                prop_assert_eq!(meant, (route.track, route.layer, route.rtx));
                 if !route.rtx {
-                    prop_assert_eq!(router.media_ssrc(route.stream), Some(Ssrc(ssrc)));
+                    prop_assert_eq!(router.media_ssrc(route), Some(Ssrc(ssrc)));
                 }
                 let is_known = route.codec.is_some();
                 prop_assert!(!is_known || route.rtx == (payload_type == VP8_RTX));
