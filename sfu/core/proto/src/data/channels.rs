@@ -220,7 +220,8 @@ impl Channels {
     }
 
     /// Messages dropped because the reader was too far behind.
-    pub fn dropped(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 

@@ -2,21 +2,18 @@
 
 use thiserror::Error;
 
-use crate::api::{MAX_LAYERS, MediaKind, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
+use crate::api::{MAX_LAYERS, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 
 /// One m-section that the peer sends in.
 #[derive(Debug, Clone)]
 pub struct Section {
     pub track: TrackId,
-    pub kind: MediaKind,
     pub mid: Mid,
     pub codecs: Vec<ReceiveCodec>,
     /// Simulcast layers, lowest first; empty for a single encoding.
     pub rids: Vec<Rid>,
     /// SSRCs that the description declared, with their RTX SSRC: lowest layer first.
     pub ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
-    /// The peer answers generic NACK.
-    pub nack: bool,
 }
 
 impl Section {

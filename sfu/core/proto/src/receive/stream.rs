@@ -22,7 +22,7 @@ pub enum Arrival {
 
 /// A sender report: RTP time `rtp` was NTP time `ntp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderClock {
+pub(super) struct SenderClock {
     pub ntp: u64,
     pub rtp: u32,
     pub received_at: Instant,
@@ -125,7 +125,8 @@ impl Stream {
         });
     }
 
-    pub fn last_sender_report(&self) -> Option<SenderClock> {
+    #[cfg(test)]
+    pub(super) fn last_sender_report(&self) -> Option<SenderClock> {
         self.sender_clock
     }
 

@@ -177,8 +177,6 @@ impl Shard {
             codecs: request.codecs.clone(),
             rids: request.rids.clone(),
             ssrcs: request.ssrcs.clone(),
-            kind: request.kind,
-            nack: request.nack,
         };
         if let Err(error) = publishing.router.add_section(section) {
             log::warn!("track {:?} cannot be published: {error}", request.track);

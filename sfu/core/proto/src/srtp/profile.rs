@@ -44,20 +44,11 @@ impl Profile {
     }
 
     /// Bytes of an authentication tag.
-    pub const fn tag_len(self) -> usize {
+    #[cfg(test)]
+    pub(super) const fn tag_len(self) -> usize {
         match self {
             Self::AeadAes256Gcm | Self::AeadAes128Gcm => 16,
             Self::Aes128CmSha1_80 => 10,
         }
-    }
-
-    /// Bytes that protection adds to an RTP packet.
-    pub const fn rtp_overhead(self) -> usize {
-        self.tag_len()
-    }
-
-    /// Bytes that protection adds to a compound RTCP packet: the tag and the index.
-    pub const fn rtcp_overhead(self) -> usize {
-        self.tag_len() + 4
     }
 }

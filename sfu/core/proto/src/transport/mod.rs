@@ -53,11 +53,6 @@ impl TransportSettings {
             config: dtls::config(None)?,
         })
     }
-
-    /// What `a=fingerprint:sha-256` announces.
-    pub fn fingerprint_sha256(&self) -> [u8; 32] {
-        hello::fingerprint_sha256(&self.certificate.certificate)
-    }
 }
 
 /// The transport of one peer connection.
@@ -114,7 +109,8 @@ impl Transport {
         }
     }
 
-    pub fn state(&self) -> TransportState {
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> TransportState {
         self.state
     }
 

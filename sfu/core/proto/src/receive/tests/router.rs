@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{ms, start};
-use crate::api::{Codec, Layer, MediaKind, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
+use crate::api::{Codec, Layer, Mid, ReceiveCodec, Rid, Ssrc, TrackId};
 use crate::receive::{Route, Router, Section, SectionError};
 
 const OPUS: u8 = 111;
@@ -17,7 +17,6 @@ fn token(text: &str) -> Mid {
 fn audio(track: u32, mid: &str) -> Section {
     Section {
         track: TrackId(track),
-        kind: MediaKind::Audio,
         mid: token(mid),
         codecs: vec![ReceiveCodec {
             payload_type: OPUS,
@@ -27,13 +26,11 @@ fn audio(track: u32, mid: &str) -> Section {
         }],
         rids: Vec::new(),
         ssrcs: Vec::new(),
-        nack: true,
     }
 }
 
 fn video(track: u32, mid: &str, rids: &[&str], ssrcs: &[(u32, Option<u32>)]) -> Section {
     Section {
-        kind: MediaKind::Video,
         codecs: vec![ReceiveCodec {
             payload_type: VP8,
             codec: Codec::Vp8,

@@ -114,7 +114,7 @@ proptest! {
     ) {
         let (mut outbound, mut inbound) = pair(profile);
         let packet = protected(&mut outbound, ssrc, (roc << 16) | u64::from(sequence), &payload);
-        prop_assert_eq!(packet.len(), 12 + payload.len() + profile.rtp_overhead());
+        prop_assert_eq!(packet.len(), 12 + payload.len() + profile.tag_len());
         prop_assert_eq!(opened(&mut inbound, &packet).unwrap(), payload);
     }
 
