@@ -112,6 +112,13 @@ PACE_BYTES_PER_S: Final = 500
 PACE_BURST_BYTES: Final = 12 * KIB
 """At once: a camera, a microphone and a shared screen, or twenty changes of a name. Half a minute
 of the worst is below 8 kbit/s."""
+NEWCOMERS_BURST_BYTES: Final = 512 * KIB
+"""To each listener, at once, from all who are new in a room, or to come under ever new names would
+be the way around the above: a conference of a hundred that begins, or a thousand listeners who come
+together."""
+NEWCOMERS_BYTES_PER_S: Final = 4 * KIB
+"""The same in the long run: 32 kbit/s, a dozen listeners or one speaker a second. Beyond it those
+who are new are told of at their own rate: a listener half a second late, a track some seconds."""
 PACES_KEPT_MAX: Final = 1_000
 """Budgets of identities that have left a room before they were full again; then the oldest is
 forgotten, which forgives it."""

@@ -4,7 +4,8 @@ Whatever a participant changes of itself is a message to every listener, who may
 Each participant has a budget, in bytes to each listener: what fits is done at once, so an honest
 person notices nothing. What does not fit waits, and of what waits under one key only the latest is
 done: state is told late then, but as it is. Nothing here ends anybody. Who leaves and comes back
-goes on with what was left, or to come again and again would be the way around it.
+goes on with what was left, and what newcomers have to begin with is bounded for all of them
+together, or to come again and again would be the way around it.
 """
 
 from collections import OrderedDict
@@ -22,12 +23,39 @@ class _Waiting:
     action: Callable[[], None]
 
 
-class Pace:
-    """Of one participant. A token bucket; costs that have to be paid may overdraw it."""
+class Welcome:
+    """What a room's newcomers have together before they have saved up anything of their own."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._bytes = float(limits.PACE_BURST_BYTES)
+        self._bytes = float(limits.NEWCOMERS_BURST_BYTES)
+        self._filled_at = clock.time()
+
+    @property
+    def left_bytes(self) -> float:
+        """What there is now."""
+        now = self._clock.time()
+        more = (now - self._filled_at) * limits.NEWCOMERS_BYTES_PER_S
+        self._bytes = min(self._bytes + more, float(limits.NEWCOMERS_BURST_BYTES))
+        self._filled_at = now
+        return self._bytes
+
+    def draw(self, size_bytes: float) -> None:
+        """Takes some of it."""
+        self._bytes -= size_bytes
+
+
+class Pace:
+    """Of one participant. A token bucket; costs that have to be paid may overdraw it.
+
+    It begins empty, with a credit on `welcome` that makes up for what it lacks.
+    """
+
+    def __init__(self, clock: Clock, welcome: Welcome) -> None:
+        self._clock = clock
+        self._welcome = welcome
+        self._bytes = 0.0
+        self._credit_bytes = float(limits.PACE_BURST_BYTES)
         self._filled_at = clock.time()
         self._waiting: dict[Hashable, _Waiting] = {}
         self._done_at: dict[Hashable, float] = {}
@@ -59,7 +87,7 @@ class Pace:
     def is_full(self) -> bool:
         """Nothing has been spent lately."""
         self._fill()
-        return self._bytes >= limits.PACE_BURST_BYTES
+        return self._bytes + self._credit_bytes >= limits.PACE_BURST_BYTES
 
     def affords(self, cost_bytes: int) -> bool:
         """Whether there is budget for it now."""
@@ -68,7 +96,10 @@ class Pace:
     def spend(self, cost_bytes: int) -> None:
         """Pays for what could not wait."""
         self._fill()
-        self._bytes -= cost_bytes
+        drawn_bytes = min(max(cost_bytes - max(self._bytes, 0.0), 0.0), self._drawable())
+        self._welcome.draw(drawn_bytes)
+        self._credit_bytes -= drawn_bytes
+        self._bytes -= cost_bytes - drawn_bytes
 
     def offer_bytes(self, sections: int) -> int:
         """What sections of tracks that change now cost each listener.
@@ -98,13 +129,19 @@ class Pace:
         now = self._clock.time()
         more = (now - self._filled_at) * limits.PACE_BYTES_PER_S
         self._bytes = min(self._bytes + more, float(limits.PACE_BURST_BYTES))
+        self._credit_bytes = min(self._credit_bytes, limits.PACE_BURST_BYTES - self._bytes)
         self._filled_at = now
+
+    def _drawable(self) -> float:
+        """What is left of the credit, as far as there is something to draw on."""
+        return max(min(self._credit_bytes, self._welcome.left_bytes), 0.0)
 
     def _affordable_in(self, cost_bytes: int) -> float:
         """Seconds until it is. What costs more than fits into the budget needs all of it."""
         self._fill()
-        missing = min(cost_bytes, limits.PACE_BURST_BYTES) - self._bytes
-        return max(missing / limits.PACE_BYTES_PER_S, 0.0) if cost_bytes else 0.0
+        missing = min(cost_bytes, limits.PACE_BURST_BYTES) - self._bytes - self._drawable()
+        # Less than a byte is a rounding error.
+        return missing / limits.PACE_BYTES_PER_S if cost_bytes and missing >= 1 else 0.0
 
     def _due_in(self, key: Hashable, one: _Waiting) -> float:
         soonest = self._done_at.get(key, float("-inf")) + one.every_s
@@ -140,6 +177,7 @@ class Paces:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._welcome = Welcome(clock)
         self._kept: OrderedDict[str, Pace] = OrderedDict()
         """By identity, in the order in which they left."""
 
@@ -148,7 +186,7 @@ class Paces:
 
     def take(self, identity: str) -> Pace:
         """The budget of somebody who comes."""
-        return self._kept.pop(identity, None) or Pace(self._clock)
+        return self._kept.pop(identity, None) or Pace(self._clock, self._welcome)
 
     def leave(self, identity: str, pace: Pace) -> None:
         """Somebody goes. What waited is not done any more."""

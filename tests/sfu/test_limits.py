@@ -105,6 +105,10 @@ def budgets() -> dict[str, tuple[float, float]]:
             pace_bytes * HALL,
             32 * mib,
         ),
+        "newcomers × messages, bytes to each listener, for a hundred who begin": (
+            100 * (limits.OFFER_BYTES + 2 * (limits.SECTION_BYTES + limits.KIB)),
+            limits.NEWCOMERS_BURST_BYTES + 10 * limits.NEWCOMERS_BYTES_PER_S,
+        ),
         "tracks × listeners, bytes of descriptions": (
             (limits.OFFER_BYTES + sections) * HALL,
             9 * mib,

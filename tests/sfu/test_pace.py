@@ -13,7 +13,7 @@ from sfu.limits import (
     PACES_KEPT_MAX,
     SECTION_BYTES,
 )
-from sfu.pace import Pace, Paces
+from sfu.pace import Pace, Paces, Welcome
 from tests.support.node import ManualClock
 
 
@@ -27,7 +27,7 @@ def note(done: list[str], text: str) -> Callable[[], None]:
 
 
 def test_what_fits_is_done_at_once(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     for number in range(10):
         pace.do("told", lambda: PACE_BURST_BYTES // 10, note(done, str(number)))
     assert done == [str(number) for number in range(10)]
@@ -35,7 +35,7 @@ def test_what_fits_is_done_at_once(clock: ManualClock) -> None:
 
 
 def test_of_what_waits_only_the_latest_is_done_when_there_is_budget(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     pace.spend(PACE_BURST_BYTES)
     for number in range(100):
         pace.do("told", lambda: 1_000, note(done, str(number)))
@@ -49,7 +49,7 @@ def test_of_what_waits_only_the_latest_is_done_when_there_is_budget(clock: Manua
 
 
 def test_what_costs_more_than_fits_needs_the_whole_budget(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     pace.do("told", lambda: 3 * PACE_BURST_BYTES, note(done, "first"))
     assert done == ["first"]
     pace.do("told", lambda: 3 * PACE_BURST_BYTES, note(done, "second"))
@@ -61,7 +61,7 @@ def test_what_costs_more_than_fits_needs_the_whole_budget(clock: ManualClock) ->
 
 
 def test_different_things_wait_beside_each_other_and_can_be_withdrawn(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     pace.spend(PACE_BURST_BYTES)
     for key in ("a", "b", "c"):
         pace.do(key, lambda: 500, note(done, key))
@@ -71,14 +71,14 @@ def test_different_things_wait_beside_each_other_and_can_be_withdrawn(clock: Man
 
 
 def test_what_costs_nothing_never_waits_for_budget(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     pace.spend(10 * PACE_BURST_BYTES)
     pace.do("free", lambda: 0, note(done, "free"))
     assert done == ["free"]
 
 
 def test_an_interval_holds_whoever_asks_all_the_time(clock: ManualClock) -> None:
-    pace, times = Pace(clock), []
+    pace, times = Pace(clock, Welcome(clock)), []
     for _ in range(100):
         pace.do("rules", lambda: 0, lambda: times.append(clock.now), every_s=0.5)
         clock.advance(0.05)
@@ -87,7 +87,7 @@ def test_an_interval_holds_whoever_asks_all_the_time(clock: ManualClock) -> None
 
 
 def test_an_action_may_ask_again(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     pace.spend(PACE_BURST_BYTES)
 
     def again() -> None:
@@ -102,7 +102,7 @@ def test_an_action_may_ask_again(clock: ManualClock) -> None:
 
 
 def test_tracks_that_come_together_come_in_one_offer(clock: ManualClock) -> None:
-    pace = Pace(clock)
+    pace = Pace(clock, Welcome(clock))
     assert pace.offer_bytes(1) == OFFER_BYTES + SECTION_BYTES
     pace.offers()
     assert pace.offer_bytes(2) == 2 * SECTION_BYTES
@@ -111,7 +111,7 @@ def test_tracks_that_come_together_come_in_one_offer(clock: ManualClock) -> None
 
 
 def test_nothing_is_done_for_somebody_who_has_gone(clock: ManualClock) -> None:
-    pace, done = Pace(clock), []
+    pace, done = Pace(clock, Welcome(clock)), []
     pace.spend(PACE_BURST_BYTES)
     pace.do("told", lambda: 500, note(done, "late"))
     pace.close()

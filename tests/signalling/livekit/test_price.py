@@ -16,6 +16,8 @@ from sfu import _core
 from sfu.engine import Engine
 from sfu.limits import (
     METADATA_BYTES_MAX,
+    NEWCOMERS_BURST_BYTES,
+    NEWCOMERS_BYTES_PER_S,
     OFFER_BYTES,
     OFFERS_TOGETHER_S,
     SECTION_BYTES,
@@ -273,3 +275,37 @@ async def test_an_offer_is_not_larger_than_its_price() -> None:
         assert track.sid in sdp
         assert len(sdp) <= OFFER_BYTES + SECTION_BYTES
         node.stop()
+
+
+def test_newcomers_under_ever_new_names_are_bounded_together() -> None:
+    hall, seconds = Hall(), 600
+    for step in range(seconds * 5):
+        guest = Seat(hall.room, f"guest-{step}", SPEAKER, metadata="m" * METADATA_BYTES_MAX)
+        guest.publish(f"TR_guest_{step}")
+        hall.clock.advance(0.2)
+        hall.room.leave(guest.participant, EndReason.CLIENT_INITIATED)
+    worst = max(sink.bytes for sink in hall.sinks)
+    assert (worst - NEWCOMERS_BURST_BYTES) / seconds <= 2 * NEWCOMERS_BYTES_PER_S
+
+
+def test_a_hundred_who_begin_a_conference_are_seen_at_once() -> None:
+    clock = ManualClock()
+    room = make_room(clock)
+    listener = Seat(room, "bo")
+    for number in range(100):
+        speaker = Seat(room, f"speaker-{number}")
+        speaker.publish(f"TR_{number}_camera")
+        speaker.publish(f"TR_{number}_screen", TrackSource.SCREEN_SHARE)
+        assert len(listener.sink.receiving) == 2 * (number + 1)
+        clock.advance(0.1)
+
+
+def test_a_speaker_who_comes_among_many_listeners_is_seen_at_once() -> None:
+    clock = ManualClock()
+    room = make_room(clock)
+    first = Seat(room, "listener", LISTENER)
+    for number in range(600):
+        Seat(room, f"listener-{number}", LISTENER)
+        clock.advance(0.05)
+    Seat(room, "speaker").publish("TR_camera")
+    assert set(first.sink.receiving) == {"TR_camera"}
