@@ -53,7 +53,9 @@ def _option(entry: Entry) -> inspect.Parameter:
     declared: Any = list[str] if get_origin(entry.kind) is tuple else entry.kind
     # A switch without its opposite: the environment and the file can only be overruled upwards.
     flags = (entry.flag,) if entry.kind is bool else ()
-    annotation = Annotated[declared | None, typer.Option(*flags, help=entry.option.help)]
+    shown = entry.shown_default
+    text = entry.option.help + ("" if shown in ("none", "off") else f" Default: {shown}.")
+    annotation = Annotated[declared | None, typer.Option(*flags, help=text)]
     return inspect.Parameter(
         entry.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )

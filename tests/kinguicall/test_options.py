@@ -24,6 +24,13 @@ def test_all_of_them_are_settings_and_all_but_secrets_are_flags() -> None:
     assert flags - {"config", "help"} == NAMES - {"api_keys"}
 
 
+def test_the_help_says_every_default() -> None:
+    serve = typer.main.get_command(cli.app).commands["serve"]  # type: ignore[attr-defined]
+    shown = {parameter.name: parameter.help for parameter in serve.params}
+    assert shown["udp_port"] == "First UDP port for media. Default: 7882."
+    assert shown["dscp"] == "Mark packets for networks that look at it."
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
