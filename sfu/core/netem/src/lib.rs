@@ -17,4 +17,6 @@ pub use host::SimHost;
 pub use str0m_netem::{
     Bitrate, DataSize, GilbertElliot, Link, LossModel, NetemConfig, Probability, RandomLoss,
 };
-pub use world::{AV1, ClientIndex, OPUS, Published, RED, Repairs, SentPacket, Track, VP9, World};
+pub use world::{
+    AV1, ClientIndex, OPUS, Published, RED, Repairs, SentPacket, Track, VP8, VP9, World,
+};

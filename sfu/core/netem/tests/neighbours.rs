@@ -35,7 +35,7 @@ impl Chain {
         world.run_until_connected();
         let [publisher, middle, leaf] = clients;
         let track = world.publish(publisher, MediaKind::Video, 1);
-        world.parents.insert(LEAF, MIDDLE);
+        world.parents.insert(LEAF, MIDDLE.into());
         let mut subscribe = |client| {
             let (id, ssrc) = world.subscribe(client, &track);
             world.run(Duration::from_millis(5));
@@ -135,7 +135,7 @@ impl Watched {
         let [publisher, near, middle, leaf] = [0, 0, 1, 2].map(|it| world.connect(it, false));
         world.run_until_connected();
         let camera = Camera::new(&mut world, publisher);
-        world.parents.insert(LEAF, MIDDLE);
+        world.parents.insert(LEAF, MIDDLE.into());
         let viewers = [near, middle, leaf].map(|client| {
             let (id, ssrc) = world.subscribe(client, &camera.video);
             world.run(Duration::from_millis(5));
@@ -298,7 +298,7 @@ fn spared(format: Format) {
     let [publisher, middle, leaf] = [0, 1, 2].map(|it| world.connect(it, false));
     world.run_until_connected();
     let track = world.publish(publisher, MediaKind::Video, 1);
-    world.parents.insert(LEAF, MIDDLE);
+    world.parents.insert(LEAF, MIDDLE.into());
     let mut source = ScalableSource::new(&track, format, Mode::Full);
     let [_, (id, ssrc)] = [middle, leaf].map(|client| {
         let subscribed = world.subscribe(client, &track);

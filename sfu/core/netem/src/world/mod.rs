@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinguicall_proto::api::{
-    Command, DataDelivery, Event, Layer, MediaKind, NeighbourId, PeerMessage, RoomId, ShardId,
-    TrackId,
+    Command, DataDelivery, Event, Layer, MediaKind, MediaMeta, NeighbourId, PeerMessage, RoomId,
+    ShardId, TrackId,
 };
 use kinguicall_proto::egress::SocketIndex;
 use kinguicall_proto::shard::{Shard, ShardConfig};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m_netem::NetemConfig;
 
-pub use self::offered::{AV1, OPUS, RED, VP9};
+pub use self::offered::{AV1, OPUS, RED, VP8, VP9};
 pub use self::setup::Repairs;
 
 use self::offered::receive_codecs;
@@ -60,7 +60,9 @@ pub struct World {
     pub stray_bytes: usize,
     shards: Vec<(Shard, SimHost)>,
     /// Where the next subscriptions on a shard get their tracks from, if not from who receives them.
-    pub parents: BTreeMap<ShardId, ShardId>,
+    pub parents: BTreeMap<ShardId, NeighbourId>,
+    /// Messages to neighbours that are no shards.
+    pub outside: Vec<PeerMessage>,
     /// How often a shard has said what it wants of a track.
     pub attached: usize,
     /// Payload bytes that have gone to a neighbour, of each layer; an entry for each packet.
@@ -115,6 +117,7 @@ impl World {
             stray_bytes: 0,
             shards,
             parents: BTreeMap::new(),
+            outside: Vec::new(),
             attached: 0,
             crossed: Vec::new(),
             shared: None,
@@ -220,6 +223,13 @@ impl World {
         self.exchange();
     }
 
+    /// A packet of a neighbour to a shard.
+    pub fn feed(&mut self, shard: ShardId, meta: &MediaMeta, payload: &[u8]) {
+        let (shard, host) = &mut self.shards[usize::from(shard.0)];
+        shard.handle_media(self.now, meta, payload, host);
+        self.exchange();
+    }
+
     /// A datagram from nobody in particular.
     pub fn inject(&mut self, shard: ShardId, from: SocketAddr, mut datagram: Vec<u8>) {
         let (shard, host) = &mut self.shards[usize::from(shard.0)];
@@ -307,7 +317,10 @@ impl World {
         for from in 0..self.shards.len() {
             while let Some((to, message)) = self.shards[from].1.messages.pop_front() {
                 self.attached += usize::from(matches!(message, PeerMessage::Attach { .. }));
-                let (shard, host) = &mut self.shards[usize::from(to.0)];
+                let Some((shard, host)) = self.shards.get_mut(usize::from(to.0)) else {
+                    self.outside.push(message);
+                    continue;
+                };
                 shard.handle_peer(self.now, message, host);
             }
             while let Some((to, meta, payload)) = self.shards[from].1.media.pop_front() {

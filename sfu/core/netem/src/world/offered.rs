@@ -5,7 +5,7 @@ use kinguicall_proto::api::{Codec, ExtensionId, ExtensionKind, MediaKind, Receiv
 use crate::descriptor::DESCRIPTOR_ID;
 
 /// Payload types of video; RTX has the next higher one.
-const VP8: u8 = 96;
+pub const VP8: u8 = 96;
 pub const VP9: u8 = 98;
 pub const AV1: u8 = 45;
 /// Payload type of Opus.

@@ -217,7 +217,7 @@ impl World {
             request.rtx_ssrc = None;
         }
         if let Some(parent) = self.parents.get(&transport.shard()) {
-            request.via = Some((*parent).into());
+            request.via = Some(*parent);
         }
         self.command(transport.shard(), Command::Subscribe(Box::new(request)));
         (id, ssrc)
