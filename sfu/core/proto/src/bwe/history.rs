@@ -1,8 +1,8 @@
 //! What has been sent on a transport, by transport-wide sequence number.
 //!
-//! Eight bytes an entry. Feedback comes within some hundred milliseconds; the ring grows with what is
-//! sent, up to one or two seconds of a busy downlink. A packet is answered for once: later mention of
-//! it is passed over.
+//! Eight bytes an entry. A packet is answered for once: later mention of it is passed over. So its place
+//! may be taken as soon as it has been, and the ring holds what is under way: what is sent within a round
+//! trip and the time between two feedbacks. Up to its bound it grows before it loses anything else.
 
 use crate::prefetch::prefetch;
 
@@ -12,6 +12,8 @@ pub(super) const PACKETS: usize = 1_024;
 const FIRST_PACKETS: usize = 64;
 /// Feedback about what left longer ago is not waited for: until then the ring grows.
 const KEEP_US: u32 = 2_000_000;
+/// What was told of as missing turns up in the feedback after that, or not at all.
+const KEEP_MISSING_US: u32 = 500_000;
 /// Probe clusters are numbered from 1 up to this; the bit above tells of padding.
 pub(super) const MAX_CLUSTER: u8 = 0x7f;
 const PADDING: u8 = 0x80;
@@ -38,6 +40,18 @@ struct Entry {
     state: State,
     /// 0 is no probe; and whether it was only padding.
     cluster: u8,
+}
+
+impl Entry {
+    /// Whether feedback may still have something to say about it.
+    fn is_awaited(&self, now_us: i64) -> bool {
+        let age_us = (now_us as u32).wrapping_sub(self.sent_us);
+        match self.state {
+            State::Settled => false,
+            State::InFlight => age_us < KEEP_US,
+            State::Missing => age_us < KEEP_MISSING_US,
+        }
+    }
 }
 
 /// A packet that feedback speaks of for the first time.
@@ -114,10 +128,7 @@ impl SendHistory {
     /// The packet numbered `next_sequence` has left.
     pub(super) fn record(&mut self, sent_us: i64, size: u16, cluster: u8, is_padding: bool) {
         let mut index = self.index(self.next as usize);
-        let oldest = &self.entries[index];
-        let is_wanted = self.next >= self.entries.len() as u64
-            && (sent_us as u32).wrapping_sub(oldest.sent_us) < KEEP_US;
-        if is_wanted && self.entries.len() < PACKETS {
+        if self.entries.len() < PACKETS && self.entries[index].is_awaited(sent_us) {
             self.grow();
             index = self.index(self.next as usize);
         }
@@ -200,6 +211,30 @@ mod tests {
         assert_eq!(history.settle(1, Some(80), 9_000).expect("late").cluster, 3);
         assert_eq!(history.settle(2, Some(80), 9_000), None, "never sent");
         assert_eq!(history.settle(65_535, Some(80), 9_000), None, "never sent");
+    }
+
+    #[test]
+    fn holds_what_is_under_way_and_no_more() {
+        // Packets a second, milliseconds until they are told of, and places.
+        for (rate, after_ms, packets) in [(200, 150, 64), (200, 600, 128), (1_000, 300, 512)] {
+            let mut history = SendHistory::default();
+            let (apart_us, behind) = (1_000_000 / rate, rate * after_ms / 1_000);
+            for n in 0..10 * rate {
+                history.record(n * apart_us, 900, 0, false);
+                if let Ok(told) = u16::try_from(n - behind) {
+                    // Every tenth is missing.
+                    let arrived_us = (told % 10 != 0).then_some(1);
+                    let packet = history.settle(told, arrived_us, n * apart_us);
+                    assert!(packet.is_some(), "{told} of {rate} a second");
+                }
+            }
+            let held = history.entries.len();
+            // Those may turn up for half a second.
+            assert!(
+                held <= packets.max(rate as usize),
+                "{held} at {rate} a second"
+            );
+        }
     }
 
     #[test]
