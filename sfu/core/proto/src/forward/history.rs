@@ -2,7 +2,7 @@
 //!
 //! Twelve bytes an entry; the payloads are the track's. A subscriber has many streams, and most send
 //! little: the ring begins small and is doubled, up to its bound, before it loses a packet that may
-//! still be asked for. Answers are limited per packet, or a subscriber could use the node to amplify
+//! still be asked for, which is a matter of round trips. Answers are limited per packet, or a subscriber could use the node to amplify
 //! its requests.
 
 use std::time::{Duration, Instant};
@@ -16,9 +16,15 @@ use crate::prefetch::prefetch;
 const MAX_ANSWERS: u8 = 7;
 /// Entries of a new ring.
 const FIRST_ENTRIES: usize = 16;
-/// Packets younger than this, or repeated so lately, make the ring grow. Nobody waits longer for
-/// one: a picture that late is of no use.
-const KEEP_MS: u16 = 2_000;
+/// Packets younger than this, or repeated so lately, make the ring grow: what it takes to be seen as
+/// missing, and six requests that cross. Nobody waits longer than the last of these for one: a picture
+/// that late is of no use.
+const KEEP_AT_LEAST: Duration = Duration::from_millis(300);
+const KEEP_ROUND_TRIPS: u32 = 6;
+const KEEP_AT_MOST: Duration = Duration::from_secs(2);
+/// Until a round trip is known. On a longer way the first request may find its packet gone if more
+/// than the ring holds has been sent since.
+const KEEP_AT_FIRST_MS: u16 = 500;
 
 /// A packet as it left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +96,9 @@ impl Entry {
 #[derive(Debug)]
 pub struct History {
     entries: Box<[Entry]>,
-    most_entries: usize,
     started: Instant,
+    most_entries: u16,
+    keep_ms: u16,
 }
 
 impl History {
@@ -100,9 +107,21 @@ impl History {
         debug_assert!(packets.is_power_of_two() && packets <= 1 << 15);
         Self {
             entries: vec![Entry::default(); packets.min(FIRST_ENTRIES)].into_boxed_slice(),
-            most_entries: packets,
             started: now,
+            most_entries: packets as u16,
+            keep_ms: KEEP_AT_FIRST_MS,
         }
+    }
+
+    /// The subscriber's round trip takes so long.
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        let keep = KEEP_AT_LEAST + round_trip.min(KEEP_AT_MOST) * KEEP_ROUND_TRIPS;
+        self.keep_ms = keep.min(KEEP_AT_MOST).as_millis() as u16;
+    }
+
+    /// Packet numbers modulo this have a place of their own.
+    pub fn places(&self) -> usize {
+        self.entries.len()
     }
 
     /// Brings the place of the packet that will leave as `out` nearer.
@@ -113,9 +132,9 @@ impl History {
     pub fn record(&mut self, now: Instant, out: u64, sent: Sent) {
         let at_ms = self.ms(now);
         let out_low = out as u16;
-        while self.entries.len() < self.most_entries {
+        while self.entries.len() < usize::from(self.most_entries) {
             let old = self.entries[self.index(out_low)];
-            let is_wanted = old.flags.in_use() && at_ms.wrapping_sub(old.at_ms) < KEEP_MS;
+            let is_wanted = old.flags.in_use() && at_ms.wrapping_sub(old.at_ms) < self.keep_ms;
             if !is_wanted || old.out_low == out_low {
                 break;
             }
@@ -218,18 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn holds_two_seconds_and_is_no_larger_than_that_takes() {
+    fn holds_what_may_be_asked_for_and_is_no_larger_than_that_takes() {
         let start = Instant::now();
-        // Packets a second, and the entries that they need.
-        for (rate, entries) in [(7u64, 16), (50, 128), (120, 256), (1_000, 512)] {
+        // Packets a second, round trip, how long they are kept, and the entries that this takes.
+        for (rate, round_trip_ms, kept_ms, entries) in [
+            (7u64, None, 500, 16),
+            (50, None, 500, 32),
+            (200, Some(20), 420, 128),
+            (200, Some(200), 1_500, 512),
+            (120, Some(900), 2_000, 256),
+            (1_000, Some(900), 2_000, 512),
+        ] {
             let mut history = History::new(512, start);
+            if let Some(ms) = round_trip_ms {
+                history.set_round_trip(Duration::from_millis(ms));
+            }
             let at = |n: u64| start + Duration::from_micros(n * 1_000_000 / rate);
             for n in 0..10 * rate {
                 history.record(at(n), n, sent(n as u32));
             }
-            assert_eq!(history.entries.len(), entries, "at {rate} packets a second");
+            assert_eq!(history.places(), entries, "at {rate} packets a second");
             let now = at(10 * rate);
-            for n in (10 * rate).saturating_sub((2 * rate - 2).min(512))..10 * rate {
+            let kept = (kept_ms * rate / 1_000).saturating_sub(2).min(512);
+            for n in 10 * rate - kept..10 * rate {
                 let answer = history.answer(n as u16, now, SPACING);
                 assert_eq!(
                     answer,

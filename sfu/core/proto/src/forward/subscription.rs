@@ -272,6 +272,16 @@ impl Subscription {
         }
     }
 
+    /// The subscriber's round trip takes so long.
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        self.history.set_round_trip(round_trip);
+    }
+
+    /// As many of the last packets as may be repeated, at most.
+    pub fn history_places(&self) -> usize {
+        self.history.places()
+    }
+
     fn repeat_no_more(&mut self) {
         self.repeatable_from = self.numbers.highest().map_or(0, |highest| highest + 1);
     }

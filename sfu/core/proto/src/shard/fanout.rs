@@ -210,7 +210,8 @@ fn to_subscribers(
                 sending.path.bytes_sent += payload.len() as u64;
                 sending.path.repeats.earn(payload.len());
                 writer.counters.media_packets_forwarded += 1;
-                entry.stamps.record(out.sequence, stamp);
+                let places = subscription.history_places();
+                entry.stamps.record(out.sequence, stamp, places);
                 if stamp.is_some() {
                     stamped.push(len as u16);
                 }
