@@ -1,7 +1,8 @@
 //! Plaintext records of a DTLS handshake, on the way to a session that any error would end.
 
 use kinguicall_proto::api::DtlsRole;
-use kinguicall_proto::transport::{filter::HandshakeFilter, hello::fingerprint_sha256};
+use kinguicall_proto::transport::filter::{HandshakeFilter, is_protected};
+use kinguicall_proto::transport::hello::fingerprint_sha256;
 
 use super::stun::start;
 use crate::input::Input;
@@ -29,9 +30,11 @@ pub fn run(data: &[u8]) {
         let datagram = input.take(usize::from(head & 0x7ff));
         if !established {
             filter.handshaking(start(), datagram);
-        } else if filter.established(datagram) {
+        } else if is_protected(datagram) {
             assert!(records(datagram).is_some_and(|count| count > 0));
-            assert!(filter.datagram(0).is_none());
+            continue;
+        } else {
+            filter.established(datagram);
         }
         let mut left = 0;
         let mut index = 0;

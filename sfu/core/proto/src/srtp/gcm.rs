@@ -3,6 +3,7 @@
 //! Each direction has a key and a salt for RTP and another pair for RTCP. The caller answers for
 //! every (SSRC, index) being sealed once: a repeated nonce would give the authentication key away.
 
+use arrayvec::ArrayVec;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::SrtpError;
@@ -63,28 +64,62 @@ impl SaltedKey {
 
 /// GCM keys of one direction.
 pub(super) struct Gcm {
-    rtp: SaltedKey,
+    rtp: RtpKey,
     rtcp: SaltedKey,
 }
 
+/// A key takes 600 bytes once it is expanded, and most peers send no media.
+enum RtpKey {
+    Expanded(SaltedKey),
+    Derived(Box<DerivedKey>),
+}
+
+struct DerivedKey {
+    key: ArrayVec<u8, 32>,
+    salt: [u8; SALT_LEN],
+}
+
+impl RtpKey {
+    fn expanded(&self) -> Result<&SaltedKey, SrtpError> {
+        match self {
+            Self::Expanded(key) => Ok(key),
+            Self::Derived(_) => Err(SrtpError::Cipher),
+        }
+    }
+}
+
 impl Gcm {
-    /// `key_len` is 16 or 32.
+    /// `key_len` is 16 or 32. RTP takes a call of `expand_rtp_key` first.
     pub(super) fn derive(kdf: &Kdf, key_len: usize) -> Result<Self, SrtpError> {
-        let salted = |key_label, salt_label| {
+        let derived = |key_label, salt_label| {
             let key: [u8; 32] = kdf.derive(key_label)?;
             let key = key.get(..key_len).ok_or(SrtpError::KeyingMaterial)?;
-            SaltedKey::new(key, kdf.derive(salt_label)?)
+            Ok(DerivedKey {
+                key: key.iter().copied().collect(),
+                salt: kdf.derive(salt_label)?,
+            })
         };
+        let rtp = derived(Label::RtpEncryption, Label::RtpSalt)?;
+        let rtcp = derived(Label::RtcpEncryption, Label::RtcpSalt)?;
         Ok(Self {
-            rtp: salted(Label::RtpEncryption, Label::RtpSalt)?,
-            rtcp: salted(Label::RtcpEncryption, Label::RtcpSalt)?,
+            rtp: RtpKey::Derived(Box::new(rtp)),
+            rtcp: SaltedKey::new(&rtcp.key, rtcp.salt)?,
         })
+    }
+
+    /// To be called before the first RTP packet; costs little after that.
+    #[inline]
+    pub(super) fn expand_rtp_key(&mut self) -> Result<(), SrtpError> {
+        if let RtpKey::Derived(derived) = &self.rtp {
+            self.rtp = RtpKey::Expanded(SaltedKey::new(&derived.key, derived.salt)?);
+        }
+        Ok(())
     }
 
     #[cfg(test)]
     pub(super) fn from_session_key(key: &[u8], salt: [u8; SALT_LEN]) -> Self {
         Self {
-            rtp: SaltedKey::new(key, salt).unwrap(),
+            rtp: RtpKey::Expanded(SaltedKey::new(key, salt).unwrap()),
             rtcp: SaltedKey::new(key, salt).unwrap(),
         }
     }
@@ -98,8 +133,9 @@ impl Gcm {
         index: u64,
     ) -> Result<(), SrtpError> {
         let parts = split(packet, header_len, TAG_LEN)?;
-        let nonce = self.rtp.nonce(ssrc, index);
-        self.rtp.seal(nonce, parts.header, parts.data, parts.tail)
+        let key = self.rtp.expanded()?;
+        let nonce = key.nonce(ssrc, index);
+        key.seal(nonce, parts.header, parts.data, parts.tail)
     }
 
     pub(super) fn open_rtp(
@@ -110,8 +146,9 @@ impl Gcm {
         index: u64,
     ) -> Result<(), SrtpError> {
         let parts = split(packet, header_len, TAG_LEN)?;
-        let nonce = self.rtp.nonce(ssrc, index);
-        self.rtp.open(nonce, parts.header, parts.data, parts.tail)
+        let key = self.rtp.expanded()?;
+        let nonce = key.nonce(ssrc, index);
+        key.open(nonce, parts.header, parts.data, parts.tail)
     }
 
     /// `packet` is the RTCP packet and room for the tag and the index, which is `index_word`

@@ -70,6 +70,7 @@ impl Inbound {
             .checked_sub(self.cipher.tag_len())
             .filter(|len| *len >= header_len)
             .ok_or(SrtpError::TooShort)?;
+        self.cipher.expand_rtp_key()?;
         let ssrc = header.ssrc.0;
         let position = self.rtp.position(ssrc)?;
         let candidates = match self.rtp.highest(position) {
@@ -222,6 +223,10 @@ impl Sources {
 
     /// Takes note of an authentic packet.
     fn accept(&mut self, position: Position, ssrc: u32, index: u64) {
+        if self.windows.is_empty() {
+            // Who only watches has one, for its reports.
+            self.windows.reserve_exact(1);
+        }
         match position {
             Position::Known(at) => self.windows[at].1.accept(index),
             Position::Free(at) => self

@@ -70,11 +70,12 @@ pub fn contexts(
     let (client_salt, server_salt) = salts.split_at(profile.salt_len());
     let client = Cipher::derive(profile, client_key, client_salt)?;
     let server = Cipher::derive(profile, server_key, server_salt)?;
-    let (ours, theirs) = if we_are_dtls_client {
+    let (mut ours, theirs) = if we_are_dtls_client {
         (client, server)
     } else {
         (server, client)
     };
+    ours.expand_rtp_key()?;
     Ok((Outbound::new(ours), Inbound::new(theirs)))
 }
 
@@ -94,6 +95,15 @@ impl Cipher {
             }
             Profile::Aes128CmSha1_80 => Self::Cm(Box::new(cm::Cm::derive(&kdf)?)),
         })
+    }
+
+    /// To be called before the first RTP packet.
+    #[inline]
+    fn expand_rtp_key(&mut self) -> Result<(), SrtpError> {
+        match self {
+            Self::Gcm(gcm) => gcm.expand_rtp_key(),
+            Self::Cm(_) => Ok(()),
+        }
     }
 
     fn tag_len(&self) -> usize {

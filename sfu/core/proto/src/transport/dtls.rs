@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dimpl::{Dtls, KeyingMaterial, SrtpProfile};
 
-use super::filter::{HandshakeFilter, Trouble};
+use super::filter::{HandshakeFilter, Trouble, is_protected};
 use super::hello::fingerprint_sha256;
 use super::records;
 use crate::api::{CloseReason, DtlsRole};
@@ -68,11 +68,13 @@ pub(super) fn config(seed: Option<u64>) -> Result<Arc<dimpl::Config>, dimpl::Err
 #[derive(Debug)]
 pub(super) struct DtlsSession {
     config: Arc<dimpl::Config>,
-    certificate: dimpl::DtlsCertificate,
+    /// For a fresh start: while the handshake runs.
+    certificate: Option<dimpl::DtlsCertificate>,
     role: DtlsRole,
     fingerprint_sha256: [u8; 32],
     dtls: Dtls,
-    filter: HandshakeFilter,
+    /// While the handshake runs.
+    filter: Option<Box<HandshakeFilter>>,
     phase: Phase,
     peer_is_verified: bool,
     is_connected: bool,
@@ -98,11 +100,11 @@ impl DtlsSession {
         let dtls = Dtls::new_12(config.clone(), certificate.clone(), now);
         let mut session = Self {
             config,
-            certificate,
+            certificate: Some(certificate),
             role,
             fingerprint_sha256,
             dtls,
-            filter: HandshakeFilter::new(role, fingerprint_sha256),
+            filter: Some(Box::new(HandshakeFilter::new(role, fingerprint_sha256))),
             phase: Phase::Handshaking,
             peer_is_verified: false,
             is_connected: false,
@@ -131,18 +133,21 @@ impl DtlsSession {
         self.handle_timeout(now);
         let mut result = Ok(());
         match self.phase {
-            Phase::Handshaking => self.filter.handshaking(now, datagram),
-            Phase::Established => {
-                if self.filter.established(datagram) {
-                    result = self.dtls.handle_packet(datagram);
+            Phase::Handshaking => {
+                if let Some(filter) = &mut self.filter {
+                    filter.handshaking(now, datagram);
+                    result = pass(filter, &mut self.dtls);
                 }
             }
-            Phase::Ended => return,
-        }
-        let mut next = 0;
-        while let Some(datagram) = self.filter.datagram(next).filter(|_| result.is_ok()) {
-            result = self.dtls.handle_packet(datagram);
-            next += 1;
+            Phase::Established if is_protected(datagram) => {
+                result = self.dtls.handle_packet(datagram);
+            }
+            Phase::Established => {
+                let mut filter = HandshakeFilter::new(self.role, self.fingerprint_sha256);
+                filter.established(datagram);
+                result = pass(&filter, &mut self.dtls);
+            }
+            Phase::Ended => {}
         }
         if let Err(error) = result {
             self.fail(now, &error);
@@ -156,16 +161,17 @@ impl DtlsSession {
         if let Err(error) = self.dtls.handle_timeout(now) {
             self.fail(now, &error);
         }
-        if self.phase != Phase::Handshaking {
+        let Some(filter) = &self.filter else {
             return;
-        }
-        if let Some((at, trouble)) = self.filter.trouble()
+        };
+        let has_heard = filter.has_heard();
+        if let Some((at, trouble)) = filter.trouble()
+            && self.phase == Phase::Handshaking
             && now >= at
         {
             self.give_up(trouble);
         }
-        self.first_flight
-            .handle_timeout(now, self.filter.has_heard());
+        self.first_flight.handle_timeout(now, has_heard);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -173,7 +179,8 @@ impl DtlsSession {
             Phase::Ended => None,
             Phase::Established => self.deadline,
             Phase::Handshaking => {
-                let trouble = self.filter.trouble().map(|(at, _)| at);
+                let trouble = self.filter.as_ref().and_then(|it| it.trouble());
+                let trouble = trouble.map(|(at, _)| at);
                 let again = self.first_flight.poll_timeout();
                 [self.deadline, trouble, again].into_iter().flatten().min()
             }
@@ -259,7 +266,7 @@ impl DtlsSession {
         }
         match self.keys.take() {
             Some((profile, keys)) if self.peer_is_verified => {
-                self.phase = Phase::Established;
+                self.establish();
                 Some(DtlsOutput::Keys(profile, keys))
             }
             _ => {
@@ -267,6 +274,14 @@ impl DtlsSession {
                 Some(DtlsOutput::Ended(CloseReason::HandshakeFailed))
             }
         }
+    }
+
+    /// What only a handshake needs is given back.
+    fn establish(&mut self) {
+        self.phase = Phase::Established;
+        self.certificate = None;
+        self.filter = None;
+        self.first_flight = FirstFlight::Done;
     }
 
     fn begin(&mut self, now: Instant) {
@@ -296,9 +311,13 @@ impl DtlsSession {
     }
 
     fn restart(&mut self, now: Instant) {
+        let Some(certificate) = self.certificate.clone() else {
+            return self.end(CloseReason::HandshakeFailed);
+        };
         self.restarts += 1;
-        self.dtls = Dtls::new_12(self.config.clone(), self.certificate.clone(), now);
-        self.filter = HandshakeFilter::new(self.role, self.fingerprint_sha256);
+        self.dtls = Dtls::new_12(self.config.clone(), certificate, now);
+        let filter = HandshakeFilter::new(self.role, self.fingerprint_sha256);
+        self.filter = Some(Box::new(filter));
         self.peer_is_verified = false;
         self.is_connected = false;
         self.keys = None;
@@ -316,6 +335,12 @@ impl DtlsSession {
         self.alert = trouble.alert();
         self.end(trouble.reason());
     }
+}
+
+/// Gives the session what the filter has left of a datagram.
+fn pass(filter: &HandshakeFilter, dtls: &mut Dtls) -> Result<(), dimpl::Error> {
+    let mut datagrams = (0..).map_while(|index| filter.datagram(index));
+    datagrams.try_for_each(|datagram| dtls.handle_packet(datagram))
 }
 
 /// Of a client's handshake.

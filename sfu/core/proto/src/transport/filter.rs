@@ -154,27 +154,17 @@ impl HandshakeFilter {
         self.out.get(start..*self.ends.get(index)?)
     }
 
-    /// Takes a datagram once the handshake is done. Returns whether it may pass as it is; if not,
+    /// Takes a datagram once the handshake is done, unless it may pass as it is (`is_protected`):
     /// `datagram` gives what is left of it.
-    pub fn established(&mut self, datagram: &[u8]) -> bool {
+    pub fn established(&mut self, datagram: &[u8]) {
         self.out.clear();
         self.ends.clear();
-        let mut whole = 0;
-        let mut all_protected = true;
         for record in records::records(datagram) {
-            all_protected &= is_protected(&record);
-            whole += record.bytes.len();
-        }
-        if all_protected && whole == datagram.len() && whole > 0 {
-            return true;
-        }
-        for record in records::records(datagram) {
-            if is_protected(&record) || self.is_repeated_flight(&record) {
+            if is_protected_record(&record) || self.is_repeated_flight(&record) {
                 self.out.extend_from_slice(record.bytes);
                 self.end_datagram();
             }
         }
-        false
     }
 
     /// The client's last flight again: it has not received ours (RFC 6347, section 4.2.4).
@@ -351,7 +341,18 @@ impl HandshakeFilter {
     }
 }
 
-fn is_protected(record: &Record<'_>) -> bool {
+/// Whether a datagram consists of protected records only. Such a one passes once the handshake is done.
+pub fn is_protected(datagram: &[u8]) -> bool {
+    let mut whole = 0;
+    let mut all_protected = true;
+    for record in records::records(datagram) {
+        all_protected &= is_protected_record(&record);
+        whole += record.bytes.len();
+    }
+    all_protected && whole == datagram.len() && whole > 0
+}
+
+fn is_protected_record(record: &Record<'_>) -> bool {
     record.epoch == 1
         && matches!(
             record.content_type,

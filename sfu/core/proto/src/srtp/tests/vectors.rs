@@ -196,7 +196,11 @@ fn aes_128_gcm_packets_of_libsrtp() {
         &hex("a0a1a2a3a4a5a6a7a8a9aaab"),
     )
     .unwrap();
-    let make = || Cipher::Gcm(gcm::Gcm::derive(&kdf, 16).unwrap());
+    let make = || {
+        let mut cipher = Cipher::Gcm(gcm::Gcm::derive(&kdf, 16).unwrap());
+        cipher.expand_rtp_key().unwrap();
+        cipher
+    };
     check_rtp(
         make,
         LIBSRTP_RTP,

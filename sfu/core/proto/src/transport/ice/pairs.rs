@@ -58,7 +58,7 @@ pub(super) struct Pairs {
 impl Pairs {
     pub(super) fn new() -> Self {
         Self {
-            list: Vec::with_capacity(MAX_ADDRESSES),
+            list: Vec::new(),
             selected: None,
             next_serial: 0,
             events: VecDeque::new(),
@@ -129,6 +129,8 @@ impl Pairs {
         if !self.is_validated(source) {
             self.events.push_back(IceEvent::AddressValidated(source));
         }
+        // Most peers have one.
+        self.list.reserve_exact(1);
         self.list.push(pair);
         Some(self.list.len() - 1)
     }
