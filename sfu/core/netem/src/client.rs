@@ -114,7 +114,6 @@ impl Client {
             bytes: fingerprint,
         });
         direct.start_dtls(true).expect("a fresh Rtc can start DTLS");
-        direct.start_sctp(true);
         Self {
             rtc,
             transport,
@@ -134,6 +133,11 @@ impl Client {
             up: Netem::new(NetemConfig::new()),
             down: Netem::new(NetemConfig::new()),
         }
+    }
+
+    /// Begins an association for data channels.
+    pub fn start_sctp(&mut self) {
+        self.rtc.direct_api().start_sctp(true);
     }
 
     /// Emulates the same network in both directions, with different random numbers.

@@ -258,6 +258,11 @@ impl World {
         &self.shards[usize::from(shard.0)].0
     }
 
+    /// Everything that the shards keep is given back; nothing can run after that.
+    pub fn end_shards(&mut self) {
+        self.shards.clear();
+    }
+
     /// Lets `duration` pass.
     pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;

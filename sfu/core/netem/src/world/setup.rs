@@ -28,6 +28,13 @@ pub enum Repairs {
 impl World {
     /// Adds a client with its peer connection on `shard`.
     pub fn connect(&mut self, shard: u8, open_data_channels: bool) -> ClientIndex {
+        let client = self.connect_without_data(shard, open_data_channels);
+        self.clients[client.0].start_sctp();
+        client
+    }
+
+    /// Adds a client that has no use for data channels.
+    pub fn connect_without_data(&mut self, shard: u8, open_data_channels: bool) -> ClientIndex {
         let shard = ShardId(shard);
         let (id, local, address) = self.open_transport(shard, open_data_channels);
         let server = server_address(shard);

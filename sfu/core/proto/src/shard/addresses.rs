@@ -90,7 +90,7 @@ impl Shard {
         let Some(peer) = self.peers.get(key) else {
             return;
         };
-        let published = peer.publishing.tracks.iter();
+        let published = peer.published().iter();
         let videos = published.filter_map(|track| {
             let entry = self.tracks.get(*track)?;
             (entry.inner.kind == MediaKind::Video).then_some((*track, entry))

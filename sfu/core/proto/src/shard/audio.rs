@@ -240,8 +240,9 @@ impl Shard {
             return;
         };
         for frame in parsed.recover(previous, (meta.sequence, meta.timestamp)) {
-            let publishing = &self.peers[key].publishing;
-            let codec = publishing.router.section(route.section).and_then(|it| {
+            let publishing = self.peers[key].publishing();
+            let section = publishing.and_then(|it| it.router.section(route.section));
+            let codec = section.and_then(|it| {
                 let mut codecs = it.codecs.iter();
                 codecs.find(|codec| codec.payload_type == frame.block.payload_type)
             });

@@ -40,7 +40,7 @@ impl Shard {
                     self.remove_peer(now, key, host);
                 }
             }
-            Command::Publish(request) => self.publish(&request, host),
+            Command::Publish(request) => self.publish(now, &request, host),
             Command::Unpublish(track) => {
                 if let Some(key) = self.track_ids.get(&track).copied() {
                     self.leave_track(now, key, host);
@@ -126,7 +126,7 @@ impl Shard {
             return;
         };
         let subscriptions: Vec<usize> = peer.sent.values().copied().collect();
-        let published = peer.publishing.tracks.clone();
+        let published = peer.published().to_vec();
         for sub in subscriptions {
             self.remove_subscription(now, sub, host);
         }
@@ -163,14 +163,14 @@ impl Shard {
         self.timers.shrink();
     }
 
-    fn publish(&mut self, request: &Publish, host: &mut dyn Host) {
+    fn publish(&mut self, now: Instant, request: &Publish, host: &mut dyn Host) {
         let Some(key) = self.transport_ids.get(&request.transport).copied() else {
             return;
         };
         if let Some(old) = self.track_ids.get(&request.track).copied() {
             self.remove_track(old, host);
         }
-        let publishing = &mut self.peers[key].publishing;
+        let publishing = self.peers[key].begin_publishing(now);
         let section = Section {
             track: request.track,
             mid: request.mid,
@@ -191,7 +191,7 @@ impl Shard {
         let clock_rate_hz = request.codecs.first().map_or(90_000, |c| c.clock_rate_hz);
         let feed = Feed::Publisher(Box::new(Publisher::new(key, request)));
         let track = self.add_track(request.track, request.kind, feed, clock_rate_hz);
-        self.peers[key].publishing.tracks.push(track);
+        self.peers[key].begin_publishing(now).tracks.push(track);
     }
 
     fn subscribe(&mut self, now: Instant, request: &Subscribe, host: &mut dyn Host) {

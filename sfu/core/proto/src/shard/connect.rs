@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Shard;
 use super::timers::Timer;
-use crate::api::{Event, Host, TransportState};
+use crate::api::{DtlsRole, Event, Host, TransportState};
 use crate::egress::{MAX_DATAGRAM, TrafficClass};
 use crate::srtp::{self, Profile};
 use crate::transport::{KeyingMaterial, Output, SrtpProfile};
@@ -77,7 +77,9 @@ impl Shard {
                     we_are_client,
                 } => {
                     self.set_keys(key, profile, &keying_material, we_are_client);
-                    self.start_channels(key, we_are_client);
+                    if we_are_client {
+                        self.start_channels(key, DtlsRole::Client);
+                    }
                 }
                 Output::State(state) => {
                     peer.state = state;

@@ -23,15 +23,12 @@ use crate::stats::DropReason;
 const PACKETS_AT_ONCE: usize = 32;
 
 impl Shard {
-    /// DTLS is established: data channels can be opened.
-    pub(super) fn start_channels(&mut self, key: usize, we_are_client: bool) {
-        let role = if we_are_client {
-            DtlsRole::Client
-        } else {
-            DtlsRole::Server
-        };
+    /// Data channels can be opened: DTLS is established, and if it is the peer that begins SCTP, it has
+    /// said something. Many a client that only listens never does.
+    pub(super) fn start_channels(&mut self, key: usize, role: DtlsRole) {
         let peer = &mut self.peers[key];
-        peer.channels = Some(Box::new(Channels::new(role, peer.opens_channels)));
+        let channels = || Box::new(Channels::new(role, peer.opens_channels));
+        peer.channels.get_or_insert_with(channels);
     }
 
     /// Feeds decrypted SCTP packets to a peer's channels, acts on what they bring and hands what
@@ -44,6 +41,9 @@ impl Shard {
         packets: &[Vec<u8>],
         host: &mut dyn Host,
     ) -> bool {
+        if !packets.is_empty() {
+            self.start_channels(key, DtlsRole::Server);
+        }
         let Some((_, channels)) = self.channels(key) else {
             return false;
         };

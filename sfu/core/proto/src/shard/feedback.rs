@@ -117,9 +117,11 @@ impl Shard {
             .map_or(Duration::from_millis(100), |path| {
                 path.round_trip_or_default()
             });
+        let Some(publishing) = peer.publishing_mut() else {
+            return;
+        };
         let mut out = std::mem::take(&mut self.rtcp_scratch);
         out.clear();
-        let publishing = &mut peer.publishing;
         // More layers than that at once: their subscribers ask for themselves.
         let mut key_frames: ArrayVec<(usize, Layer), 8> = ArrayVec::new();
         let mut any_ssrc = Ssrc(0);
@@ -161,7 +163,7 @@ impl Shard {
         let (Some(peer), Some(wanted)) = (self.peers.get_mut(key), wanted) else {
             return;
         };
-        let allowed = peer.publishing.fed_back_at;
+        let allowed = peer.publishing().and_then(|it| it.fed_back_at);
         let at = allowed.map_or(wanted, |at| wanted.max(at + FEEDBACK_INTERVAL));
         self.timers
             .schedule(&mut peer.feedback_due, at, Timer::Feedback(key));
@@ -278,7 +280,7 @@ impl Shard {
         host: &mut dyn Host,
     ) {
         let (ntp, rtp) = (info.ntp, info.rtp);
-        let mut published = self.peers[key].publishing.tracks.iter();
+        let mut published = self.peers[key].published().iter();
         let tracks = &mut self.tracks;
         let found = published.find_map(|track_key| {
             let source = tracks.get_mut(*track_key)?.feed.publisher_mut()?;
@@ -310,6 +312,7 @@ impl Shard {
             let delay = f64::from(block.delay_since_last_sender_report) / 65_536.0;
             let held = Duration::from_secs_f64(delay);
             path.round_trip = now.saturating_duration_since(at).checked_sub(held);
+            entry.inner.set_round_trip(path.round_trip_or_default());
         }
     }
 

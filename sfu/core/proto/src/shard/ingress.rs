@@ -94,7 +94,7 @@ impl Shard {
         let peer = &mut self.peers[key];
         let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
         let len = peer.open(now, |inbound| inbound.unprotect_rtp(datagram, &header))?;
-        let publishing = &mut peer.publishing;
+        let publishing = peer.publishing_mut().ok_or(DropReason::Unrouted)?;
         if !publishing.pace.admits(now) {
             return Err(DropReason::TooFast);
         }
@@ -163,11 +163,14 @@ impl Shard {
         let incoming = arrived.incoming(route, sequence, payload);
         let taken = source.ingest.on_packet(now, route.layer, &incoming)?;
         let asks_at = source.ingest.layer_nacks_at(route.layer);
-        let publishing = &mut self.peers[key].publishing;
-        if taken.begins {
-            publishing.reports_at = now + FIRST_REPORT_AFTER;
-        }
-        let wanted = asks_at.into_iter().chain([publishing.reports_at]).min();
+        let publishing = self.peers[key].publishing_mut();
+        let reports_at = publishing.map(|it| {
+            if taken.begins {
+                it.reports_at = now + FIRST_REPORT_AFTER;
+            }
+            it.reports_at
+        });
+        let wanted = asks_at.into_iter().chain(reports_at).min();
         self.schedule_feedback(key, wanted);
         if taken.restarted {
             self.source_restarted(now, track_key, route.layer, host);

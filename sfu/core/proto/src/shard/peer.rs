@@ -102,8 +102,22 @@ pub(super) struct Publishing {
     /// When the feedback timer ran last.
     pub(super) fed_back_at: Option<Instant>,
     pub(super) last_media_at: Instant,
-    /// When silent sources last had to make room for others.
-    made_room_at: Option<Instant>,
+}
+
+impl Publishing {
+    fn new(now: Instant) -> Self {
+        Self {
+            pace: Pace::default(),
+            router: Router::default(),
+            extensions: ExtensionMap::new(&[]),
+            extension_ids: Vec::new(),
+            tracks: Vec::new(),
+            transport_feedback: twcc::Recorder::default(),
+            reports_at: now,
+            fed_back_at: None,
+            last_media_at: now,
+        }
+    }
 }
 
 /// One peer connection. What a packet on its way out needs comes first, and most of what it does not
@@ -118,12 +132,15 @@ pub(super) struct Peer {
     pub(super) id: TransportId,
     pub(super) state: TransportState,
     pub(super) transport: Box<Transport>,
-    /// From the moment that DTLS is established.
+    /// From the moment that DTLS is established, or where the peer has to speak first, that it does.
     pub(super) channels: Option<Box<Channels>>,
     pub(super) opens_channels: bool,
     pub(super) inbound: Option<Box<Inbound>>,
     pub(super) feedback_pace: FeedbackPace,
-    pub(super) publishing: Box<Publishing>,
+    /// From its first track on: most peers only receive.
+    publishing: Option<Box<Publishing>>,
+    /// When silent sources last had to make room for others.
+    made_room_at: Option<Instant>,
     /// What has been sent under its keys, or will be once they are there.
     pub(super) streams: SendStreams,
     /// Subscriptions by the SSRC that they are sent under.
@@ -154,18 +171,8 @@ impl Peer {
             outbound: None,
             path: None,
             bandwidth: Bandwidth::default(),
-            publishing: Box::new(Publishing {
-                pace: Pace::default(),
-                router: Router::default(),
-                extensions: ExtensionMap::new(&[]),
-                extension_ids: Vec::new(),
-                tracks: Vec::new(),
-                transport_feedback: twcc::Recorder::default(),
-                reports_at: now,
-                fed_back_at: None,
-                last_media_at: now,
-                made_room_at: None,
-            }),
+            publishing: None,
+            made_room_at: None,
             streams: SendStreams::default(),
             sent: BTreeMap::new(),
             addresses: Vec::new(),
@@ -179,6 +186,26 @@ impl Peer {
 
     /// What a packet on its way out needs lies within the first so many bytes.
     pub(super) const HOT_BYTES: usize = offset_of!(Self, id);
+
+    /// What it publishes, if it does.
+    pub(super) fn publishing(&self) -> Option<&Publishing> {
+        self.publishing.as_deref()
+    }
+
+    /// Keys of the tracks that it publishes.
+    pub(super) fn published(&self) -> &[usize] {
+        self.publishing.as_ref().map_or(&[], |it| &it.tracks)
+    }
+
+    pub(super) fn publishing_mut(&mut self) -> Option<&mut Publishing> {
+        self.publishing.as_deref_mut()
+    }
+
+    /// It is about to publish something.
+    pub(super) fn begin_publishing(&mut self, now: Instant) -> &mut Publishing {
+        let new = || Box::new(Publishing::new(now));
+        self.publishing.get_or_insert_with(new)
+    }
 
     /// Brings what a packet needs of the estimator nearer.
     pub(super) fn prefetch_estimator(&self) {
@@ -210,7 +237,8 @@ impl Peer {
 
     /// Removes the section of a track, and what is known of its SSRCs.
     pub(super) fn forget_section(&mut self, track: TrackId) {
-        let removed = self.publishing.router.remove_section(track);
+        let publishing = self.publishing.as_mut();
+        let removed = publishing.and_then(|it| it.router.remove_section(track));
         if let (Some(ssrcs), Some(inbound)) = (removed, &mut self.inbound) {
             inbound.retire(|ssrc| ssrcs.contains(&ssrc));
         }
@@ -234,18 +262,18 @@ impl Peer {
     /// Too many SSRCs have been heard: those that are not in use, or no longer, make room. `false` if
     /// that has been tried lately. Packets that are not authentic can bring this about.
     fn make_room_for_sources(&mut self, now: Instant) -> bool {
-        let Publishing {
-            router,
-            made_room_at,
-            ..
-        } = &mut *self.publishing;
         let lately = |at| now.saturating_duration_since(at) < ROOM_INTERVAL;
-        if made_room_at.is_some_and(lately) {
+        if self.made_room_at.is_some_and(lately) {
             return false;
         }
-        *made_room_at = Some(now);
+        self.made_room_at = Some(now);
+        let publishing = &self.publishing;
+        let is_in_use = |ssrc| {
+            let router = publishing.as_ref().map(|it| &it.router);
+            router.is_some_and(|router| router.is_in_use(now, ssrc))
+        };
         if let Some(inbound) = &mut self.inbound {
-            inbound.retire(|ssrc| !router.is_in_use(now, ssrc));
+            inbound.retire(|ssrc| !is_in_use(ssrc));
         }
         true
     }

@@ -130,7 +130,9 @@ impl Shard {
                 self.microphones.leave(&publisher);
                 if let Some(peer) = self.peers.get_mut(publisher.peer) {
                     peer.forget_section(id);
-                    peer.publishing.tracks.retain(|track| *track != key);
+                    if let Some(publishing) = peer.publishing_mut() {
+                        publishing.tracks.retain(|track| *track != key);
+                    }
                 }
             }
             Feed::Neighbour(upstream) => {
