@@ -28,4 +28,8 @@ def test_two_sdk_participants_exchange_media_and_data(server: Server) -> None:
         assert min(received["video_size"]) > 0
         assert received["audio_frames"] >= 200
         assert received["audio_peak"] > 1000
-        assert sorted(received["data"]) == [f"{other}: lossy hello", f"{other}: reliable hello"]
+        # If a message is missing: what the server has dropped, and the SDK's words.
+        dropped = {name: n for name, n in server.metrics().items() if "dropped" in name and n}
+        assert sorted(received["data"]) == [f"{other}: lossy hello", f"{other}: reliable hello"], (
+            f"{dropped}\n{run.stderr[-4000:]}"
+        )
