@@ -37,6 +37,9 @@ from sfu.notices import (
 BATCH_PER_MEMBER_S: Final = 0.003
 BATCH_MIN_S: Final = 0.05
 BATCH_MAX_S: Final = 3.0
+SMALL_ROOM: Final = 16
+"""Up to so many members are told of a newcomer at once: waiting would save little, and SDKs show no
+sender for what a newcomer says on a data channel before they know it."""
 COUNTS_EVERY_S: Final = 5.0
 """The numbers of a room are told at most this often."""
 
@@ -179,15 +182,16 @@ class Announcer:
         member.pace.do("told", lambda: member.snapshot().size_bytes, tell)
 
     def _participant(self, participant: ParticipantSnapshot, *, at_once: bool = False) -> None:
-        """Tells everybody: a publisher at once, others with the next batch.
+        """Tells everybody: a publisher or a small room's newcomer at once, others in a batch.
 
         A hidden participant is told to itself only.
         """
         if participant.hidden:
             self._to_itself(participant)
             return
+        is_new = participant.identity not in self._told and len(self._members) <= SMALL_ROOM
         self._told.add(participant.identity)
-        self._queue(participant, at_once=at_once or bool(participant.tracks))
+        self._queue(participant, at_once=at_once or is_new or bool(participant.tracks))
 
     def _to_itself(self, participant: ParticipantSnapshot) -> None:
         member = self._members.listener(participant.sid)

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sfu import limits
+from sfu.announcer import SMALL_ROOM
 from sfu.notices import ParticipantState, QualityReport
 from sfu.participant import JoinOptions, Participant
 from sfu.permissions import SubscriptionPermission, TrackPermission
@@ -43,9 +44,18 @@ def test_a_late_joiner_receives_what_is_there(clock: ManualClock) -> None:
     assert late.sink.known[publisher.participant.sid].tracks[0].sid == "TR_1"
 
 
+def test_a_small_room_knows_a_newcomer_before_it_can_say_anything(clock: ManualClock) -> None:
+    room = make_room(clock)
+    first = Seat(room, "ada")
+    newcomer = Seat(room, "bo")
+    assert first.sink.known[newcomer.participant.sid].state is ParticipantState.ACTIVE
+
+
 def test_listeners_are_told_of_together_and_publishers_at_once(clock: ManualClock) -> None:
     room = make_room(clock)
     first = Seat(room, "ada")
+    for number in range(SMALL_ROOM - 1):
+        Seat(room, f"early-{number}")
     clock.advance(5)
     first.sink.updates.clear()
     for number in range(50):
