@@ -73,7 +73,7 @@ async def serve(settings: Settings, keys: KeyRing, announce: Callable[[str], Non
         tls = certificate.context if certificate is not None else None
         async with running(settings, keys, tls, on_failure=fail) as port:
             announce(_page_url(settings, port))
-            memory.release()  # what the start needed and nothing else will
+            memory.settle()
             await stop.wait()
             log.info("stopping")
     finally:

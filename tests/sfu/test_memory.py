@@ -1,8 +1,9 @@
 """When memory is given back, and what is let go of before."""
 
+import gc
 import sys
 
-from sfu.memory import FEW, MemoryKeeper, release
+from sfu.memory import FEW, MemoryKeeper, release, settle
 
 
 def releases(*counts: int) -> list[int]:
@@ -47,3 +48,12 @@ def test_the_interpreter_lets_go_of_names_that_were_looked_up_once() -> None:
     assert getattr(MemoryKeeper(), name, None) is None
     release()
     assert sys.getrefcount(name) == references
+
+
+def test_what_is_there_at_the_start_is_not_looked_through_again() -> None:
+    try:
+        settle()
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
